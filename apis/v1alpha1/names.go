@@ -1,0 +1,64 @@
+package v1alpha1
+
+// Annotations, conditions and finalizers that pods, Networks and attachments carry. Reasons stand in conditions.go.
+const (
+	// AnnotationNetworks on a pod selects its networks: a comma list of network[@interface][:qosclass].
+	AnnotationNetworks = GroupName + "/networks"
+
+	// AnnotationPodIPs on a pod lists its addresses: [{"networkName","interface","ip"}]. Written by the agent.
+	AnnotationPodIPs = GroupName + "/pod-ips"
+
+	// AnnotationNetworkStatus on a pod is the status of the Kubernetes Network Plumbing Working Group. Written by the agent.
+	AnnotationNetworkStatus = "k8s.v1.cni.cncf.io/network-status"
+
+	// AnnotationPlannedAt on a pod is set by the operator when a pod that had waited for a network got its
+	// attachments: a change of an annotation is what makes the kubelet try again at once.
+	AnnotationPlannedAt = GroupName + "/planned-at"
+
+	// FinalizerInUse keeps a Network until no attachment is left.
+	FinalizerInUse = GroupName + "/in-use"
+
+	// FinalizerRelease keeps a PodNetworkAttachment, and thereby its addresses, until the agent has
+	// confirmed that nothing on the node uses them.
+	FinalizerRelease = GroupName + "/release"
+)
+
+// DriverName is the name of the DRA driver, of the ResourceSlices' driver and of device attributes' domain.
+const DriverName = GroupName
+
+// Device attributes and capacities in ResourceSlices, in the domain DriverName.
+const (
+	// DeviceAttributeKind is a DeviceKind.
+	DeviceAttributeKind = "kind"
+	// DeviceAttributeInterface is the interface name on the node.
+	DeviceAttributeInterface = "interface"
+	// DeviceAttributeDriver is the kernel driver.
+	DeviceAttributeDriver = "driver"
+	// DeviceAttributeVendor is the PCI vendor identifier.
+	DeviceAttributeVendor = "vendor"
+	// DeviceAttributeLinkSpeed is an integer in bit/s.
+	DeviceAttributeLinkSpeed = "linkSpeed"
+	// DeviceAttributeMAC is the hardware address of the NIC.
+	DeviceAttributeMAC = "mac"
+	// DeviceAttributeRack is the value of the node's rack label.
+	DeviceAttributeRack = "rack"
+	// DeviceCapacityBandwidth is in bit/s and consumed by guaranteed egress bandwidth.
+	DeviceCapacityBandwidth = "bandwidth"
+)
+
+// DeviceClassName is the name of the DeviceClass that the operator compiles a Network to.
+func DeviceClassName(network string) string { return network + "." + GroupName }
+
+// ClaimTemplateName is the name of the ResourceClaimTemplate for a Network and the QoS class that the pod's
+// selection names; the class is empty for the Network's default. The admission policy builds the same name in CEL.
+func ClaimTemplateName(network, qosClass string) string {
+	if qosClass == "" {
+		return network + "." + GroupName
+	}
+	return network + "." + qosClass + "." + GroupName
+}
+
+// PodClaimPrefix starts the names of the entries in a pod's spec.resourceClaims that the admission policy adds.
+// The whole name is PodClaimPrefix + network + "-" + n, where n counts the selections of that network in the pod
+// from 0. The number is always there, so that a network named "a-0" and the second selection of "a" differ.
+const PodClaimPrefix = "multinet-"

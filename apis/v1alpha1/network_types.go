@@ -1,0 +1,260 @@
+package v1alpha1
+
+import (
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// NetworkType selects the data path of a Network and names the union member of NetworkSpec that is set.
+// +kubebuilder:validation:Enum=Macvlan
+type NetworkType string
+
+const (
+	// NetworkTypeMacvlan gives each pod a macvlan link on an uplink of its node.
+	NetworkTypeMacvlan NetworkType = "Macvlan"
+)
+
+// Network is an additional network that pods can select with the annotation multinet.dev/networks.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,shortName=mnet,categories=multinet
+// +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.spec.type`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Nodes",type=integer,JSONPath=`.status.nodes`
+// +kubebuilder:printcolumn:name="Attachments",type=integer,JSONPath=`.status.attachments`
+// +kubebuilder:printcolumn:name="Ranges",type=string,priority=1,JSONPath=`.spec.ipam.ranges[*].cidr`
+// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 48",message="a Network's name must be a DNS label of at most 48 characters, since it is part of claim names"
+type Network struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec NetworkSpec `json:"spec"`
+	// +optional
+	Status NetworkStatus `json:"status,omitempty"`
+}
+
+// NetworkList is a list of Networks.
+// +kubebuilder:object:root=true
+type NetworkList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Network `json:"items"`
+}
+
+// NetworkSpec is a union on type: exactly the member that type names is set.
+//
+// +kubebuilder:validation:XValidation:rule="self.type == 'Macvlan' ? has(self.macvlan) : !has(self.macvlan)",message="spec.macvlan must be set exactly when spec.type is Macvlan"
+// +kubebuilder:validation:XValidation:rule="!has(self.routes) || has(self.ipam)",message="spec.routes needs spec.ipam: an interface without addresses cannot route"
+type NetworkSpec struct {
+	// type is the data path. It cannot be changed: running pods keep the links that they have.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.type is immutable: create another Network"
+	// +required
+	Type NetworkType `json:"type"`
+
+	// macvlan configures type Macvlan.
+	// +optional
+	Macvlan *MacvlanSpec `json:"macvlan,omitempty"`
+
+	// mtu of the pod's interface in bytes. Unset takes over the MTU of the uplink.
+	// +kubebuilder:validation:Minimum=68
+	// +kubebuilder:validation:Maximum=65535
+	// +optional
+	MTU *int32 `json:"mtu,omitempty"`
+
+	// ipam says which addresses the pods get. Unset gives interfaces without addresses.
+	// +optional
+	IPAM *IPAMSpec `json:"ipam,omitempty"`
+
+	// routes are added to the pod, through this network's interface.
+	// +kubebuilder:validation:MaxItems=32
+	// +listType=atomic
+	// +optional
+	Routes []Route `json:"routes,omitempty"`
+
+	// qosClassName is the QoSClass of attachments that select none.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	QoSClassName string `json:"qosClassName,omitempty"`
+
+	// namespaceSelector restricts the namespaces whose pods may select this Network. Unset admits all.
+	// +optional
+	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+}
+
+// MacvlanMode is the macvlan mode of the kernel.
+// +kubebuilder:validation:Enum=Bridge;VEPA;Private;Passthru
+type MacvlanMode string
+
+const (
+	// MacvlanModeBridge lets pods on one uplink reach each other without leaving the node.
+	MacvlanModeBridge MacvlanMode = "Bridge"
+	// MacvlanModeVEPA sends everything to the switch, which must reflect it (802.1Qbg).
+	MacvlanModeVEPA MacvlanMode = "VEPA"
+	// MacvlanModePrivate keeps pods on one uplink apart.
+	MacvlanModePrivate MacvlanMode = "Private"
+	// MacvlanModePassthru gives the whole uplink to one pod.
+	MacvlanModePassthru MacvlanMode = "Passthru"
+)
+
+// MacvlanSpec configures a Network of type Macvlan.
+type MacvlanSpec struct {
+	// uplink selects the NIC of each node. Nodes without one are not offered to pods of this Network.
+	// Changes apply to new pods; running pods keep the uplink that they have.
+	// +required
+	Uplink UplinkSelector `json:"uplink"`
+
+	// vlan is the 802.1Q tag on the uplink. Unset sends untagged.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4094
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.macvlan.vlan is immutable: pods of two VLANs would share one address range"
+	// +optional
+	VLAN *int32 `json:"vlan,omitempty"`
+
+	// mode of the macvlan links.
+	// +kubebuilder:default=Bridge
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.macvlan.mode is immutable: the kernel refuses two modes on one uplink where one is Passthru"
+	// +optional
+	Mode MacvlanMode `json:"mode,omitempty"`
+}
+
+// UplinkSelector selects NICs that node agents publish. All set fields must match.
+// +kubebuilder:validation:XValidation:rule="has(self.names) || has(self.driver) || has(self.minLinkSpeed)",message="an uplink selector must set at least one of names, driver, minLinkSpeed"
+type UplinkSelector struct {
+	// names of the interface; one of them must match. NICs may be named differently on each node.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +listType=set
+	// +optional
+	Names []InterfaceName `json:"names,omitempty"`
+
+	// driver of the NIC's kernel device, for example mlx5_core.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	Driver string `json:"driver,omitempty"`
+
+	// minLinkSpeed in bit/s, for example 25G.
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="minLinkSpeed must be greater than 0"
+	// +optional
+	MinLinkSpeed *resource.Quantity `json:"minLinkSpeed,omitempty"`
+}
+
+// InterfaceName is a name that the kernel accepts for a network interface and that the selection
+// annotation can carry.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=15
+// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][A-Za-z0-9._-]*$`
+type InterfaceName string
+
+// IPAMSpec configures the addresses of a Network. A pod gets one address of each family that has a range.
+type IPAMSpec struct {
+	// ranges are used in the order given; the second range of a family is used when the first is full.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.all(b, a == b || !isCIDR(a.cidr) || !isCIDR(b.cidr) || (!cidr(a.cidr).containsCIDR(b.cidr) && !cidr(b.cidr).containsCIDR(a.cidr))))",message="ranges of one Network must not overlap"
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, b.cidr == a.cidr))",message="ranges of one Network must not overlap: a cidr stands twice"
+	// +listType=atomic
+	// +required
+	Ranges []IPRange `json:"ranges"`
+
+	// quarantine is how long a released address rests before it is given out again.
+	// +kubebuilder:default="60s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('24h')",message="quarantine must be between 0s and 24h"
+	// +optional
+	Quarantine *metav1.Duration `json:"quarantine,omitempty"`
+}
+
+// IPRange is a part of one subnet that addresses are taken from.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.start) || !isCIDR(self.cidr) || (isIP(self.start) && cidr(self.cidr).containsIP(self.start))",message="start must be an address inside cidr"
+// +kubebuilder:validation:XValidation:rule="!has(self.end) || !isCIDR(self.cidr) || (isIP(self.end) && cidr(self.cidr).containsIP(self.end))",message="end must be an address inside cidr"
+// +kubebuilder:validation:XValidation:rule="!has(self.gateway) || !isCIDR(self.cidr) || (isIP(self.gateway) && cidr(self.cidr).containsIP(self.gateway))",message="gateway must be an address inside cidr"
+// +kubebuilder:validation:XValidation:rule="!has(self.exclude) || !isCIDR(self.cidr) || self.exclude.all(e, isCIDR(e) && cidr(self.cidr).containsCIDR(e))",message="every exclude must be a CIDR inside cidr"
+type IPRange struct {
+	// cidr is the subnet, for example 10.20.0.0/24 or fd00:20::/64. Its prefix length is that of the pods' addresses.
+	// +kubebuilder:validation:MaxLength=43
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self) == cidr(self).masked()",message="cidr must be a subnet in CIDR form without host bits, for example 10.20.0.0/24"
+	// +required
+	CIDR string `json:"cidr"`
+
+	// start is the first address to give out. Unset means the first usable address of cidr.
+	// +kubebuilder:validation:MaxLength=39
+	// +optional
+	Start string `json:"start,omitempty"`
+
+	// end is the last address to give out. Unset means the last usable address of cidr.
+	// +kubebuilder:validation:MaxLength=39
+	// +optional
+	End string `json:"end,omitempty"`
+
+	// gateway is never given out. Routes of this family without a via go through it.
+	// +kubebuilder:validation:MaxLength=39
+	// +optional
+	Gateway string `json:"gateway,omitempty"`
+
+	// exclude lists prefixes inside cidr that are never given out.
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=43
+	// +listType=set
+	// +optional
+	Exclude []string `json:"exclude,omitempty"`
+}
+
+// Route is a route in the pod through the network's interface.
+// +kubebuilder:validation:XValidation:rule="!has(self.via) || !isCIDR(self.to) || (isIP(self.via) && ip(self.via).family() == cidr(self.to).ip().family())",message="via must be an address of the same family as to"
+type Route struct {
+	// to is the destination in CIDR form.
+	// +kubebuilder:validation:MaxLength=43
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self) == cidr(self).masked()",message="to must be a prefix in CIDR form without host bits"
+	// +required
+	To string `json:"to"`
+
+	// via is the next hop. Unset takes the gateway of the pod's range of that family; without one the
+	// destination is on link.
+	// +kubebuilder:validation:MaxLength=39
+	// +optional
+	Via string `json:"via,omitempty"`
+}
+
+// NetworkStatus is written by the operator.
+type NetworkStatus struct {
+	// observedGeneration is the generation that the rest of the status describes.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions are Accepted and Ready.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// attachments is the number of PodNetworkAttachments of this Network.
+	// +optional
+	Attachments int32 `json:"attachments"`
+
+	// nodes is the number of nodes that have a matching uplink.
+	// +optional
+	Nodes int32 `json:"nodes"`
+
+	// ranges tells how full each range is, in the order of spec.ipam.ranges.
+	// +listType=map
+	// +listMapKey=cidr
+	// +optional
+	Ranges []RangeStatus `json:"ranges,omitempty"`
+}
+
+// RangeStatus counts the addresses of one range. Numbers are decimal strings, since a /64 exceeds 64 bits.
+type RangeStatus struct {
+	CIDR string `json:"cidr"`
+	// total is the number of addresses that can be given out.
+	Total string `json:"total"`
+	// allocated is the number of addresses held by attachments.
+	Allocated string `json:"allocated"`
+	// free is total less allocated, quarantined addresses included.
+	Free string `json:"free"`
+}

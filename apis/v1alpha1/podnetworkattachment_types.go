@@ -1,0 +1,189 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// PodNetworkAttachment is one interface of one pod, and the record of its addresses.
+//
+// spec is written once by the operator and is a complete order: the node agent needs no other object.
+// status is written by the node agent alone. An address is free again when this object is gone, and the
+// object goes only when the agent has taken its finalizer away.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Namespaced,shortName=pna,categories=multinet
+// +kubebuilder:selectablefield:JSONPath=`.spec.nodeName`
+// +kubebuilder:selectablefield:JSONPath=`.spec.networkName`
+// +kubebuilder:selectablefield:JSONPath=`.spec.pod.name`
+// +kubebuilder:printcolumn:name="Pod",type=string,JSONPath=`.spec.pod.name`
+// +kubebuilder:printcolumn:name="Network",type=string,JSONPath=`.spec.networkName`
+// +kubebuilder:printcolumn:name="Interface",type=string,JSONPath=`.spec.interface`
+// +kubebuilder:printcolumn:name="Addresses",type=string,JSONPath=`.spec.addresses[*].address`
+// +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.spec.nodeName`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="MAC",type=string,priority=1,JSONPath=`.spec.mac`
+// +kubebuilder:printcolumn:name="Uplink",type=string,priority=1,JSONPath=`.status.device.uplink`
+// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type PodNetworkAttachment struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable: it is the order for one interface of one pod"
+	// +required
+	Spec PodNetworkAttachmentSpec `json:"spec"`
+	// +optional
+	Status PodNetworkAttachmentStatus `json:"status,omitempty"`
+}
+
+// PodNetworkAttachmentList is a list of PodNetworkAttachments.
+// +kubebuilder:object:root=true
+type PodNetworkAttachmentList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []PodNetworkAttachment `json:"items"`
+}
+
+// PodNetworkAttachmentSpec is the order for one interface. All of it is resolved: a later change of the
+// Network or the QoSClass does not reach a running pod.
+type PodNetworkAttachmentSpec struct {
+	// pod that gets the interface.
+	Pod PodReference `json:"pod"`
+
+	// networkName is the Network that was selected.
+	// +kubebuilder:validation:MinLength=1
+	NetworkName string `json:"networkName"`
+
+	// nodeName is the node that the pod is bound to.
+	// +kubebuilder:validation:MinLength=1
+	NodeName string `json:"nodeName"`
+
+	// interface is its name in the pod.
+	Interface InterfaceName `json:"interface"`
+
+	// podClaimName is the entry of the pod's spec.resourceClaims that carries this attachment, empty
+	// where the pod has none; then the agent chooses the device by itself.
+	// +optional
+	PodClaimName string `json:"podClaimName,omitempty"`
+
+	// type of the Network.
+	Type NetworkType `json:"type"`
+
+	// macvlan is the Network's configuration for type Macvlan.
+	// +optional
+	Macvlan *MacvlanSpec `json:"macvlan,omitempty"`
+
+	// mtu in bytes; unset takes over that of the uplink.
+	// +optional
+	MTU *int32 `json:"mtu,omitempty"`
+
+	// mac of the interface, derived from the Network's name and the first address, so that a reused address
+	// keeps its MAC.
+	// +kubebuilder:validation:Pattern=`^([0-9a-f]{2}:){5}[0-9a-f]{2}$`
+	MAC string `json:"mac"`
+
+	// addresses, at most one of each family.
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=atomic
+	// +optional
+	Addresses []AttachmentAddress `json:"addresses,omitempty"`
+
+	// routes with their next hop resolved.
+	// +kubebuilder:validation:MaxItems=64
+	// +listType=atomic
+	// +optional
+	Routes []Route `json:"routes,omitempty"`
+
+	// qos is the QoSClass as it was when the attachment was made.
+	// +optional
+	QoS *ResolvedQoS `json:"qos,omitempty"`
+}
+
+// PodReference names one pod, not its successor of the same name. The pod is in the attachment's namespace.
+type PodReference struct {
+	Name string    `json:"name"`
+	UID  types.UID `json:"uid"`
+}
+
+// AttachmentAddress is an address of the interface.
+type AttachmentAddress struct {
+	// address with the prefix length of its subnet, for example 10.20.0.5/24.
+	Address string `json:"address"`
+	// gateway of the range that the address is from, if it has one.
+	// +optional
+	Gateway string `json:"gateway,omitempty"`
+}
+
+// ResolvedQoS is a QoSClass by value.
+type ResolvedQoS struct {
+	ClassName    string `json:"className"`
+	QoSClassSpec `json:",inline"`
+}
+
+// PodNetworkAttachmentStatus is written by the node agent.
+type PodNetworkAttachmentStatus struct {
+	// conditions are Ready and, where spec.qos is set, QoSEnforced.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// device that carries the interface.
+	// +optional
+	Device *AttachedDevice `json:"device,omitempty"`
+
+	// sandboxID is the runtime's identifier of the pod sandbox that holds the interface.
+	// +optional
+	SandboxID string `json:"sandboxID,omitempty"`
+
+	// mac, mtu (bytes) and addresses (with prefix length) as read back from the kernel.
+	// +optional
+	MAC string `json:"mac,omitempty"`
+	// +optional
+	MTU int32 `json:"mtu,omitempty"`
+	// +listType=atomic
+	// +optional
+	Addresses []string `json:"addresses,omitempty"`
+
+	// attachedAt is when the interface was up with its addresses.
+	// +optional
+	AttachedAt *metav1.MicroTime `json:"attachedAt,omitempty"`
+
+	// attachDuration is the time that the kernel work took.
+	// +optional
+	AttachDuration *metav1.Duration `json:"attachDuration,omitempty"`
+}
+
+// DeviceKind tells what carries an interface.
+// +kubebuilder:validation:Enum=Uplink
+type DeviceKind string
+
+const (
+	// DeviceKindUplink is a NIC that is shared by several attachments.
+	DeviceKindUplink DeviceKind = "Uplink"
+)
+
+// AttachedDevice identifies the device of an attachment exactly.
+type AttachedDevice struct {
+	Kind DeviceKind `json:"kind"`
+	// name of the DRA device in the node's pool.
+	Name string `json:"name"`
+	// uplink is the interface name on the node.
+	// +optional
+	Uplink string `json:"uplink,omitempty"`
+	// pciAddress, for example 0000:3b:00.1.
+	// +optional
+	PCIAddress string `json:"pciAddress,omitempty"`
+	// pcieRoot, for example pci0000:3a.
+	// +optional
+	PCIeRoot string `json:"pcieRoot,omitempty"`
+	// +optional
+	Driver string `json:"driver,omitempty"`
+	// vendor is the PCI vendor identifier, for example 0x8086.
+	// +optional
+	Vendor string `json:"vendor,omitempty"`
+	// +optional
+	NUMANode *int32 `json:"numaNode,omitempty"`
+}

@@ -1,0 +1,95 @@
+// Package plan turns a PodNetworkAttachment and the device that the scheduler chose into what the attach path
+// executes. It is pure: everything that can be refused is refused here, before a sandbox exists, and what
+// comes out has types that cannot be wrong. The types are also what the ledger stores.
+package plan
+
+import (
+	"net"
+	"net/netip"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Pod is everything that the node plans for one pod. It is one file in the ledger.
+type Pod struct {
+	Namespace string    `json:"namespace"`
+	Name      string    `json:"name"`
+	UID       types.UID `json:"uid"`
+	// Attachments in the order of the pod's selection as far as they are known.
+	Attachments []Attachment `json:"attachments"`
+}
+
+// Attachment is the plan for one interface.
+type Attachment struct {
+	// Name of the PodNetworkAttachment, in the pod's namespace.
+	Name    string `json:"name"`
+	Network string `json:"network"`
+	// PodClaimName is the entry of the pod's spec.resourceClaims, Claim the allocation behind it; both are empty
+	// where the pod has no claim.
+	PodClaimName string `json:"podClaimName,omitempty"`
+	Claim        *Claim `json:"claim,omitempty"`
+
+	Interface string         `json:"interface"`
+	MAC       HardwareAddr   `json:"mac"`
+	Addresses []netip.Prefix `json:"addresses,omitempty"`
+	Gateways  []netip.Addr   `json:"gateways,omitempty"`
+	Routes    []Route        `json:"routes,omitempty"`
+	// MTU in bytes, 0 for that of the uplink.
+	MTU int `json:"mtu,omitempty"`
+
+	Device  Device   `json:"device"`
+	Macvlan *Macvlan `json:"macvlan,omitempty"`
+	// QoSClass is set where the attachment asks for a quality of service.
+	QoSClass string `json:"qosClass,omitempty"`
+}
+
+// Claim is one allocated device of a ResourceClaim, as its status has to name it.
+type Claim struct {
+	Name    string    `json:"name"`
+	UID     types.UID `json:"uid"`
+	Request string    `json:"request"`
+	Pool    string    `json:"pool"`
+	Device  string    `json:"device"`
+	ShareID string    `json:"shareID,omitempty"`
+}
+
+// Device is the NIC that carries the attachment.
+type Device struct {
+	// Name in the node's pool.
+	Name string `json:"name"`
+	// Uplink is the interface name on the node.
+	Uplink     string `json:"uplink"`
+	PCIAddress string `json:"pciAddress,omitempty"`
+	PCIeRoot   string `json:"pcieRoot,omitempty"`
+	Driver     string `json:"driver,omitempty"`
+	Vendor     string `json:"vendor,omitempty"`
+	NUMANode   *int32 `json:"numaNode,omitempty"`
+}
+
+// Macvlan is set for attachments that are a macvlan link on Device.Uplink.
+type Macvlan struct {
+	Mode string `json:"mode"`
+	// VLAN is the 802.1Q tag, 0 for untagged.
+	VLAN int `json:"vlan,omitempty"`
+}
+
+// Route goes through the attachment's interface. An invalid Via means on link.
+type Route struct {
+	To  netip.Prefix `json:"to"`
+	Via netip.Addr   `json:"via"`
+}
+
+// HardwareAddr is a MAC that is text in JSON.
+type HardwareAddr net.HardwareAddr
+
+// MarshalText implements encoding.TextMarshaler.
+func (h HardwareAddr) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler. The error is that of net.ParseMAC.
+func (h *HardwareAddr) UnmarshalText(text []byte) error {
+	mac, err := net.ParseMAC(string(text))
+	*h = HardwareAddr(mac)
+	return err
+}
+
+func (h HardwareAddr) String() string { return net.HardwareAddr(h).String() }
