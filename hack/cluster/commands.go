@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// subcommand is one word after the program's name.
+type subcommand struct {
+	about string
+	run   func(context.Context, *tool, []string) error
+}
+
+var subcommands = map[string]subcommand{
+	"envtest-assets": {"build kube-apiserver, etcd and kubectl; print the folder for KUBEBUILDER_ASSETS", envtestAssets},
+}
+
+var order = []string{"envtest-assets"}
+
+func dispatch(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		usage()
+		return flag.ErrHelp
+	}
+	c, ok := subcommands[args[0]]
+	if !ok {
+		usage()
+		return fmt.Errorf("there is no subcommand %q", args[0])
+	}
+	t, err := newTool()
+	if err != nil {
+		return err
+	}
+	return c.run(ctx, t, args[1:])
+}
+
+func usage() {
+	fmt.Fprintln(os.Stderr, "usage: cluster SUBCOMMAND [flags]   (--help after a subcommand lists its flags)")
+	for _, name := range order {
+		fmt.Fprintf(os.Stderr, "  %-15s %s\n", name, subcommands[name].about)
+	}
+}
+
+// list is a flag that may be given several times.
+type list []string
+
+func (l *list) String() string { return strings.Join(*l, " ") }
+
+func (l *list) Set(value string) error {
+	*l = append(*l, value)
+	return nil
+}
+
+// parse reads flags and refuses stray words, which are mostly a forgotten dash.
+func parse(flags *flag.FlagSet, args []string) error {
+	if err := flags.Parse(args); err != nil {
+		return errors.Join(flag.ErrHelp, err)
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%s: unexpected argument %q", flags.Name(), flags.Arg(0))
+	}
+	return nil
+}
