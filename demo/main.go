@@ -1,0 +1,118 @@
+// Command demo brings up a cluster with Multinet and the example of demo/storage, checks it, and removes it again.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/multinet-dev/multinet/demo/check"
+	"github.com/multinet-dev/multinet/demo/cluster"
+)
+
+const usage = `usage: go run ./demo up | check | down
+  up     start the cluster "multinet-demo" with Multinet and the example, and check it; safe to repeat
+  check  check the example again
+  down   remove the cluster, and the Docker daemon if it was started for it`
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, usage)
+		return 2
+	}
+	repository, err := cluster.FindRepository()
+	if err == nil {
+		d := &demo{tool: cluster.Tool{Repository: repository, Name: "multinet-demo", Progress: os.Stderr}, start: time.Now()}
+		err = d.do(ctx, os.Args[1])
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		return 1
+	}
+	return 0
+}
+
+type demo struct {
+	tool    cluster.Tool
+	cluster *cluster.Cluster
+	start   time.Time
+}
+
+func (d *demo) do(ctx context.Context, command string) error {
+	switch command {
+	case "up":
+		return d.up(ctx)
+	case "check":
+		return errors.Join(d.step(ctx, "connecting to the cluster", d.connect), d.check(ctx))
+	case "down":
+		return d.step(ctx, "removing the cluster", d.tool.Down)
+	}
+	return fmt.Errorf("there is no command %q\n%s", command, usage)
+}
+
+func (d *demo) up(ctx context.Context) error {
+	steps := []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"starting a cluster of 3 nodes with a storage fabric on eth1", d.tool.Up},
+		{"loading the images of Multinet", d.tool.Load},
+		{"connecting to the cluster", d.connect},
+		{"installing manifests/multinet.yaml, with eth1 as uplink", d.install},
+		{"waiting for the operator and the agents", d.rollout},
+		{"creating Network storage and two pods on it", d.example},
+	}
+	for _, s := range steps {
+		if err := d.step(ctx, s.what, s.do); err != nil {
+			return err
+		}
+	}
+	return d.check(ctx)
+}
+
+// step reports how long something took.
+func (d *demo) step(ctx context.Context, what string, do func(context.Context) error) error {
+	fmt.Printf("== %s\n", what)
+	start := time.Now()
+	if err := do(ctx); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	fmt.Printf("== done in %.1fs (%.1fs in all)\n", time.Since(start).Seconds(), time.Since(d.start).Seconds())
+	return nil
+}
+
+func (d *demo) connect(ctx context.Context) (err error) {
+	d.cluster, err = cluster.Connect(ctx, d.tool)
+	return err
+}
+
+func (d *demo) install(ctx context.Context) error {
+	return d.cluster.Install(ctx, d.tool.Repository, check.Uplinks(d.tool.Repository))
+}
+
+func (d *demo) rollout(ctx context.Context) error { return d.cluster.WaitRollout(ctx, 3*time.Minute) }
+
+func (d *demo) example(ctx context.Context) error {
+	return check.ApplyExample(ctx, d.cluster, d.tool.Repository)
+}
+
+func (d *demo) check(ctx context.Context) error {
+	if d.cluster == nil {
+		return nil
+	}
+	return d.step(ctx, "checking", func(ctx context.Context) error {
+		if err := check.Example(d.cluster, os.Stdout).Run(ctx); err != nil {
+			return err
+		}
+		fmt.Println("The example works. Look around: go run ./demo check, and the README's \"A pod of your own\".")
+		return nil
+	})
+}
