@@ -102,6 +102,9 @@ const (
 )
 
 // MacvlanSpec configures a Network of type Macvlan.
+//
+// The rule stands here because one at an optional field is not asked when the field comes or goes.
+// +kubebuilder:validation:XValidation:rule="self.?vlan == oldSelf.?vlan",message="spec.macvlan.vlan is immutable: pods of two VLANs would share one address range"
 type MacvlanSpec struct {
 	// uplink selects the NIC of each node. Nodes without one are not offered to pods of this Network.
 	// Changes apply to new pods; running pods keep the uplink that they have.
@@ -111,7 +114,6 @@ type MacvlanSpec struct {
 	// vlan is the 802.1Q tag on the uplink. Unset sends untagged.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4094
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.macvlan.vlan is immutable: pods of two VLANs would share one address range"
 	// +optional
 	VLAN *int32 `json:"vlan,omitempty"`
 
