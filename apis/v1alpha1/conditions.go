@@ -6,6 +6,9 @@ const (
 	NetworkConditionAccepted = "Accepted"
 	// NetworkConditionReady tells whether pods can be attached now.
 	NetworkConditionReady = "Ready"
+	// NetworkConditionAddressConflict is there, and True, while a range overlaps that of another Network on the
+	// same uplink and VLAN. It is a warning: Ready does not depend on it.
+	NetworkConditionAddressConflict = "AddressConflict"
 )
 
 // Reasons of Network conditions.

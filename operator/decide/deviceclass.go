@@ -1,0 +1,116 @@
+package decide
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	resourcev1 "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+)
+
+const (
+	// LabelNetwork on DeviceClasses and ResourceClaimTemplates names the Network that they were compiled from.
+	LabelNetwork = v1alpha1.GroupName + "/network"
+	// LabelQoSClass on a ResourceClaimTemplate names the class of the selection; absent for the Network's default.
+	LabelQoSClass = v1alpha1.GroupName + "/qos-class"
+	// claimRequest is the name of the only request in a claim.
+	claimRequest = "nic"
+)
+
+// DeviceClass compiles a Network to the devices that may carry it.
+func DeviceClass(network *v1alpha1.Network) *resourcev1.DeviceClass {
+	return &resourcev1.DeviceClass{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:            v1alpha1.DeviceClassName(network.Name),
+			Labels:          map[string]string{LabelNetwork: network.Name},
+			OwnerReferences: []metav1.OwnerReference{ownerReference(network)},
+		},
+		Spec: resourcev1.DeviceClassSpec{Selectors: []resourcev1.DeviceSelector{{
+			CEL: &resourcev1.CELDeviceSelector{Expression: deviceExpression(network)},
+		}}},
+	}
+}
+
+// deviceExpression tests every attribute for presence first: an expression that fails on one device makes the
+// scheduler give up on the whole pod.
+func deviceExpression(network *v1alpha1.Network) string {
+	attributes := fmt.Sprintf("device.attributes[%q]", v1alpha1.DriverName)
+	has := func(name, condition string) string {
+		return fmt.Sprintf("%q in %s && %s[%q] %s", name, attributes, attributes, name, condition)
+	}
+	terms := []string{
+		fmt.Sprintf("device.driver == %q", v1alpha1.DriverName),
+		has(v1alpha1.DeviceAttributeKind, "== "+strconv.Quote(string(v1alpha1.DeviceKindUplink))),
+	}
+	uplink := uplinkOf(network)
+	if len(uplink.Names) > 0 {
+		var names []string
+		for _, n := range uplink.Names {
+			names = append(names, strconv.Quote(string(n)))
+		}
+		terms = append(terms, has(v1alpha1.DeviceAttributeInterface, "in ["+strings.Join(names, ", ")+"]"))
+	}
+	if uplink.Driver != "" {
+		terms = append(terms, has(v1alpha1.DeviceAttributeDriver, "== "+strconv.Quote(uplink.Driver)))
+	}
+	if uplink.MinLinkSpeed != nil {
+		terms = append(terms, has(v1alpha1.DeviceAttributeLinkSpeed, fmt.Sprintf(">= %d", uplink.MinLinkSpeed.Value())))
+	}
+	return strings.Join(terms, " && ")
+}
+
+func uplinkOf(network *v1alpha1.Network) v1alpha1.UplinkSelector {
+	if network.Spec.Macvlan == nil {
+		return v1alpha1.UplinkSelector{}
+	}
+	return network.Spec.Macvlan.Uplink
+}
+
+// ClaimTemplate is what pods of a namespace claim for a Network. selectedClass is the class in the pod's
+// selection, "" for the Network's default; class is the QoSClass that results, nil for none.
+func ClaimTemplate(namespace string, network *v1alpha1.Network, selectedClass string, class *v1alpha1.QoSClass) *resourcev1.ResourceClaimTemplate {
+	labels := map[string]string{LabelNetwork: network.Name}
+	if selectedClass != "" {
+		labels[LabelQoSClass] = selectedClass
+	}
+	return &resourcev1.ResourceClaimTemplate{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace:       namespace,
+			Name:            v1alpha1.ClaimTemplateName(network.Name, selectedClass),
+			Labels:          labels,
+			OwnerReferences: []metav1.OwnerReference{ownerReference(network)},
+		},
+		Spec: resourcev1.ResourceClaimTemplateSpec{Spec: resourcev1.ResourceClaimSpec{
+			Devices: resourcev1.DeviceClaim{Requests: []resourcev1.DeviceRequest{{
+				Name: claimRequest,
+				Exactly: &resourcev1.ExactDeviceRequest{
+					DeviceClassName: v1alpha1.DeviceClassName(network.Name),
+					AllocationMode:  resourcev1.DeviceAllocationModeExactCount,
+					Count:           1,
+					Capacity:        capacity(class),
+				},
+			}}},
+		}},
+	}
+}
+
+// capacity asks for the guaranteed egress bandwidth. Without a guarantee nothing is asked for: the device's
+// request policy then counts its default, which is next to nothing.
+func capacity(class *v1alpha1.QoSClass) *resourcev1.CapacityRequirements {
+	if class == nil || class.Spec.Egress == nil || class.Spec.Egress.Guaranteed == nil {
+		return nil
+	}
+	return &resourcev1.CapacityRequirements{Requests: map[resourcev1.QualifiedName]resource.Quantity{
+		v1alpha1.DeviceCapacityBandwidth: class.Spec.Egress.Guaranteed.DeepCopy(),
+	}}
+}
+
+func ownerReference(network *v1alpha1.Network) metav1.OwnerReference {
+	return metav1.OwnerReference{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: "Network", Name: network.Name, UID: network.UID,
+	}
+}

@@ -1,0 +1,148 @@
+package decide
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/multinet-dev/multinet/apis/selection"
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+)
+
+// PodSnapshot is everything that planning a pod looks at. A Network or QoSClass that does not exist is absent.
+type PodSnapshot struct {
+	Pod             *corev1.Pod
+	NamespaceLabels map[string]string
+	Networks        map[string]*v1alpha1.Network
+	QoSClasses      map[string]*v1alpha1.QoSClass
+}
+
+// Planned is one interface that the pod is to get.
+type Planned struct {
+	Selection selection.Selection
+	Network   *v1alpha1.Network
+	// QoS is nil where neither the selection nor the Network names a class.
+	QoS *v1alpha1.QoSClass
+}
+
+// Refusal says why a pod cannot have its networks now. It is the reason and message of an event and of the
+// condition multinet.dev/planned, so the message says what to do.
+type Refusal struct{ Reason, Message string }
+
+// Plan returns what the pod is to get in the order of its selection, or the first reason why it cannot.
+// Whether addresses are left is not decided here.
+func Plan(s PodSnapshot) ([]Planned, *Refusal) {
+	selections, err := selection.Parse(s.Pod.Annotations[v1alpha1.AnnotationNetworks])
+	if err != nil {
+		return nil, &Refusal{v1alpha1.ReasonMalformedSelection,
+			err.Error() + "; write network[@interface][:qosclass], separated by commas"}
+	}
+	if len(selections) == 0 {
+		return nil, nil
+	}
+	if refusal := checkPod(s.Pod); refusal != nil {
+		return nil, refusal
+	}
+	planned := make([]Planned, 0, len(selections))
+	for _, sel := range selections {
+		p, refusal := s.plan(sel)
+		if refusal != nil {
+			return nil, refusal
+		}
+		planned = append(planned, p)
+	}
+	return planned, nil
+}
+
+func (s PodSnapshot) plan(sel selection.Selection) (Planned, *Refusal) {
+	network := s.Networks[sel.Network]
+	if refusal := s.checkNetwork(sel.Network, network); refusal != nil {
+		return Planned{}, refusal
+	}
+	p := Planned{Selection: sel, Network: network}
+	class := QoSClassName(sel, network)
+	if class == "" {
+		return p, nil
+	}
+	if p.QoS = s.QoSClasses[class]; p.QoS != nil {
+		return p, nil
+	}
+	if sel.QoSClass == "" {
+		return p, &Refusal{v1alpha1.ReasonUnknownQoSClass, fmt.Sprintf(
+			"Network %q names QoSClass %q, which does not exist; create it or change spec.qosClassName of the Network", sel.Network, class)}
+	}
+	return p, &Refusal{v1alpha1.ReasonUnknownQoSClass, fmt.Sprintf(
+		"QoSClass %q does not exist; create it or select another class for network %q", class, sel.Network)}
+}
+
+// QoSClassName is the class that a selection ends up with, or "".
+func QoSClassName(sel selection.Selection, network *v1alpha1.Network) string {
+	if sel.QoSClass != "" {
+		return sel.QoSClass
+	}
+	return network.Spec.QoSClassName
+}
+
+func (s PodSnapshot) checkNetwork(name string, network *v1alpha1.Network) *Refusal {
+	if network == nil {
+		return &Refusal{v1alpha1.ReasonUnknownNetwork, fmt.Sprintf(
+			"Network %q does not exist; create it or correct the annotation %s", name, v1alpha1.AnnotationNetworks)}
+	}
+	if !network.DeletionTimestamp.IsZero() {
+		return &Refusal{v1alpha1.ReasonNetworkDeleting, fmt.Sprintf(
+			"Network %q is being deleted and takes no new pods; select another one, or create it again once it is gone", name)}
+	}
+	if problem := CheckNetwork(network); problem != nil {
+		return &Refusal{v1alpha1.ReasonNetworkNotAccepted, fmt.Sprintf(
+			"Network %q cannot be used until its spec is corrected: %v", name, problem)}
+	}
+	selector, err := metav1.LabelSelectorAsSelector(network.Spec.NamespaceSelector)
+	if network.Spec.NamespaceSelector == nil || err == nil && selector.Matches(labels.Set(s.NamespaceLabels)) {
+		return nil
+	}
+	return &Refusal{v1alpha1.ReasonNotAdmitted, fmt.Sprintf(
+		"Network %q does not admit namespace %q; label the namespace so that it matches %q, or change spec.namespaceSelector of the Network",
+		name, s.Pod.Namespace, metav1.FormatLabelSelector(network.Spec.NamespaceSelector))}
+}
+
+// checkPod refuses pods that have no network namespace of their own or none that we can reach.
+func checkPod(pod *corev1.Pod) *Refusal {
+	refuse := func(kind string) *Refusal {
+		return &Refusal{v1alpha1.ReasonUnsupportedPod, fmt.Sprintf(
+			"%s cannot have additional networks; remove the annotation %s", kind, v1alpha1.AnnotationNetworks)}
+	}
+	switch _, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]; {
+	case pod.Spec.HostNetwork:
+		return refuse("a pod with hostNetwork")
+	case mirror:
+		return refuse("a static pod")
+	case pod.Spec.OS != nil && pod.Spec.OS.Name == corev1.Windows:
+		return refuse("a Windows pod")
+	}
+	return nil
+}
+
+// SelectedNetworks returns the names in the pod's selection without duplicates, none if it is malformed.
+func SelectedNetworks(pod *corev1.Pod) []string {
+	selections, _ := selection.Parse(pod.Annotations[v1alpha1.AnnotationNetworks])
+	var names []string
+	for _, s := range selections {
+		names = append(names, s.Network)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Selects tells whether the pod has a selection, well-formed or not.
+func Selects(pod metav1.Object) bool {
+	return strings.TrimSpace(pod.GetAnnotations()[v1alpha1.AnnotationNetworks]) != ""
+}
+
+// Ended tells whether the pod's containers will never run again, so that it needs no interface.
+func Ended(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
