@@ -20,7 +20,8 @@ import (
 // +kubebuilder:printcolumn:name="Pod",type=string,JSONPath=`.spec.pod.name`
 // +kubebuilder:printcolumn:name="Network",type=string,JSONPath=`.spec.networkName`
 // +kubebuilder:printcolumn:name="Interface",type=string,JSONPath=`.spec.interface`
-// +kubebuilder:printcolumn:name="Addresses",type=string,JSONPath=`.spec.addresses[*].address`
+// +kubebuilder:printcolumn:name="Address",type=string,JSONPath=`.spec.addresses[0].address`
+// +kubebuilder:printcolumn:name="Address-2",type=string,JSONPath=`.spec.addresses[1].address`
 // +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.spec.nodeName`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="MAC",type=string,priority=1,JSONPath=`.spec.mac`
