@@ -1,0 +1,137 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+)
+
+// report writes the pod first, since its readiness waits for it, then the claims, then the attachments: an
+// attachment that tells of the sandbox thereby says that all of it was written.
+func (p *Publisher) report(ctx context.Context, r Report) error {
+	errs := []error{p.pod(ctx, r)}
+	for _, i := range r.Interfaces {
+		if i.InPod && i.Plan.Claim != nil {
+			errs = append(errs, p.claim(ctx, r, i))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	for _, i := range r.Interfaces {
+		errs = append(errs, p.attachment(ctx, r, i))
+	}
+	return errors.Join(errs...)
+}
+
+func (p *Publisher) pod(ctx context.Context, r Report) error {
+	status, reason, message := corev1.ConditionTrue, v1alpha1.ReasonAttached, ""
+	if !r.attached() {
+		status, reason, message = corev1.ConditionFalse, firstReason(r), r.Trouble
+	}
+	object := map[string]any{
+		"apiVersion": "v1", "kind": "Pod", "metadata": metadata(r.Namespace, r.Name, r.UID),
+		"status": map[string]any{"conditions": []any{
+			p.condition(r.UID, "pod", v1alpha1.PodConditionAttached, string(status), reason, message),
+		}},
+	}
+	if r.attached() {
+		annotations, err := annotations(r, p.defaultNetwork)
+		if err != nil {
+			return fmt.Errorf("annotations of pod %s/%s: %w", r.Namespace, r.Name, err)
+		}
+		object["metadata"].(map[string]any)["annotations"] = annotations
+	}
+	return p.apply(ctx, r.UID, target{resource: "pods", namespace: r.Namespace, name: r.Name, status: true}, object)
+}
+
+func firstReason(r Report) string {
+	for _, i := range r.Interfaces {
+		if !i.InPod && i.Reason != v1alpha1.ReasonAttachFailed {
+			return i.Reason
+		}
+	}
+	return v1alpha1.ReasonAttachFailed
+}
+
+// claim says in the claim's status which interface the device became. A shared device is told from its other
+// shares by the share ID, without which the API server refuses the write.
+func (p *Publisher) claim(ctx context.Context, r Report, i Interface) error {
+	claim := i.Plan.Claim
+	device := map[string]any{
+		"driver": v1alpha1.DriverName, "pool": claim.Pool, "device": claim.Device,
+		"networkData": resourceapi.NetworkDeviceData{
+			InterfaceName: i.Plan.Interface, IPs: texts(i.Addresses), HardwareAddress: i.MAC.String(),
+		},
+	}
+	if claim.ShareID != "" {
+		device["shareID"] = claim.ShareID
+	}
+	object := map[string]any{
+		"apiVersion": resourceapi.SchemeGroupVersion.String(), "kind": "ResourceClaim",
+		"metadata": metadata(r.Namespace, claim.Name, claim.UID),
+		"status":   map[string]any{"devices": []any{device}},
+	}
+	return p.apply(ctx, r.UID, target{resource: "resourceclaims", namespace: r.Namespace, name: claim.Name, status: true}, object)
+}
+
+func (p *Publisher) attachment(ctx context.Context, r Report, i Interface) error {
+	pna, ok := p.attachments.Get(r.Namespace, i.Plan.Name)
+	if !ok || pna.DeletionTimestamp != nil || pna.Spec.Pod.UID != r.UID {
+		return nil // it goes: a status would be one write more than anybody reads
+	}
+	object := map[string]any{
+		"apiVersion": v1alpha1.GroupVersion.String(), "kind": "PodNetworkAttachment",
+		"metadata": metadata(pna.Namespace, pna.Name, pna.UID),
+		"status":   p.attachmentStatus(r, i),
+	}
+	return p.apply(ctx, r.UID, target{resource: "podnetworkattachments", namespace: pna.Namespace, name: pna.Name, status: true}, object)
+}
+
+func (p *Publisher) attachmentStatus(r Report, i Interface) map[string]any {
+	ready := metav1.ConditionFalse
+	if i.Reason == v1alpha1.ReasonAttached {
+		ready = metav1.ConditionTrue
+	}
+	owner := i.Plan.Name
+	conditions := []any{p.condition(r.UID, owner, v1alpha1.AttachmentConditionReady, string(ready), i.Reason, i.Message)}
+	if i.Plan.QoSClass != "" {
+		conditions = append(conditions, p.condition(r.UID, owner, v1alpha1.AttachmentConditionQoSEnforced,
+			string(metav1.ConditionFalse), v1alpha1.ReasonQoSNotSupported,
+			fmt.Sprintf("QoSClass %s counts for scheduling; this node agent does not shape traffic yet", i.Plan.QoSClass)))
+	}
+	status := map[string]any{"conditions": conditions, "device": device(i)}
+	if i.InPod {
+		status["sandboxID"] = r.SandboxID
+		status["mac"] = i.MAC.String()
+		status["mtu"] = i.MTU
+		status["addresses"] = texts(i.Addresses)
+		status["attachedAt"] = metav1.NewMicroTime(i.At)
+		status["attachDuration"] = metav1.Duration{Duration: i.Duration.Round(time.Microsecond)}
+	}
+	return status
+}
+
+func device(i Interface) v1alpha1.AttachedDevice {
+	d := i.Plan.Device
+	return v1alpha1.AttachedDevice{
+		Kind: v1alpha1.DeviceKindUplink, Name: d.Name, Uplink: d.Uplink, PCIAddress: d.PCIAddress,
+		PCIeRoot: d.PCIeRoot, Driver: d.Driver, Vendor: d.Vendor, NUMANode: d.NUMANode,
+	}
+}
+
+func texts(prefixes []netip.Prefix) []string {
+	out := make([]string, 0, len(prefixes))
+	for _, p := range prefixes {
+		out = append(out, p.String())
+	}
+	return out
+}

@@ -1,0 +1,249 @@
+package sandboxes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/multinet-dev/multinet/apis/selection"
+	"github.com/multinet-dev/multinet/node-agent/plan"
+	"github.com/multinet-dev/multinet/node-agent/publish"
+)
+
+// hookLimit ends a hook with an error before the runtime's 2 s are over: a plugin that is later than that is
+// disconnected, and the pod starts without its networks.
+const hookLimit = 1500 * time.Millisecond
+
+// checkWait is how long a container's creation waits for a verification of its sandbox that is under way. It is
+// short because all hooks of a node share one lock in the runtime.
+const checkWait = 250 * time.Millisecond
+
+// RunSandbox attaches a new sandbox to the networks that it selects, or to none of them and returns an error.
+func (k *Keeper) RunSandbox(ctx context.Context, sandbox Sandbox) error {
+	selections, err := selection.Parse(sandbox.Selection)
+	if err != nil || len(selections) == 0 {
+		return err
+	}
+	if sandbox.NetNS == "" {
+		return errors.New("a pod on the host's network cannot select networks: remove hostNetwork or the annotation")
+	}
+	ctx, cancel := context.WithTimeout(ctx, hookLimit)
+	defer cancel()
+	e := k.state.hold(sandbox)
+	made, attachments, err := k.run(ctx, e, selections)
+	if err != nil {
+		go k.Publisher.Publish(failed(sandbox, attachments, err))
+		return err
+	}
+	go k.tell(e, attachments, made)
+	return nil
+}
+
+func (k *Keeper) run(ctx context.Context, e *entry, selections []selection.Selection) ([]publish.Interface, []plan.Attachment, error) {
+	attachments, missing := k.state.planned(e.PodUID, selections)
+	if len(missing) > 0 {
+		k.state.remove(e.ID)
+		go k.replan(e.Sandbox) // for the runtime's next try, in ten seconds or so
+		return nil, attachments, notPlannedError(missing[0])
+	}
+	err := k.probed(ctx, e.PodUID, attachments)
+	if err == nil {
+		err = k.cleared(ctx, e.PodUID)
+	}
+	if err != nil {
+		k.state.remove(e.ID)
+		return nil, attachments, err
+	}
+	made, err := k.attachWithin(ctx, e, attachments)
+	return made, attachments, err
+}
+
+func notPlannedError(s selection.Selection) error {
+	return fmt.Errorf("network %q interface %s: no plan: the node agent knows no PodNetworkAttachment for it yet; see the pod's events", s.Network, s.Interface)
+}
+
+// attachWithin attaches, and gives up when ctx ends even if the kernel does not answer. What the kernel then
+// still makes is taken away again; the sandbox holds until that is done.
+func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.Attachment) ([]publish.Interface, error) {
+	if err := e.acquire(ctx); err != nil {
+		return nil, fmt.Errorf("other work on the sandbox has not ended: %w", err)
+	}
+	type outcome struct {
+		made []publish.Interface
+		err  error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		made, err := k.Path.Attach(ctx, e.NetNS, attachments)
+		done <- outcome{made, err}
+	}()
+	select {
+	case o := <-done:
+		defer e.release()
+		if o.err != nil {
+			k.state.remove(e.ID)
+			return nil, o.err
+		}
+		k.state.setMade(e, o.made)
+		return o.made, nil
+	case <-ctx.Done():
+		go func() {
+			defer e.release()
+			if o := <-done; o.err == nil {
+				k.detach(context.WithoutCancel(ctx), e, attachments)
+			}
+			k.state.remove(e.ID)
+		}()
+		return nil, fmt.Errorf("the kernel has not attached the interfaces in time: %w", ctx.Err())
+	}
+}
+
+// tell does what follows an attach and needs not hold up the pod.
+func (k *Keeper) tell(e *entry, attachments []plan.Attachment, made []publish.Interface) {
+	if err := k.Path.Announce(k.base, e.NetNS, attachments); err != nil {
+		k.Log.Info("addresses were not announced", "pod", e.Namespace+"/"+e.Name, "cause", err.Error())
+	}
+	k.publish(e, made)
+}
+
+// CheckSandbox returns the path of the pod's networks.json if its sandbox is attached. The path is empty for a pod
+// that selects nothing.
+func (k *Keeper) CheckSandbox(ctx context.Context, sandbox Sandbox) (path string, err error) {
+	selections, err := selection.Parse(sandbox.Selection)
+	if err != nil || len(selections) == 0 {
+		return "", err
+	}
+	e, phase := k.state.entry(sandbox.ID)
+	if e != nil && phase != attached {
+		waiting, cancel := context.WithTimeout(ctx, checkWait)
+		defer cancel()
+		if e.acquire(waiting) == nil {
+			e.release()
+		}
+		e, phase = k.state.entry(sandbox.ID)
+	}
+	if e == nil || phase != attached {
+		k.Wake()
+		return "", fmt.Errorf("the pod is not attached to its networks yet: see its condition %s and its PodNetworkAttachments", "multinet.dev/attached")
+	}
+	return k.Files.Write(e.PodUID, k.madeOrPlanned(e, selections))
+}
+
+// StopSandbox takes the addresses away, which frees them, and the links a little later. It never fails: the
+// runtime goes on with the teardown in any case, and the namespace's end is the end of what is in it.
+func (k *Keeper) StopSandbox(ctx context.Context, sandbox Sandbox) {
+	e, _ := k.state.entry(sandbox.ID)
+	if e == nil {
+		e = &entry{Sandbox: sandbox, busy: make(chan struct{}, 1)}
+	}
+	if e.NetNS == "" {
+		e.NetNS = sandbox.NetNS
+	}
+	ctx, cancel := context.WithTimeout(ctx, hookLimit)
+	defer cancel()
+	if err := e.acquire(ctx); err != nil {
+		k.Log.Error(err, "sandbox is stopped while work on it has not ended", "pod", e.Namespace+"/"+e.Name)
+		return // it holds on until the runtime removes it
+	}
+	pod, planned := k.state.plan(e.PodUID)
+	if !planned || e.NetNS == "" || !k.NamespaceLives(e.NetNS) {
+		defer e.release()
+		k.stopped(e)
+		return
+	}
+	if err := k.Path.ReleaseAddresses(ctx, e.NetNS, pod.Attachments); err != nil {
+		k.Log.Error(err, "addresses stay until the sandbox is removed", "pod", e.Namespace+"/"+e.Name)
+	} else {
+		k.stopped(e)
+	}
+	clearing := k.state.clear(e.PodUID)
+	go func() {
+		defer e.release()
+		defer k.state.clearedAll(e.PodUID, clearing)
+		if err := k.Path.RemoveLinks(k.base, e.NetNS, pod.Attachments); err != nil && k.NamespaceLives(e.NetNS) {
+			k.Log.Info("links stay until their namespace ends", "pod", e.Namespace+"/"+e.Name, "cause", err.Error())
+		}
+	}()
+}
+
+func (k *Keeper) detach(ctx context.Context, e *entry, attachments []plan.Attachment) {
+	if err := k.Path.RemoveLinks(ctx, e.NetNS, attachments); err != nil && k.NamespaceLives(e.NetNS) {
+		k.Log.Error(err, "remove late links", "pod", e.Namespace+"/"+e.Name)
+	}
+}
+
+func (k *Keeper) stopped(e *entry) {
+	k.state.setPhase(e, stopped)
+	k.Wake()
+}
+
+// RemoveSandbox forgets a sandbox.
+func (k *Keeper) RemoveSandbox(id string) {
+	k.state.remove(id)
+	k.Wake()
+}
+
+// Synchronize takes over the runtime's list of sandboxes of pods that select networks, and returns at once.
+// Sandboxes whose namespace is gone hold nothing.
+func (k *Keeper) Synchronize(list []Sandbox) {
+	alive := make([]Sandbox, 0, len(list))
+	for _, sandbox := range list {
+		if sandbox.NetNS != "" && k.NamespaceLives(sandbox.NetNS) {
+			alive = append(alive, sandbox)
+		}
+	}
+	k.state.synchronize(alive)
+	k.Wake()
+}
+
+// Disconnected says that sandboxes may now come and go unseen.
+func (k *Keeper) Disconnected() { k.state.disconnect() }
+
+func (e *entry) acquire(ctx context.Context) error {
+	select {
+	case e.busy <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (e *entry) release() { <-e.busy }
+
+// clear announces that links of the pod are being removed; clearedAll that they are.
+func (s *state) clear(podUID types.UID) chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := make(chan struct{})
+	s.clearing[podUID] = c
+	return c
+}
+
+func (s *state) clearedAll(podUID types.UID, c chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(c)
+	if s.clearing[podUID] == c {
+		delete(s.clearing, podUID)
+	}
+}
+
+// cleared waits until the links of the pod's former sandbox are gone: two macvlans of one MAC on one uplink are
+// refused with EADDRINUSE.
+func (k *Keeper) cleared(ctx context.Context, podUID types.UID) error {
+	k.state.mu.Lock()
+	c := k.state.clearing[podUID]
+	k.state.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	select {
+	case <-c:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the pod's former sandbox still has its links: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,217 @@
+package sandboxes
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/node-agent/plan"
+	"github.com/multinet-dev/multinet/node-agent/publish"
+)
+
+// Attachments are the orders for this node, as watch.Attachments knows them.
+type Attachments interface {
+	Listed() bool
+	All() []*v1alpha1.PodNetworkAttachment
+	ForPod(types.UID) []*v1alpha1.PodNetworkAttachment
+	WaitFor(ctx context.Context, podUID types.UID, podClaimName string) (*v1alpha1.PodNetworkAttachment, error)
+}
+
+// Ledger keeps plans over a restart.
+type Ledger interface {
+	Put(plan.Pod) error
+	Delete(types.UID) error
+}
+
+// Devices are the node's NICs.
+type Devices interface {
+	// Device returns a NIC by its name in the node's pool.
+	Device(name string) (plan.Device, bool)
+	// Select returns a NIC that a Network admits, for attachments without a claim.
+	Select(v1alpha1.UplinkSelector) (plan.Device, bool)
+	// Carrier tells whether the uplink is there and has a carrier.
+	Carrier(uplink string) bool
+}
+
+// Path is the attach path. What is made comes back in the order of the attachments.
+type Path interface {
+	Attach(ctx context.Context, netns string, attachments []plan.Attachment) ([]publish.Interface, error)
+	Check(ctx context.Context, netns string, attachments []plan.Attachment) error
+	ReleaseAddresses(ctx context.Context, netns string, attachments []plan.Attachment) error
+	RemoveLinks(ctx context.Context, netns string, attachments []plan.Attachment) error
+	Announce(ctx context.Context, netns string, attachments []plan.Attachment) error
+}
+
+// Publisher tells the API server. None of its methods block.
+type Publisher interface {
+	Publish(publish.Report)
+	// Release lets the finalizer of an attachment go.
+	Release(namespace, name string, uid types.UID)
+	// Forget ends what is kept in memory for a pod.
+	Forget(podUID types.UID)
+}
+
+// Claims reads the API server for a pod whose plan was lost; ordinary life does not need it.
+type Claims interface {
+	// ForPod returns the claim behind an entry of a pod's spec.resourceClaims.
+	ForPod(ctx context.Context, namespace, name string, podUID types.UID, podClaimName string) (*plan.Claim, error)
+}
+
+// Probe looks for other users of addresses on an uplink and returns a sentence about the first that it finds, or "".
+type Probe func(ctx context.Context, uplink string, addresses []netip.Addr) (conflict string, err error)
+
+// Options of a Keeper. All are needed.
+type Options struct {
+	Log         logr.Logger
+	Attachments Attachments
+	Ledger      Ledger
+	Devices     Devices
+	Path        Path
+	Publisher   Publisher
+	Claims      Claims
+	Probe       Probe
+	// Files is where each pod's networks.json is written.
+	Files Files
+	// NamespaceLives tells whether a path still is a network namespace.
+	NamespaceLives func(path string) bool
+}
+
+// verifyEvery is how often the links of every sandbox are looked at: a link that was deleted inside of a pod gives
+// no event on the host.
+const verifyEvery = 30 * time.Second
+
+// Keeper holds the node's sandboxes to what is ordered for them.
+type Keeper struct {
+	Options
+	state  *state
+	probes probes
+	wake   chan struct{}
+	// verifying bounds how many sandboxes are looked at at once.
+	verifying chan struct{}
+	// ledgerMu makes read, change and write of one pod's plan one step.
+	ledgerMu sync.Mutex
+	// released are the attachments whose finalizer the publisher was told to remove; used by the loop only.
+	released map[types.UID]bool
+	// base is the context of work that outlives a hook.
+	base context.Context
+}
+
+// New returns a Keeper that knows the plans of the ledger. base ends the work that it starts in the background.
+func New(base context.Context, o Options, pods []plan.Pod) *Keeper {
+	return &Keeper{
+		Options:   o,
+		state:     newState(pods),
+		probes:    probes{running: map[types.NamespacedName]*probe{}},
+		wake:      make(chan struct{}, 1),
+		verifying: make(chan struct{}, 4),
+		released:  map[types.UID]bool{},
+		base:      base,
+	}
+}
+
+// Wake has the loop look at the world again.
+func (k *Keeper) Wake() {
+	select {
+	case k.wake <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// UplinksChanged has every sandbox verified.
+func (k *Keeper) UplinksChanged() {
+	k.state.markDue()
+	k.Wake()
+}
+
+// Run decides and acts after each wake until ctx ends.
+func (k *Keeper) Run(ctx context.Context) {
+	tick := time.NewTicker(verifyEvery)
+	defer tick.Stop()
+	for {
+		k.act(k.decide())
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.wake:
+		case <-tick.C:
+			k.state.markDue()
+		}
+	}
+}
+
+func (k *Keeper) decide() actions {
+	// Orders before sandboxes: a hook that begins in between is then seen holding.
+	listed, orders := k.Attachments.Listed(), k.Attachments.All()
+	snap := k.state.snapshot()
+	snap.Listed = listed
+	for _, pna := range orders {
+		snap.Orders = append(snap.Orders, orderOf(pna))
+	}
+	return decide(snap)
+}
+
+func orderOf(pna *v1alpha1.PodNetworkAttachment) order {
+	o := order{
+		Namespace: pna.Namespace, Name: pna.Name, UID: pna.UID,
+		PodUID: pna.Spec.Pod.UID, Deleting: pna.DeletionTimestamp != nil,
+	}
+	for _, f := range pna.Finalizers {
+		o.Finalizer = o.Finalizer || f == v1alpha1.FinalizerRelease
+	}
+	return o
+}
+
+func (k *Keeper) act(a actions) {
+	for _, p := range a.Drop {
+		k.drop(p)
+	}
+	k.release(a.Release)
+	for _, id := range a.Verify {
+		if e, mine := k.state.startVerify(id); mine {
+			go k.verify(e)
+		}
+	}
+}
+
+// drop forgets one planned attachment: first in memory, where the hook looks, then in the ledger.
+func (k *Keeper) drop(p planned) {
+	k.ledgerMu.Lock()
+	defer k.ledgerMu.Unlock()
+	left, ok := k.state.dropPlan(p)
+	if !ok {
+		return
+	}
+	k.probes.forget(p)
+	var err error
+	if len(left.Attachments) > 0 {
+		err = k.Ledger.Put(left)
+	} else {
+		err = k.Ledger.Delete(p.PodUID)
+		k.Files.Remove(p.PodUID)
+		k.Publisher.Forget(p.PodUID)
+	}
+	if err != nil {
+		// The plan comes back with the next start and is dropped then.
+		k.Log.Error(err, "ledger", "podUID", p.PodUID)
+	}
+}
+
+// release lets finalizers go, each once, of pods whose plan is out of reach of the hook.
+func (k *Keeper) release(orders []order) {
+	still := make(map[types.UID]bool, len(orders))
+	for _, o := range orders {
+		if k.state.holding(o.PodUID) {
+			continue
+		}
+		if !k.released[o.UID] {
+			k.Publisher.Release(o.Namespace, o.Name, o.UID)
+		}
+		still[o.UID] = true
+	}
+	k.released = still
+}

@@ -1,0 +1,94 @@
+package sandboxes
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/node-agent/plan"
+)
+
+// prepareLimit is how long Prepare waits. The kubelet gives up after 45 s, and an error costs the pod a minute or
+// more until the kubelet tries again, so waiting is better than failing.
+const prepareLimit = 40 * time.Second
+
+// Request is one claim of a pod that is about to start.
+type Request struct {
+	Namespace    string
+	PodName      string
+	PodUID       types.UID
+	PodClaimName string
+	Claim        plan.Claim
+}
+
+// Prepare waits until the operator has ordered the attachment behind the claim and the runtime is connected, and
+// writes the plan to the ledger. After it the pod can start without the API server. It begins the address probe.
+func (k *Keeper) Prepare(ctx context.Context, r Request) error {
+	ctx, cancel := context.WithTimeout(ctx, prepareLimit)
+	defer cancel()
+	pna, err := k.Attachments.WaitFor(ctx, r.PodUID, r.PodClaimName)
+	if err != nil {
+		return fmt.Errorf("pod %s/%s claim %s: no PodNetworkAttachment came: see the pod's condition %s and its events, and whether deployment multinet-operator runs: %w",
+			r.Namespace, r.PodName, r.PodClaimName, v1alpha1.PodConditionPlanned, err)
+	}
+	select {
+	case <-k.state.whenSynchronized():
+	case <-ctx.Done():
+		return fmt.Errorf("pod %s/%s claim %s: the container runtime is not connected over NRI, without which the pod would start without its networks: see the log of the node agent: %w",
+			r.Namespace, r.PodName, r.PodClaimName, ctx.Err())
+	}
+	return k.planFor(pna, &r.Claim)
+}
+
+// planFor plans one attachment and stores it. The claim is nil for attachments without one.
+func (k *Keeper) planFor(pna *v1alpha1.PodNetworkAttachment, claim *plan.Claim) error {
+	device, err := k.deviceFor(pna, claim)
+	if err != nil {
+		return fmt.Errorf("network %q interface %s: %w", pna.Spec.NetworkName, pna.Spec.Interface, err)
+	}
+	attachment, err := plan.FromAttachment(pna, device, claim)
+	if err != nil {
+		return fmt.Errorf("network %q interface %s: plan: %w", pna.Spec.NetworkName, pna.Spec.Interface, err)
+	}
+	if err := k.store(pna, attachment); err != nil {
+		return fmt.Errorf("network %q interface %s: write the plan: %w", pna.Spec.NetworkName, pna.Spec.Interface, err)
+	}
+	if !k.state.holding(pna.Spec.Pod.UID) {
+		k.probe(pna.Spec.Pod.UID, attachment)
+	}
+	return nil
+}
+
+func (k *Keeper) deviceFor(pna *v1alpha1.PodNetworkAttachment, claim *plan.Claim) (plan.Device, error) {
+	if claim != nil {
+		if device, ok := k.Devices.Device(claim.Device); ok {
+			return device, nil
+		}
+		return plan.Device{}, fmt.Errorf("the NIC %q that the scheduler chose is not on the node any more", claim.Device)
+	}
+	if pna.Spec.Macvlan != nil {
+		if device, ok := k.Devices.Select(pna.Spec.Macvlan.Uplink); ok {
+			return device, nil
+		}
+	}
+	return plan.Device{}, fmt.Errorf("no NIC of the node matches the uplink that the Network selects")
+}
+
+// store writes to the ledger before memory: what the hook can use must be there after a crash.
+func (k *Keeper) store(pna *v1alpha1.PodNetworkAttachment, attachment plan.Attachment) error {
+	k.ledgerMu.Lock()
+	defer k.ledgerMu.Unlock()
+	pod, ok := k.state.plan(pna.Spec.Pod.UID)
+	if !ok {
+		pod = plan.Pod{Namespace: pna.Namespace, Name: pna.Spec.Pod.Name, UID: pna.Spec.Pod.UID}
+	}
+	pod = withAttachment(pod, attachment)
+	if err := k.Ledger.Put(pod); err != nil {
+		return err
+	}
+	k.state.setPlan(pod)
+	return nil
+}

@@ -1,0 +1,106 @@
+package sandboxes
+
+import (
+	"errors"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/multinet-dev/multinet/apis/selection"
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/node-agent/plan"
+	"github.com/multinet-dev/multinet/node-agent/publish"
+)
+
+// PathError is what a Path returns when one interface could not be made; those before it were undone.
+type PathError struct {
+	Interface string
+	// Reason is one of AttachmentConditionReady.
+	Reason string
+	Err    error
+}
+
+func (e *PathError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *PathError) Unwrap() error { return e.Err }
+
+// failed reports a sandbox that got none of its interfaces.
+func failed(sandbox Sandbox, attachments []plan.Attachment, err error) publish.Report {
+	r := reportOf(sandbox)
+	r.Trouble = err.Error()
+	culprit, reason := culpritOf(err)
+	for _, a := range attachments {
+		i := publish.Interface{Plan: a, Reason: v1alpha1.ReasonAttachFailed, Message: err.Error()}
+		if a.Interface == culprit {
+			i.Reason = reason
+		} else if culprit != "" {
+			i.Message = fmt.Sprintf("not attached because interface %s of the same pod failed", culprit)
+		}
+		r.Interfaces = append(r.Interfaces, i)
+	}
+	return r
+}
+
+func culpritOf(err error) (iface, reason string) {
+	var path *PathError
+	var duplicate *duplicateError
+	switch {
+	case errors.As(err, &path):
+		return path.Interface, path.Reason
+	case errors.As(err, &duplicate):
+		return duplicate.Attachment.Interface, v1alpha1.ReasonDuplicateAddress
+	}
+	return "", ""
+}
+
+func reportOf(sandbox Sandbox) publish.Report {
+	return publish.Report{
+		Namespace: sandbox.Namespace, Name: sandbox.Name, UID: sandbox.PodUID,
+		SandboxID: sandbox.ID, PrimaryIPs: sandbox.IPs,
+	}
+}
+
+// publish reports what is in the sandbox. An interface whose uplink has no carrier is in the pod but not ready.
+func (k *Keeper) publish(e *entry, made []publish.Interface) {
+	r := reportOf(e.Sandbox)
+	for _, m := range made {
+		m.InPod, m.Reason = true, v1alpha1.ReasonAttached
+		if uplink := m.Plan.Device.Uplink; !k.Devices.Carrier(uplink) {
+			m.Reason = v1alpha1.ReasonUplinkDown
+			m.Message = fmt.Sprintf("uplink %s of the node has no carrier", uplink)
+		}
+		r.Interfaces = append(r.Interfaces, m)
+	}
+	k.Publisher.Publish(r)
+}
+
+// told tells whether the API server already has what publish would say of a sandbox that is attached and whose
+// uplinks are up. The publisher writes an attachment's status last, so it stands for the pod and the claim too.
+func (k *Keeper) told(e *entry, attachments []plan.Attachment) bool {
+	byName := map[string]*v1alpha1.PodNetworkAttachment{}
+	for _, pna := range k.Attachments.ForPod(e.PodUID) {
+		byName[pna.Name] = pna
+	}
+	for _, a := range attachments {
+		pna := byName[a.Name]
+		if pna == nil || pna.Status.SandboxID != e.ID || !k.Devices.Carrier(a.Device.Uplink) ||
+			!meta.IsStatusConditionTrue(pna.Status.Conditions, v1alpha1.AttachmentConditionReady) {
+			return false
+		}
+	}
+	return true
+}
+
+// madeOrPlanned returns what the last attach made, or where that was another process's, what it must have made.
+func (k *Keeper) madeOrPlanned(e *entry, selections []selection.Selection) []publish.Interface {
+	if made := k.state.made(e); made != nil {
+		return made
+	}
+	attachments, _ := k.state.planned(e.PodUID, selections)
+	made := make([]publish.Interface, 0, len(attachments))
+	for _, a := range attachments {
+		made = append(made, publish.Interface{Plan: a, MAC: a.MAC, MTU: a.MTU, Addresses: a.Addresses})
+	}
+	return made
+}

@@ -1,0 +1,251 @@
+package sandboxes
+
+import (
+	"slices"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/multinet-dev/multinet/apis/selection"
+	"github.com/multinet-dev/multinet/node-agent/plan"
+	"github.com/multinet-dev/multinet/node-agent/publish"
+)
+
+// entry is a sandbox of a pod that selects networks.
+type entry struct {
+	Sandbox
+	// busy has room for the one goroutine that may do kernel work on the sandbox.
+	busy chan struct{}
+
+	// The fields below are guarded by state.mu.
+	phase phase
+	due   bool
+	// made is what the last attach of this process found, in the order of the selection.
+	made []publish.Interface
+}
+
+// state is guarded by one lock, which is never held during I/O: the hook takes it.
+type state struct {
+	mu      sync.Mutex
+	plans   map[types.UID]plan.Pod
+	entries map[string]*entry
+	// synchronized is closed while the runtime is connected and has listed its sandboxes.
+	synchronized chan struct{}
+	// clearing holds a channel for each pod whose stopped sandbox still has links; it is closed when they are gone.
+	clearing map[types.UID]chan struct{}
+}
+
+func newState(pods []plan.Pod) *state {
+	s := &state{
+		plans:        map[types.UID]plan.Pod{},
+		entries:      map[string]*entry{},
+		synchronized: make(chan struct{}),
+		clearing:     map[types.UID]chan struct{}{},
+	}
+	for _, pod := range pods {
+		s.plans[pod.UID] = pod
+	}
+	return s
+}
+
+func isClosed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// hold records that a sandbox may get addresses, before its plan is looked up: the loop releases nothing of a pod
+// that holds, so plan and addresses cannot vanish under the hook.
+func (s *state) hold(sandbox Sandbox) *entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[sandbox.ID]
+	if e == nil {
+		e = &entry{Sandbox: sandbox, busy: make(chan struct{}, 1)}
+		s.entries[sandbox.ID] = e
+	}
+	e.phase = attaching
+	return e
+}
+
+func (s *state) entry(id string) (*entry, phase) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[id]; e != nil {
+		return e, e.phase
+	}
+	return nil, stopped
+}
+
+func (s *state) setPhase(e *entry, p phase) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.phase, e.due = p, false
+}
+
+func (s *state) setMade(e *entry, made []publish.Interface) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.made, e.phase, e.due = made, attached, false
+}
+
+func (s *state) made(e *entry) []publish.Interface {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return e.made
+}
+
+func (s *state) remove(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.entries, id)
+}
+
+// synchronize replaces the known sandboxes by the runtime's list. What is known of a sandbox that stays is kept.
+func (s *state) synchronize(list []Sandbox) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.entries
+	s.entries = make(map[string]*entry, len(list))
+	for _, sandbox := range list {
+		e := before[sandbox.ID]
+		if e == nil {
+			e = &entry{Sandbox: sandbox, busy: make(chan struct{}, 1), phase: found}
+		} else if e.phase == attached {
+			e.due = true
+		}
+		s.entries[sandbox.ID] = e
+	}
+	if !isClosed(s.synchronized) {
+		close(s.synchronized)
+	}
+}
+
+func (s *state) disconnect() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if isClosed(s.synchronized) {
+		s.synchronized = make(chan struct{})
+	}
+}
+
+func (s *state) whenSynchronized() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.synchronized
+}
+
+// markDue has every attached or broken sandbox looked at again.
+func (s *state) markDue() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.entries {
+		e.due = true
+	}
+}
+
+// startVerify tells whether the caller is the one to verify the sandbox.
+func (s *state) startVerify(id string) (*entry, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[id]
+	if e == nil || e.phase == attaching || e.phase == stopped {
+		return nil, false
+	}
+	e.phase = attaching
+	return e, true
+}
+
+// planned returns the plan of each selection in order, and the selections that have none.
+func (s *state) planned(podUID types.UID, selections []selection.Selection) (found []plan.Attachment, missing []selection.Selection) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	attachments := s.plans[podUID].Attachments
+	for _, selected := range selections {
+		i := slices.IndexFunc(attachments, func(a plan.Attachment) bool {
+			return a.Interface == selected.Interface && a.Network == selected.Network
+		})
+		if i < 0 {
+			missing = append(missing, selected)
+			continue
+		}
+		found = append(found, attachments[i])
+	}
+	return found, missing
+}
+
+// plan returns a pod's plan, which the caller must not change.
+func (s *state) plan(podUID types.UID) (plan.Pod, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pod, ok := s.plans[podUID]
+	return pod, ok
+}
+
+func (s *state) setPlan(pod plan.Pod) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.plans[pod.UID] = pod
+}
+
+// dropPlan takes one attachment out of a pod's plan and returns what is left, unless a sandbox of the pod may be
+// using it.
+func (s *state) dropPlan(p planned) (left plan.Pod, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pod, exists := s.plans[p.PodUID]
+	if !exists || s.holdingLocked(p.PodUID) {
+		return plan.Pod{}, false
+	}
+	left = withoutAttachment(pod, p.Name)
+	s.plans[p.PodUID] = left
+	if len(left.Attachments) == 0 {
+		delete(s.plans, p.PodUID)
+	}
+	return left, true
+}
+
+func (s *state) holding(podUID types.UID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.holdingLocked(podUID)
+}
+
+func (s *state) holdingLocked(podUID types.UID) bool {
+	for _, e := range s.entries {
+		if e.PodUID == podUID && e.phase.holds() {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *state) snapshot() snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snap := snapshot{Synchronized: isClosed(s.synchronized)}
+	for _, e := range s.entries {
+		snap.Sandboxes = append(snap.Sandboxes, held{ID: e.ID, PodUID: e.PodUID, Phase: e.phase, Due: e.due})
+	}
+	for uid, pod := range s.plans {
+		for _, a := range pod.Attachments {
+			snap.Planned = append(snap.Planned, planned{PodUID: uid, Name: a.Name})
+		}
+	}
+	return snap
+}
+
+// withoutAttachment and withAttachment return a copy: plans are shared and never changed.
+func withoutAttachment(pod plan.Pod, name string) plan.Pod {
+	pod.Attachments = slices.DeleteFunc(slices.Clone(pod.Attachments), func(a plan.Attachment) bool { return a.Name == name })
+	return pod
+}
+
+func withAttachment(pod plan.Pod, attachment plan.Attachment) plan.Pod {
+	pod = withoutAttachment(pod, attachment.Name)
+	pod.Attachments = append(pod.Attachments, attachment)
+	return pod
+}

@@ -1,0 +1,133 @@
+package sandboxes
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/multinet-dev/multinet/apis/selection"
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/node-agent/plan"
+)
+
+// verifyLimit ends a verification that waits for the API server or for the kernel.
+const verifyLimit = 30 * time.Second
+
+// verify makes sure that a sandbox has what it selects. It is how links come back that were lost, and how a
+// sandbox that started while the agent was away is attached late.
+func (k *Keeper) verify(e *entry) {
+	k.verifying <- struct{}{}
+	defer func() { <-k.verifying }()
+	ctx, cancel := context.WithTimeout(k.base, verifyLimit)
+	defer cancel()
+	if err := e.acquire(ctx); err != nil {
+		k.state.setPhase(e, broken)
+		return
+	}
+	defer e.release()
+	if _, p := k.state.entry(e.ID); p == stopped {
+		return // while this waited
+	}
+	k.verified(ctx, e)
+}
+
+func (k *Keeper) verified(ctx context.Context, e *entry) {
+	selections, err := selection.Parse(e.Selection)
+	if err != nil || len(selections) == 0 {
+		k.state.setPhase(e, broken)
+		return
+	}
+	attachments, missing := k.state.planned(e.PodUID, selections)
+	if len(missing) > 0 {
+		k.replanIn(ctx, e.Sandbox)
+		attachments, missing = k.state.planned(e.PodUID, selections)
+	}
+	if len(missing) > 0 {
+		k.broken(e, attachments, notPlannedError(missing[0]))
+		return
+	}
+	checked := k.Path.Check(ctx, e.NetNS, attachments)
+	if checked == nil && (k.state.made(e) != nil || k.told(e, attachments)) {
+		made := k.madeOrPlanned(e, selections)
+		first := k.state.made(e) == nil
+		k.state.setPhase(e, attached)
+		if !first {
+			k.publish(e, made)
+		}
+		return
+	}
+	if checked != nil && !k.ordered(e, attachments) {
+		k.state.setPhase(e, broken) // it goes; nothing is given to it any more
+		return
+	}
+	k.repair(ctx, e, attachments, checked)
+}
+
+// repair attaches what is missing. Where nothing is missing it reads back what an earlier process made.
+func (k *Keeper) repair(ctx context.Context, e *entry, attachments []plan.Attachment, cause error) {
+	if cause != nil {
+		k.Log.Info("attaching again", "pod", e.Namespace+"/"+e.Name, "podUID", e.PodUID, "cause", cause.Error())
+	}
+	made, err := k.Path.Attach(ctx, e.NetNS, attachments)
+	if err != nil {
+		if k.NamespaceLives(e.NetNS) {
+			k.broken(e, attachments, err)
+		} else {
+			k.stopped(e)
+		}
+		return
+	}
+	k.state.setMade(e, made)
+	if _, err := k.Files.Write(e.PodUID, made); err != nil {
+		k.Log.Error(err, "networks.json", "pod", e.Namespace+"/"+e.Name)
+	}
+	k.tell(e, attachments, made)
+}
+
+func (k *Keeper) broken(e *entry, attachments []plan.Attachment, err error) {
+	k.state.setPhase(e, broken)
+	k.Publisher.Publish(failed(e.Sandbox, attachments, err))
+}
+
+// ordered tells whether every attachment is still ordered: a released address must not come back.
+func (k *Keeper) ordered(e *entry, attachments []plan.Attachment) bool {
+	lives := map[string]bool{}
+	for _, pna := range k.Attachments.ForPod(e.PodUID) {
+		lives[pna.Name] = pna.DeletionTimestamp == nil
+	}
+	for _, a := range attachments {
+		if !lives[a.Name] {
+			return false
+		}
+	}
+	return true
+}
+
+// replan plans a pod anew whose plan is not in the ledger.
+func (k *Keeper) replan(sandbox Sandbox) {
+	ctx, cancel := context.WithTimeout(k.base, verifyLimit)
+	defer cancel()
+	k.replanIn(ctx, sandbox)
+}
+
+func (k *Keeper) replanIn(ctx context.Context, sandbox Sandbox) {
+	for _, pna := range k.Attachments.ForPod(sandbox.PodUID) {
+		if pna.DeletionTimestamp != nil {
+			continue
+		}
+		if err := k.replanOne(ctx, pna); err != nil {
+			k.Log.Error(err, "plan again", "pod", sandbox.Namespace+"/"+sandbox.Name, "podUID", sandbox.PodUID)
+		}
+	}
+}
+
+func (k *Keeper) replanOne(ctx context.Context, pna *v1alpha1.PodNetworkAttachment) error {
+	if pna.Spec.PodClaimName == "" {
+		return k.planFor(pna, nil)
+	}
+	claim, err := k.Claims.ForPod(ctx, pna.Namespace, pna.Spec.Pod.Name, pna.Spec.Pod.UID, pna.Spec.PodClaimName)
+	if err != nil {
+		return fmt.Errorf("claim %s: %w", pna.Spec.PodClaimName, err)
+	}
+	return k.planFor(pna, claim)
+}
