@@ -30,7 +30,7 @@ func run() int {
 	}
 	repository, err := cluster.FindRepository()
 	if err == nil {
-		d := &demo{tool: cluster.Tool{Repository: repository, Name: "multinet-demo", Progress: os.Stderr}, start: time.Now()}
+		d := &demo{tool: cluster.Tool{Repository: repository, Name: "multinet-demo", Fabrics: []string{"storage"}, Progress: os.Stderr}, start: time.Now()}
 		err = d.do(ctx, os.Args[1])
 	}
 	if err != nil {
@@ -89,8 +89,8 @@ func (d *demo) step(ctx context.Context, what string, do func(context.Context) e
 	return nil
 }
 
-func (d *demo) connect(ctx context.Context) (err error) {
-	d.cluster, err = cluster.Connect(ctx, d.tool)
+func (d *demo) connect(context.Context) (err error) {
+	d.cluster, err = cluster.Connect(d.tool)
 	return err
 }
 

@@ -31,8 +31,8 @@ type Cluster struct {
 }
 
 // Connect opens the cluster that Up made.
-func Connect(ctx context.Context, tool Tool) (*Cluster, error) {
-	kubeconfig, dockerHost, err := tool.access(ctx)
+func Connect(tool Tool) (*Cluster, error) {
+	kubeconfig, err := tool.kubeconfig()
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func Connect(ctx context.Context, tool Tool) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: connecting: %w", tool.Name, err)
 	}
-	return &Cluster{WithWatch: c, Name: tool.Name, Config: config, dockerHost: dockerHost}, nil
+	return &Cluster{WithWatch: c, Name: tool.Name, Config: config, dockerHost: tool.dockerHost()}, nil
 }
 
 // ControlPlane is the node that has an administrator's kubectl.
@@ -71,6 +71,11 @@ func (c *Cluster) docker(ctx context.Context, args ...string) *exec.Cmd {
 // OnNode runs a command on a node and returns its output. The error holds what the command wrote.
 func (c *Cluster) OnNode(ctx context.Context, node string, command ...string) (string, error) {
 	return output(c.Command(ctx, node, command...), "on node "+node+": "+strings.Join(command, " "))
+}
+
+// Detached starts a command on a node and leaves it running.
+func (c *Cluster) Detached(ctx context.Context, node string, command ...string) (string, error) {
+	return output(c.docker(ctx, append([]string{"exec", "-d", node}, command...)...), "on node "+node+": "+strings.Join(command, " "))
 }
 
 // Kubectl runs kubectl with stdin, which may be nil, and returns its output.

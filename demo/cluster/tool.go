@@ -14,53 +14,77 @@ import (
 type Tool struct {
 	// Repository is the checkout, Name that of the cluster.
 	Repository, Name string
+	// Fabrics are the networks beside the pod network, each NAME or NAME=NODE: eth1, eth2 … of the workers.
+	Fabrics []string
 	// Progress takes what the tool reports while it works.
 	Progress io.Writer
 }
 
-// Up makes sure that the cluster runs: a control plane and two workers with the storage fabric on eth1.
+// Up makes sure that the cluster runs: a control plane and two workers.
 func (t Tool) Up(ctx context.Context) error {
-	_, err := t.run(ctx, "up", "--name", t.Name, "--workers", "2", "--fabric", "storage")
-	return err
+	args := []string{"up", "--name", t.Name, "--workers", "2"}
+	for _, fabric := range t.Fabrics {
+		args = append(args, "--fabric", fabric)
+	}
+	return t.run(ctx, args...)
 }
 
-// Load puts images into the nodes: those of the operator and the agent, and the box that tests run in pods.
+// Load builds the images of the operator and the agent, and puts them into the nodes.
 func (t Tool) Load(ctx context.Context) error {
-	_, err := t.run(ctx, "load", "--name", t.Name)
-	return err
+	build := exec.CommandContext(ctx, "make", "--no-print-directory", "images")
+	build.Dir, build.Stdout, build.Stderr = t.Repository, t.Progress, t.Progress
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("make images: %w; its messages are above", err)
+	}
+	archives, err := filepath.Glob(filepath.Join(t.Repository, "bin", "images", "*.tar"))
+	if err != nil {
+		return fmt.Errorf("looking for image archives: %w", err)
+	}
+	return t.run(ctx, append([]string{"load", "--name", t.Name}, archives...)...)
 }
 
 // Down removes the cluster, and the Docker daemon if the tool started it and nothing else uses it.
-func (t Tool) Down(ctx context.Context) error {
-	_, err := t.run(ctx, "down", "--name", t.Name)
-	return err
-}
+func (t Tool) Down(ctx context.Context) error { return t.run(ctx, "down", "--name", t.Name) }
 
-// access returns the administrator's kubeconfig and the address of the Docker daemon.
-func (t Tool) access(ctx context.Context) (kubeconfig, dockerHost string, err error) {
-	kubeconfig, err = t.run(ctx, "kubeconfig", "--name", t.Name)
-	if err != nil {
-		return "", "", err
-	}
-	dockerHost, err = t.run(ctx, "docker-host")
-	return kubeconfig, dockerHost, err
-}
-
-// AuditLog is the API server's audit log on this machine.
-func (t Tool) AuditLog(ctx context.Context) (string, error) {
-	return t.run(ctx, "audit-log", "--name", t.Name)
-}
-
-func (t Tool) run(ctx context.Context, args ...string) (string, error) {
+func (t Tool) run(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, "go", append([]string{"run", "."}, args...)...)
 	cmd.Dir = filepath.Join(t.Repository, "hack", "cluster")
 	cmd.Stderr = t.Progress
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("hack/cluster %s: %w; its messages are above", strings.Join(args, " "), err)
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("hack/cluster %s: %w; its messages are above", strings.Join(args, " "), err)
 	}
-	return strings.TrimSpace(string(out)), nil
+	return nil
 }
+
+// state is the folder in which hack/cluster keeps what runs.
+func (t Tool) state(path ...string) string {
+	folder := os.Getenv("MULTINET_STATE")
+	if folder == "" {
+		folder = "/var/lib/multinet-dev"
+	}
+	return filepath.Join(append([]string{folder}, path...)...)
+}
+
+// kubeconfig is the administrator's.
+func (t Tool) kubeconfig() (string, error) {
+	file := t.state("clusters", t.Name, "kubeconfig")
+	if _, err := os.Stat(file); err != nil {
+		return "", fmt.Errorf("there is no cluster %s (%w)", t.Name, err)
+	}
+	return file, nil
+}
+
+// dockerHost is the address of the daemon that hack/cluster started, or empty if the machine has its own.
+func (t Tool) dockerHost() string {
+	socket := t.state("docker", "docker.sock")
+	if _, err := os.Stat(socket); err != nil {
+		return ""
+	}
+	return "unix://" + socket
+}
+
+// AuditLog is the API server's log of writes.
+func (t Tool) AuditLog() string { return t.state("clusters", t.Name, "audit", "audit.log") }
 
 // FindRepository returns the checkout that the working folder is in.
 func FindRepository() (string, error) {

@@ -1,0 +1,32 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/demo/check"
+)
+
+// TestDemo runs the example and the very check of `make demo`.
+func TestDemo(t *testing.T) {
+	s := newScene(t, nodeA, nodeB)
+	// The example has a namespace of its own; that is what has to be empty at the end.
+	example := check.Example(s.Cluster, t.Output())
+	s.must(check.ApplyExample(s.ctx, s.Cluster, tool.Repository))
+	s.must(example.Run(s.ctx))
+	s.must(s.DeleteAllOf(s.ctx, &corev1.Pod{}, client.InNamespace(example.Namespace)))
+	s.must(s.Delete(s.ctx, &v1alpha1.Network{ObjectMeta: named("storage")}))
+	for _, name := range []string{"gold", "bronze"} {
+		s.must(s.Delete(s.ctx, &v1alpha1.QoSClass{ObjectMeta: named(name)}))
+	}
+	s.until(time.Minute, "nothing of the example to be left", s.emptyNamespace(example.Namespace))
+}
+
+func named(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Name: name} }

@@ -1,0 +1,81 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/multinet-dev/multinet/demo/cluster"
+)
+
+// The cluster that all tests share, and its worker nodes. Tests that hurt one node run beside tests of the other.
+var (
+	tool  cluster.Tool
+	multi *cluster.Cluster
+	nodeA string
+	nodeB string
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	ctx := context.Background()
+	repository, err := cluster.FindRepository()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		return 1
+	}
+	tool = cluster.Tool{Repository: repository, Name: "multinet-test", Fabrics: []string{"storage", "solo=worker2"}, Progress: os.Stderr}
+	if os.Getenv("MULTINET_E2E_KEEP") == "" {
+		defer func() {
+			if err := tool.Down(ctx); err != nil {
+				fmt.Fprintln(os.Stderr, "error:", err)
+			}
+		}()
+	}
+	if err := setUp(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "error: setting up the cluster:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// setUp can be repeated on a cluster that was kept.
+func setUp(ctx context.Context) (err error) {
+	if err := tool.Up(ctx); err != nil {
+		return err
+	}
+	if err := tool.Load(ctx); err != nil {
+		return err
+	}
+	if multi, err = cluster.Connect(tool); err != nil {
+		return err
+	}
+	nodeA, nodeB = tool.Name+"-worker", tool.Name+"-worker2"
+	if err := multi.Install(ctx, tool.Repository, filepath.Join("testdata", "uplinks.yaml")); err != nil {
+		return err
+	}
+	if err := allowAbsence(ctx); err != nil {
+		return err
+	}
+	if err := multi.WaitRollout(ctx, 3*time.Minute); err != nil {
+		return err
+	}
+	return startBystanders(ctx)
+}
+
+// absentLabel on a node keeps the agent away from it.
+const absentLabel = "e2e.multinet.dev/no-agent"
+
+// allowAbsence makes the DaemonSet heed absentLabel.
+func allowAbsence(ctx context.Context) error {
+	_, err := multi.Kubectl(ctx, nil, "patch", "daemonset", "multinet-agent", "--namespace", cluster.Namespace, "--patch",
+		`{"spec":{"template":{"spec":{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":`+
+			`{"nodeSelectorTerms":[{"matchExpressions":[{"key":"`+absentLabel+`","operator":"DoesNotExist"}]}]}}}}}}}`)
+	return err
+}
