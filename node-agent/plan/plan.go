@@ -93,3 +93,7 @@ func (h *HardwareAddr) UnmarshalText(text []byte) error {
 }
 
 func (h HardwareAddr) String() string { return net.HardwareAddr(h).String() }
+
+// LinkGroup is the mark of every link that the node agent makes (IFLA_GROUP, "group 28014" in ip -d link): it is set
+// in the request that creates the link, so that no crash leaves a link without it.
+const LinkGroup = 28014

@@ -1,0 +1,115 @@
+// Package attach is the one path by which pods get and lose their interfaces. It executes plans with netlink alone: no
+// API call, no file but sysctls, no process. DRA, NRI and CNI only translate into it.
+//
+// An attach is idempotent: what is absent is created, what is ours and wrong is replaced, what is right is left.
+// Where it fails, what this call created is undone in reverse; what was there before stays.
+package attach
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/multinet-dev/multinet/node-agent/kernel"
+	"github.com/multinet-dev/multinet/node-agent/plan"
+)
+
+// Options of an Attacher. The zero value fits a process on the node itself.
+type Options struct {
+	// ProcRoot is where the host's procfs is mounted, /proc if empty. See kernel.Proc.
+	ProcRoot string
+	// NodeNamespace is the path of the namespace that has the uplinks; empty for that of the process.
+	NodeNamespace string
+	// AddressInUseWait bounds how long an attach waits for a former sandbox of the pod to give up the MAC, 300 ms if 0.
+	// The hook lock is node-wide: every other pod waits as well.
+	AddressInUseWait time.Duration
+}
+
+// Attacher attaches pods of one node. Its methods may be called concurrently for different pods; calls for one
+// pod must not overlap.
+type Attacher struct {
+	proc      kernel.Proc
+	nodePath  string
+	inUseWait time.Duration
+
+	mu   sync.Mutex
+	node *kernel.Namespace
+
+	// before is called ahead of each step; tests fail or kill there.
+	before func(network, iface string, step Step) error
+}
+
+// Result is one attached interface.
+type Result struct {
+	Interface string
+	// MAC and MTU are read back from the kernel, Addresses are those that it acknowledged.
+	MAC       net.HardwareAddr
+	MTU       int
+	Addresses []netip.Prefix
+	IfIndex   int
+	// Duration of the kernel work for this interface.
+	Duration time.Duration
+}
+
+// New returns an Attacher. It opens nothing before it is used.
+func New(options Options) *Attacher {
+	wait := options.AddressInUseWait
+	if wait == 0 {
+		wait = 300 * time.Millisecond
+	}
+	return &Attacher{proc: kernel.Proc(options.ProcRoot), nodePath: options.NodeNamespace, inUseWait: wait}
+}
+
+// Attach gives the pod whose namespace is at netnsPath all its interfaces, or none: results in the order of the
+// attachments, or an *Error. It looks whether ctx has ended before each step, since a hook that overran its time is
+// not stopped, and the pod would start with what it goes on to do.
+func (a *Attacher) Attach(ctx context.Context, netnsPath string, attachments []plan.Attachment) ([]Result, error) {
+	if len(attachments) == 0 {
+		return nil, nil
+	}
+	r, err := a.begin(ctx, netnsPath, attachments[0])
+	if err != nil {
+		return nil, err
+	}
+	defer r.pod.Close()
+	results := make([]Result, 0, len(attachments))
+	for _, attachment := range attachments {
+		result, err := r.attach(attachment)
+		if err != nil {
+			return nil, r.undo.unwind(err)
+		}
+		results = append(results, result)
+	}
+	return results, nil
+}
+
+// begin opens the namespaces. Trouble with them is told as that of the first attachment.
+func (a *Attacher) begin(ctx context.Context, netnsPath string, first plan.Attachment) (*run, error) {
+	node, err := a.openNode()
+	if err != nil {
+		return nil, newError(first, StepNamespace, err)
+	}
+	pod, err := kernel.OpenNamespace(netnsPath)
+	if err != nil {
+		return nil, newError(first, StepNamespace, err)
+	}
+	return &run{Attacher: a, ctx: ctx, node: node, pod: pod}, nil
+}
+
+// openNode opens the node's namespace once; its handle serves all attachments.
+func (a *Attacher) openNode() (*kernel.Namespace, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.node != nil {
+		return a.node, nil
+	}
+	open := kernel.OpenNode
+	if a.nodePath != "" {
+		open = func() (*kernel.Namespace, error) { return kernel.OpenNamespace(a.nodePath) }
+	}
+	node, err := open()
+	a.node = node
+	return node, err
+}

@@ -1,0 +1,81 @@
+package attach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/multinet-dev/multinet/node-agent/plan"
+	"github.com/multinet-dev/multinet/node-agent/plumb"
+)
+
+// Check compares a pod's interfaces with the plan and changes nothing. The error joins an *Error for each attachment
+// that is not as planned; Attach repairs it.
+func (a *Attacher) Check(ctx context.Context, netnsPath string, attachments []plan.Attachment) error {
+	if len(attachments) == 0 {
+		return nil
+	}
+	r, err := a.begin(ctx, netnsPath, attachments[0])
+	if err != nil {
+		return err
+	}
+	defer r.pod.Close()
+	now, err := r.snapshot()
+	if err != nil {
+		return newError(attachments[0], StepCheck, err)
+	}
+	var wrong []error
+	for _, p := range attachments {
+		if err := now.check(p); err != nil {
+			wrong = append(wrong, newError(p, StepCheck, err))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// snapshot is what a check compares, read once for all attachments of a pod.
+type snapshot struct {
+	links     map[string]plumb.Link
+	addresses map[int][]netip.Prefix
+	routes    []plumb.Route
+}
+
+func (r *run) snapshot() (snapshot, error) {
+	links, errLinks := plumb.Links(r.pod)
+	addresses, errAddresses := plumb.AllAddresses(r.pod)
+	routes, errRoutes := plumb.Routes(r.pod)
+	s := snapshot{links: map[string]plumb.Link{}, addresses: addresses, routes: routes}
+	for _, link := range links {
+		s.links[link.Name] = link
+	}
+	return s, errors.Join(errLinks, errAddresses, errRoutes, r.ctx.Err())
+}
+
+// check returns the first difference.
+func (s snapshot) check(p plan.Attachment) error {
+	link, ok := s.links[p.Interface]
+	if !ok {
+		return errors.New("the interface is missing")
+	}
+	// The parent is in the node's namespace and may be renamed there; that it is the right one was seen at attach.
+	if mismatch := wantedLink(p, link.Parent).Mismatch(link); mismatch != "" {
+		return errors.New(mismatch)
+	}
+	if !link.Up {
+		return errors.New("the interface is down")
+	}
+	for _, address := range p.Addresses {
+		if !slices.Contains(s.addresses[link.Index], address) {
+			return fmt.Errorf("address %s is missing", address)
+		}
+	}
+	for _, route := range p.Routes {
+		leads := func(r plumb.Route) bool { return r.Matches(link.Index, route) }
+		if !slices.ContainsFunc(s.routes, leads) {
+			return fmt.Errorf("the route to %s is missing", route.To)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,68 @@
+package inventory
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"sigs.k8s.io/yaml"
+)
+
+// Config names uplinks that sysfs alone does not show to be any, and bandwidths that it does not know.
+type Config struct {
+	Uplinks []UplinkConfig `json:"uplinks,omitempty"`
+}
+
+// UplinkConfig is about the interfaces that one name or pattern matches. The first match counts.
+type UplinkConfig struct {
+	// Name of an interface, or a pattern with *, ? and [] as in path.Match.
+	Name string `json:"name"`
+	// Bandwidth in bit/s that pods may be promised in total, for example 10G. Unset takes the link's speed.
+	Bandwidth *resource.Quantity `json:"bandwidth,omitempty"`
+}
+
+// ParseConfig reads YAML. Unknown fields, fields that stand twice and values that make no sense are errors: a typing
+// error would otherwise be a knob that does nothing.
+func ParseConfig(text []byte) (Config, error) {
+	var config Config
+	if err := yaml.UnmarshalStrict(text, &config); err != nil {
+		return Config{}, fmt.Errorf("configuration: %w", err)
+	}
+	for i, uplink := range config.Uplinks {
+		if err := uplink.validate(); err != nil {
+			return Config{}, fmt.Errorf("configuration: uplinks[%d] %q: %w", i, uplink.Name, err)
+		}
+	}
+	return config, nil
+}
+
+func (u UplinkConfig) validate() error {
+	if u.Name == "" {
+		return errors.New("name is missing")
+	}
+	if strings.ContainsAny(u.Name, "/ \t\n") {
+		return errors.New("name is neither the name of an interface nor a pattern")
+	}
+	if _, err := path.Match(u.Name, ""); err != nil {
+		return fmt.Errorf("name is a malformed pattern: %w", err)
+	}
+	if u.Bandwidth != nil && u.Bandwidth.Sign() <= 0 {
+		return fmt.Errorf("bandwidth %s is not greater than 0; leave it out to take the link's speed", u.Bandwidth)
+	}
+	return nil
+}
+
+// match returns the entry for an interface, and whether it names it without a pattern.
+func (c Config) match(iface string) (entry UplinkConfig, exact, found bool) {
+	for _, u := range c.Uplinks {
+		if u.Name == iface {
+			return u, true, true
+		}
+		if ok, err := path.Match(u.Name, iface); ok && err == nil {
+			return u, false, true
+		}
+	}
+	return UplinkConfig{}, false, false
+}

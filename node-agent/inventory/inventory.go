@@ -1,0 +1,100 @@
+// Package inventory finds the NICs of a node that can carry pods' interfaces. It reads a file system that is rooted
+// at /sys, and nothing else, so that any machine can be laid before it in a test.
+package inventory
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"strings"
+)
+
+// Device is one uplink.
+type Device struct {
+	// Name is a DNS label, unique on the node, and depends on the interface's name alone.
+	Name string
+	// Interface is its name on the node.
+	Interface string
+	// Driver is the kernel driver, Vendor the PCI vendor such as "0x8086"; empty for what is no hardware.
+	Driver string
+	Vendor string
+	// PCIAddress such as "0000:3b:00.0" and PCIeRoot such as "pci0000:3a"; empty for what is not on a PCI bus.
+	PCIAddress string
+	PCIeRoot   string
+	// NUMANode is nil where the machine has none or does not say.
+	NUMANode *int
+	// LinkSpeed in bit/s: what the driver reports, else the configured bandwidth, else 0 for unknown.
+	LinkSpeed int64
+	// Bandwidth in bit/s that can be promised: as configured, else LinkSpeed.
+	Bandwidth int64
+	// Carrier tells that the link is up and has a partner.
+	Carrier bool
+	MAC     string
+	MTU     int
+}
+
+const netClass = "class/net"
+
+// Read lists the uplinks of a node, ordered by interface name. sys must resolve symbolic links, as os.DirFS("/sys")
+// does, and implement fs.ReadLinkFS. An interface that vanishes meanwhile is left out.
+func Read(sys fs.FS, config Config) ([]Device, error) {
+	entries, err := fs.ReadDir(sys, netClass)
+	if err != nil {
+		return nil, fmt.Errorf("list network interfaces: %w", err)
+	}
+	var devices []Device
+	for _, entry := range entries {
+		device, ok, err := readDevice(sys, entry.Name(), config)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("interface %s: %w", entry.Name(), err)
+		}
+		if ok {
+			devices = append(devices, device)
+		}
+	}
+	return devices, nil
+}
+
+func readDevice(sys fs.FS, name string, config Config) (Device, bool, error) {
+	n := nic{sys: sys, path: netClass + "/" + name}
+	entry, exact, configured := config.match(name)
+	if !n.isUplink(name, configured, exact) {
+		return Device{}, false, nil
+	}
+	device := Device{Name: deviceName(name), Interface: name}
+	var err error
+	if device.MTU, err = n.number("mtu"); err != nil {
+		return Device{}, false, err // the one attribute that every interface has: gone
+	}
+	device.MAC = n.text("address")
+	device.Carrier = n.text("carrier") == "1"
+	device.LinkSpeed = n.speed()
+	device.Bandwidth = device.LinkSpeed
+	if entry.Bandwidth != nil {
+		device.Bandwidth = entry.Bandwidth.Value()
+	}
+	if device.LinkSpeed == 0 {
+		device.LinkSpeed = device.Bandwidth
+	}
+	n.hardware(&device)
+	return device, true, nil
+}
+
+var notInLabel = regexp.MustCompile(`[^a-z0-9-]+`)
+
+// deviceName is "uplink-eth1". A name that cannot stand in a DNS label as it is gets a digest, since eth1.5 and eth1-5
+// would be one device otherwise.
+func deviceName(iface string) string {
+	label := notInLabel.ReplaceAllString(strings.ToLower(iface), "-")
+	label = strings.Trim(label, "-")
+	if label == iface {
+		return "uplink-" + label
+	}
+	digest := sha256.Sum256([]byte(iface))
+	return strings.TrimSuffix("uplink-"+label, "-") + fmt.Sprintf("-%x", digest[:3])
+}

@@ -1,0 +1,201 @@
+package plan
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+)
+
+// Limits of the kernel.
+const (
+	maxVLAN     = 4094
+	minMTU      = 68
+	maxMTU      = 65535
+	minIPv6MTU  = 1280 // below it the kernel takes IPv6 off the interface, RFC 8200
+	macBytes    = 6
+	multicastIG = 0x01 // bit of the first byte of a MAC that stands for a group
+)
+
+// Error tells which field of a PodNetworkAttachment cannot be honoured on this node.
+type Error struct {
+	// Attachment is namespace/name of the PodNetworkAttachment.
+	Attachment string
+	// Field such as "spec.addresses[1].address", and its value.
+	Field string
+	Value string
+	// Problem is a clause such as "not a unicast address".
+	Problem string
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("attachment %s: %s %q: %s", e.Attachment, e.Field, e.Value, e.Problem)
+}
+
+var interfaceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$`)
+
+// FromAttachment returns the plan for one attachment on the device that carries it. claim is nil where the pod
+// has none. What cannot be honoured is refused with an *Error; nothing is silently left out.
+func FromAttachment(pna *v1alpha1.PodNetworkAttachment, device Device, claim *Claim) (Attachment, error) {
+	b := builder{pna: pna.Namespace + "/" + pna.Name}
+	spec := &pna.Spec
+	a := Attachment{
+		Name:         pna.Name,
+		Network:      spec.NetworkName,
+		PodClaimName: spec.PodClaimName,
+		Claim:        claim,
+		Interface:    b.interfaceName(string(spec.Interface)),
+		MAC:          b.mac(spec.MAC),
+		Device:       device,
+		Macvlan:      b.macvlan(spec),
+	}
+	b.check(spec.NetworkName != "", "spec.networkName", "", "is missing")
+	b.check(device.Uplink != "", "device", device.Name, "has no interface on this node")
+	a.Addresses, a.Gateways = b.addresses(spec.Addresses)
+	a.Routes = b.routes(spec.Routes, a.Addresses)
+	a.MTU = b.mtu(spec.MTU, a.Addresses)
+	if spec.QoS != nil {
+		a.QoSClass = spec.QoS.ClassName
+	}
+	if b.err != nil {
+		return Attachment{}, b.err
+	}
+	return a, nil
+}
+
+// builder keeps the first problem, so that the fields can be read one after the other.
+type builder struct {
+	pna string
+	err error
+}
+
+func (b *builder) check(ok bool, field, value, problem string) {
+	if !ok && b.err == nil {
+		b.err = &Error{Attachment: b.pna, Field: field, Value: value, Problem: problem}
+	}
+}
+
+func (b *builder) interfaceName(name string) string {
+	const field = "spec.interface"
+	b.check(interfaceName.MatchString(name), field, name, "not an interface name of at most 15 letters, digits, '.', '_' and '-'")
+	b.check(name != "lo" && name != "eth0", field, name, "is taken in every pod")
+	// They are folders beside the interfaces' own in /proc/sys/net/ipv6/conf.
+	b.check(name != "all" && name != "default", field, name, "is reserved by the kernel")
+	return name
+}
+
+func (b *builder) mac(text string) HardwareAddr {
+	const field = "spec.mac"
+	mac, err := net.ParseMAC(text)
+	if err != nil || len(mac) != macBytes {
+		b.check(false, field, text, "not a MAC of six bytes")
+		return nil
+	}
+	b.check(mac[0]&multicastIG == 0, field, text, "is a group address")
+	b.check(slices.ContainsFunc(mac, func(c byte) bool { return c != 0 }), field, text, "is all zero")
+	return HardwareAddr(mac)
+}
+
+func (b *builder) macvlan(spec *v1alpha1.PodNetworkAttachmentSpec) *Macvlan {
+	b.check(spec.Type == v1alpha1.NetworkTypeMacvlan, "spec.type", string(spec.Type), "is not supported by this node agent")
+	if spec.Macvlan == nil {
+		b.check(false, "spec.macvlan", "", "is missing")
+		return nil
+	}
+	m := &Macvlan{Mode: strings.ToLower(string(spec.Macvlan.Mode))}
+	if m.Mode == "" {
+		m.Mode = "bridge"
+	}
+	known := []string{"bridge", "vepa", "private", "passthru"}
+	b.check(slices.Contains(known, m.Mode), "spec.macvlan.mode", string(spec.Macvlan.Mode), "is not a macvlan mode")
+	if vlan := spec.Macvlan.VLAN; vlan != nil {
+		b.check(*vlan >= 1 && *vlan <= maxVLAN, "spec.macvlan.vlan", fmt.Sprint(*vlan), "is not between 1 and 4094")
+		m.VLAN = int(*vlan)
+	}
+	return m
+}
+
+func (b *builder) addresses(list []v1alpha1.AttachmentAddress) (addresses []netip.Prefix, gateways []netip.Addr) {
+	for i, entry := range list {
+		field := fmt.Sprintf("spec.addresses[%d]", i)
+		address, err := netip.ParsePrefix(entry.Address)
+		b.check(err == nil, field+".address", entry.Address, "not an address with a prefix length")
+		if err != nil {
+			continue
+		}
+		b.check(isHost(address.Addr()), field+".address", entry.Address, "not a unicast address")
+		b.check(address.Bits() > 0, field+".address", entry.Address, "its subnet is the whole internet")
+		same := func(p netip.Prefix) bool { return p.Addr() == address.Addr() }
+		b.check(!slices.ContainsFunc(addresses, same), field+".address", entry.Address, "stands twice")
+		addresses = append(addresses, address)
+		if entry.Gateway == "" {
+			continue
+		}
+		gateway, err := netip.ParseAddr(entry.Gateway)
+		ok := err == nil && isHost(gateway) && gateway.Is4() == address.Addr().Is4()
+		b.check(ok, field+".gateway", entry.Gateway, "not a unicast address of the family of "+entry.Address)
+		b.check(!ok || address.Contains(gateway), field+".gateway", entry.Gateway, "is outside "+address.Masked().String())
+		b.check(gateway != address.Addr(), field+".gateway", entry.Gateway, "is the pod's own address")
+		if ok {
+			gateways = append(gateways, gateway)
+		}
+	}
+	return addresses, gateways
+}
+
+func (b *builder) routes(list []v1alpha1.Route, addresses []netip.Prefix) []Route {
+	var routes []Route
+	for i, entry := range list {
+		field := fmt.Sprintf("spec.routes[%d]", i)
+		to, err := netip.ParsePrefix(entry.To)
+		ok := err == nil && !to.Addr().Is4In6() && to == to.Masked()
+		b.check(ok, field+".to", entry.To, "not a prefix without host bits")
+		if !ok {
+			continue
+		}
+		same := func(r Route) bool { return r.To == to }
+		b.check(!slices.ContainsFunc(routes, same), field+".to", entry.To, "stands twice")
+		family := func(p netip.Prefix) bool { return p.Addr().Is4() == to.Addr().Is4() }
+		b.check(slices.ContainsFunc(addresses, family), field+".to", entry.To, "the interface has no address of its family")
+		routes = append(routes, Route{To: to, Via: b.nextHop(field+".via", entry.Via, to, addresses)})
+	}
+	return routes
+}
+
+// nextHop must be on link: the kernel refuses the route otherwise, but only in the middle of an attach.
+func (b *builder) nextHop(field, text string, to netip.Prefix, addresses []netip.Prefix) netip.Addr {
+	if text == "" {
+		return netip.Addr{}
+	}
+	via, err := netip.ParseAddr(text)
+	ok := err == nil && isHost(via) && via.Is4() == to.Addr().Is4()
+	b.check(ok, field, text, "not a unicast address of the family of "+to.String())
+	onLink := func(p netip.Prefix) bool { return p.Contains(via) && p.Addr() != via }
+	b.check(!ok || isLinkLocal6(via) || slices.ContainsFunc(addresses, onLink), field, text,
+		"is not a neighbour: it is in the subnet of no address of the interface")
+	return via
+}
+
+func (b *builder) mtu(mtu *int32, addresses []netip.Prefix) int {
+	if mtu == nil {
+		return 0
+	}
+	const field = "spec.mtu"
+	value := fmt.Sprint(*mtu)
+	b.check(*mtu >= minMTU && *mtu <= maxMTU, field, value, "is not between 68 and 65535")
+	has6 := slices.ContainsFunc(addresses, func(p netip.Prefix) bool { return p.Addr().Is6() })
+	b.check(!has6 || *mtu >= minIPv6MTU, field, value, "is below 1280, which IPv6 needs")
+	return int(*mtu)
+}
+
+// isHost reports whether an interface or a neighbour can have the address.
+func isHost(addr netip.Addr) bool {
+	return addr.IsValid() && addr.Zone() == "" && !addr.Is4In6() && !addr.IsUnspecified() &&
+		!addr.IsMulticast() && !addr.IsLoopback() && addr != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}
+
+func isLinkLocal6(addr netip.Addr) bool { return addr.Is6() && addr.IsLinkLocalUnicast() }

@@ -1,0 +1,73 @@
+package plumb
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/multinet-dev/multinet/node-agent/kernel"
+	"github.com/multinet-dev/multinet/node-agent/plan"
+)
+
+// ErrNoVLANSupport tells that the kernel of the node lacks 802.1Q.
+var ErrNoVLANSupport = errors.New("the node's kernel has no 802.1Q VLAN support: load the module 8021q or choose a Network without spec.macvlan.vlan")
+
+const maxInterfaceName = unix.IFNAMSIZ - 1
+
+// VLANName is the name of our link for a VLAN on an uplink: "eth1.100", or a digest where that is too long.
+func VLANName(uplink string, id int) string {
+	name := fmt.Sprintf("%s.%d", uplink, id)
+	if len(name) <= maxInterfaceName {
+		return name
+	}
+	digest := sha256.Sum256([]byte(uplink))
+	return fmt.Sprintf("mn%x.%d", digest[:4], id)
+}
+
+// EnsureVLAN makes the link for a VLAN exist on an uplink, up, and returns its index. An existing link of the name is
+// used as it is where it is that VLAN of that uplink, whoever made it. The links of all pods of a Network share it.
+func EnsureVLAN(node *kernel.Namespace, uplink string, id int) (index int, err error) {
+	parent, err := UplinkIndex(node, uplink)
+	if err != nil {
+		return 0, fmt.Errorf("uplink %s: %w", uplink, err)
+	}
+	name := VLANName(uplink, id)
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.ParentIndex, attrs.Group = name, parent, plan.LinkGroup
+	err = node.Handle().LinkAdd(&netlink.Vlan{LinkAttrs: attrs, VlanId: id, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q})
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return 0, ErrNoVLANSupport
+	}
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return 0, fmt.Errorf("create VLAN link %s: %w", name, err)
+	}
+	found, err := node.Handle().LinkByName(name)
+	if err != nil {
+		return 0, fmt.Errorf("look up VLAN link %s: %w", name, err)
+	}
+	vlan, ok := found.(*netlink.Vlan)
+	if !ok || vlan.VlanId != id || vlan.ParentIndex != parent {
+		return 0, fmt.Errorf("the node's interface %s exists, but is not VLAN %d of %s", name, id, uplink)
+	}
+	if err := SetUp(node, vlan.Index); err != nil {
+		return 0, fmt.Errorf("bring VLAN link %s up: %w", name, err)
+	}
+	return vlan.Index, nil
+}
+
+// RemoveVLAN removes the link for a VLAN where it is ours. The kernel removes all pods' links on it as well, and cannot
+// tell whether there are any: the caller knows from its plans that none is left.
+func RemoveVLAN(node *kernel.Namespace, uplink string, id int) error {
+	name := VLANName(uplink, id)
+	link, found, err := FindLink(node, name)
+	if err != nil || !found || !link.Ours {
+		return err
+	}
+	if err := RemoveLink(node, link.Index); err != nil {
+		return fmt.Errorf("remove VLAN link %s: %w", name, err)
+	}
+	return nil
+}
