@@ -16,10 +16,19 @@ type subcommand struct {
 }
 
 var subcommands = map[string]subcommand{
-	"envtest-assets": {"build kube-apiserver, etcd and kubectl; print the folder for KUBEBUILDER_ASSETS", envtestAssets},
+	"up":             {"make a cluster or repair one; prints the path of its kubeconfig", up},
+	"down":           {"remove a cluster; with --all also the Docker daemon that this tool started", down},
+	"load":           {"load image archives into all nodes of a cluster", load},
+	"image":          {"pack static programs into an image archive", image},
+	"testbox":        {"write the image with a shell and network tools to an archive", testbox},
+	"node-image":     {"build the node image into the cache", nodeImage},
+	"envtest-assets": {"build kube-apiserver, etcd and kubectl; prints the folder for KUBEBUILDER_ASSETS", envtestAssets},
+	"preflight":      {"say whether this machine will do", preflightCommand},
+	"clean-cache":    {"remove built programs and images", cleanCache},
 }
 
-var order = []string{"envtest-assets"}
+// order is that of the list shown to users: by need, not by name.
+var order = []string{"up", "down", "load", "image", "testbox", "node-image", "envtest-assets", "preflight", "clean-cache"}
 
 func dispatch(ctx context.Context, args []string) error {
 	if len(args) == 0 {

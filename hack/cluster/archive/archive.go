@@ -8,6 +8,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -43,7 +44,7 @@ const searchPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 func Layer(files []File) (v1.Layer, error) {
 	var buffer bytes.Buffer
 	w := tar.NewWriter(&buffer)
-	if err := WriteFiles(w, files); err != nil {
+	if err := WriteFiles(w, files, nil); err != nil {
 		return nil, err
 	}
 	if err := w.Close(); err != nil {
@@ -62,11 +63,12 @@ func layer(open tarball.Opener) (v1.Layer, error) {
 	return tarball.LayerFromOpener(open, tarball.WithCompressionLevel(gzip.BestSpeed))
 }
 
-// WriteFiles appends files, and the folders that they need, to a tar stream.
-func WriteFiles(w *tar.Writer, files []File) error {
+// WriteFiles appends files to a tar stream, and the folders that they need unless the stream has them already.
+func WriteFiles(w *tar.Writer, files []File, folders map[string]bool) error {
 	files = slices.Clone(files)
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	made := map[string]bool{"/": true}
+	maps.Copy(made, folders)
 	for _, f := range files {
 		if err := writeFolders(w, path.Dir(f.Path), made); err != nil {
 			return fmt.Errorf("%s: %w", f.Path, err)

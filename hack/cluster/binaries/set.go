@@ -2,7 +2,6 @@ package binaries
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -51,7 +50,7 @@ func (s Set) Keys() []string {
 
 // EnsureAll builds whatever the cache lacks.
 func (b Builder) EnsureAll(ctx context.Context, s Set) error {
-	if _, err := b.EnsureEnvtest(ctx, s); err != nil {
+	if err := b.EnsureEnvtest(ctx, s); err != nil {
 		return err
 	}
 	for _, m := range s.All() {
@@ -62,23 +61,34 @@ func (b Builder) EnsureAll(ctx context.Context, s Set) error {
 	return nil
 }
 
-// EnsureEnvtest builds what a test API server needs and returns the folder for KUBEBUILDER_ASSETS.
-func (b Builder) EnsureEnvtest(ctx context.Context, s Set) (string, error) {
+// EnvtestFolder is the folder for KUBEBUILDER_ASSETS. If it exists, it is complete.
+func (b Builder) EnvtestFolder(s Set) string {
+	return filepath.Join(b.Cache, "envtest", s.Kubernetes.Version+"-"+s.Kubernetes.Key+"-"+s.Etcd.Key)
+}
+
+// EnsureEnvtest builds what a test API server needs and gathers it in the envtest folder.
+func (b Builder) EnsureEnvtest(ctx context.Context, s Set) error {
 	if err := b.Ensure(ctx, s.Kubernetes, "kube-apiserver", "kubectl"); err != nil {
-		return "", err
+		return err
 	}
 	if err := b.Ensure(ctx, s.Etcd, "etcd"); err != nil {
-		return "", err
+		return err
 	}
-	folder := filepath.Join(b.Cache, "envtest", s.Kubernetes.Version+"-"+s.Kubernetes.Key+"-"+s.Etcd.Key)
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return "", fmt.Errorf("making envtest folder: %w", err)
+	folder := b.EnvtestFolder(s)
+	if _, err := os.Stat(folder); err == nil {
+		return nil
+	}
+	partial := folder + ".partial"
+	if err := os.RemoveAll(partial); err != nil {
+		return fmt.Errorf("making envtest folder: %w", err)
+	}
+	if err := os.MkdirAll(partial, 0o755); err != nil {
+		return fmt.Errorf("making envtest folder: %w", err)
 	}
 	for name, m := range map[string]Module{"kube-apiserver": s.Kubernetes, "kubectl": s.Kubernetes, "etcd": s.Etcd} {
-		err := os.Symlink(filepath.Join(b.Folder(m), name), filepath.Join(folder, name))
-		if err != nil && !errors.Is(err, os.ErrExist) {
-			return "", fmt.Errorf("linking %s into envtest folder: %w", name, err)
+		if err := os.Symlink(filepath.Join(b.Folder(m), name), filepath.Join(partial, name)); err != nil {
+			return fmt.Errorf("linking %s into envtest folder: %w", name, err)
 		}
 	}
-	return folder, nil
+	return os.Rename(partial, folder)
 }
