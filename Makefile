@@ -1,0 +1,99 @@
+# Everything this project does from a shell. `make help` lists it; hack/README.md describes the tooling.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PROGRAMS := operator agent
+SOURCE_operator := ./operator
+SOURCE_agent := ./node-agent
+
+# Tools and the test cluster's programs are built from Go modules into a cache on first use.
+TOOL := hack/tools/tool
+CLUSTER := go -C hack/cluster run .
+GOTEST := go run ./hack/verify/gotest -summary bin/test-summary.txt
+ASSETS = KUBEBUILDER_ASSETS="$$($(CLUSTER) envtest-assets)"
+ALL := MULTINET_REQUIRE_ALL=1
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Try
+
+.PHONY: demo demo-down
+demo: need-root ## A 3-node kind cluster with Multinet, the storage example on it, and a check (root)
+	@go run ./demo up
+
+demo-down: need-root ## Remove all that `make demo` made (root)
+	@go run ./demo down
+
+##@ Build
+
+.PHONY: build images clean
+build: $(PROGRAMS:%=bin/multinet-%) ## The programs, static, below bin/
+
+# Go knows best what is out of date.
+.PHONY: $(PROGRAMS:%=bin/multinet-%)
+$(PROGRAMS:%=bin/multinet-%): bin/multinet-%:
+	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $@ $(SOURCE_$*)
+
+images: build ## Image archives of the programs, below bin/images/, for any container runtime
+	@mkdir -p bin/images
+	@for p in $(PROGRAMS); do $(CLUSTER) image --name multinet.dev/$$p:dev --binary "$(CURDIR)/bin/multinet-$$p" --out "$(CURDIR)/bin/images/$$p.tar"; done
+
+clean: ## Remove what was built here; `go -C hack/cluster run . clean-cache` removes the cache as well
+	@rm -rf bin _output
+
+##@ Test
+
+.PHONY: test test-unit test-kernel test-api test-e2e bench
+test: need-root ## Everything that proves the project (root; about 10 minutes with warm caches)
+	@rm -f bin/test-summary.txt; status=0; \
+	$(ALL) $(ASSETS) $(GOTEST) -name "unit, kernel, API server" ./... || status=1; \
+	$(ALL) $(GOTEST) -name "tooling" -C hack/cluster ./... || status=1; \
+	$(MAKE) --no-print-directory test-e2e || status=1; \
+	echo; cat bin/test-summary.txt; exit $$status
+
+test-unit: ## What needs no root and no cluster (seconds)
+	@env -u KUBEBUILDER_ASSETS go test ./...
+	@go -C hack/cluster test ./...
+
+test-kernel: need-root ## The node agent on this kernel, in network namespaces (root)
+	@$(ALL) $(GOTEST) -name "kernel" ./node-agent/...
+
+test-api: ## The API, the policies and the operator on a real API server
+	@$(ALL) $(ASSETS) $(GOTEST) -name "API server" ./apis/... ./operator/...
+
+test-e2e: need-root ## Users' mistakes and every fault of a part, on a kind cluster (root)
+	@$(ALL) $(GOTEST) -name "end to end" -tags e2e -timeout 40m ./hack/e2e/...
+
+bench: need-root ## Measure ours against the same work by hand; one line `ratio NAME VALUE` per comparison (root)
+	@go test -tags bench -run '^TestBench' -count 1 -v ./node-agent/...
+
+##@ Keep in step
+
+.PHONY: generate manifests lint verify
+generate: ## Deepcopy, CRDs, roles and docs/api.md, from the Go types and their markers
+	@"$$($(TOOL) controller-gen)" object crd paths=./apis/v1alpha1 output:crd:dir=manifests/crds
+	@"$$($(TOOL) controller-gen)" rbac:roleName=multinet-operator paths=./operator/... output:rbac:dir=manifests/rbac/operator
+	@"$$($(TOOL) controller-gen)" rbac:roleName=multinet-agent paths=./node-agent/... output:rbac:dir=manifests/rbac/agent
+	@"$$($(TOOL) crd-ref-docs)" --log-level=WARN --renderer=markdown --source-path=apis/v1alpha1 --output-path=docs/api.md \
+		--config=hack/tools/crd-ref-docs/config.yaml
+
+manifests: generate ## manifests/multinet.yaml, the one file to apply
+	@hack/verify/bundle > manifests/multinet.yaml.new
+	@mv manifests/multinet.yaml.new manifests/multinet.yaml
+
+lint: ## golangci-lint and the import law
+	@"$$($(TOOL) golangci-lint)" run ./...
+	@cd hack/cluster && "$$(../tools/tool golangci-lint)" run --config ../../.golangci.yaml ./...
+	@go test ./hack/verify/...
+
+verify: ## Generate everything anew and see that nothing changes; vet and lint
+	@hack/verify/generated
+	@go vet ./... && go vet -tags e2e,bench ./... && go -C hack/cluster vet ./...
+	@$(MAKE) --no-print-directory lint
+
+.PHONY: need-root
+need-root:
+	@[ "$$(id -u)" = 0 ] || { echo "make $(firstword $(MAKECMDGOALS)) needs root: it makes network namespaces or a cluster. Without root there are test-unit, test-api and build." >&2; exit 1; }
