@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/multinet-dev/multinet/apis/selection"
+	"github.com/multinet-dev/multinet/node-agent/attach"
 	"github.com/multinet-dev/multinet/node-agent/plan"
 	"github.com/multinet-dev/multinet/node-agent/publish"
 )
@@ -72,13 +73,13 @@ func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.
 		return nil, fmt.Errorf("other work on the sandbox has not ended: %w", err)
 	}
 	type outcome struct {
-		made []publish.Interface
-		err  error
+		results []attach.Result
+		err     error
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		made, err := k.Path.Attach(ctx, e.NetNS, attachments)
-		done <- outcome{made, err}
+		results, err := k.Path.Attach(ctx, e.NetNS, attachments)
+		done <- outcome{results, err}
 	}()
 	select {
 	case o := <-done:
@@ -87,8 +88,9 @@ func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.
 			k.state.remove(e.ID)
 			return nil, o.err
 		}
-		k.state.setMade(e, o.made)
-		return o.made, nil
+		made := madeOf(attachments, o.results)
+		k.state.setMade(e, made)
+		return made, nil
 	case <-ctx.Done():
 		go func() {
 			defer e.release()

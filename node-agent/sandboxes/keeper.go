@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/node-agent/attach"
 	"github.com/multinet-dev/multinet/node-agent/plan"
 	"github.com/multinet-dev/multinet/node-agent/publish"
 )
@@ -38,9 +39,9 @@ type Devices interface {
 	Carrier(uplink string) bool
 }
 
-// Path is the attach path. What is made comes back in the order of the attachments.
+// Path is the attach path, as attach.Attacher is it.
 type Path interface {
-	Attach(ctx context.Context, netns string, attachments []plan.Attachment) ([]publish.Interface, error)
+	Attach(ctx context.Context, netns string, attachments []plan.Attachment) ([]attach.Result, error)
 	Check(ctx context.Context, netns string, attachments []plan.Attachment) error
 	ReleaseAddresses(ctx context.Context, netns string, attachments []plan.Attachment) error
 	RemoveLinks(ctx context.Context, netns string, attachments []plan.Attachment) error

@@ -3,27 +3,16 @@ package sandboxes
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/multinet-dev/multinet/apis/selection"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/node-agent/attach"
 	"github.com/multinet-dev/multinet/node-agent/plan"
 	"github.com/multinet-dev/multinet/node-agent/publish"
 )
-
-// PathError is what a Path returns when one interface could not be made; those before it were undone.
-type PathError struct {
-	Interface string
-	// Reason is one of AttachmentConditionReady.
-	Reason string
-	Err    error
-}
-
-func (e *PathError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *PathError) Unwrap() error { return e.Err }
 
 // failed reports a sandbox that got none of its interfaces.
 func failed(sandbox Sandbox, attachments []plan.Attachment, err error) publish.Report {
@@ -43,15 +32,17 @@ func failed(sandbox Sandbox, attachments []plan.Attachment, err error) publish.R
 }
 
 func culpritOf(err error) (iface, reason string) {
-	var path *PathError
+	var path *attach.Error
 	var duplicate *duplicateError
 	switch {
-	case errors.As(err, &path):
-		return path.Interface, path.Reason
 	case errors.As(err, &duplicate):
 		return duplicate.Attachment.Interface, v1alpha1.ReasonDuplicateAddress
+	case !errors.As(err, &path):
+		return "", ""
+	case path.Step == attach.StepUplink:
+		return path.Interface, v1alpha1.ReasonUplinkNotFound
 	}
-	return "", ""
+	return path.Interface, v1alpha1.ReasonAttachFailed
 }
 
 func reportOf(sandbox Sandbox) publish.Report {
@@ -101,6 +92,18 @@ func (k *Keeper) madeOrPlanned(e *entry, selections []selection.Selection) []pub
 	made := make([]publish.Interface, 0, len(attachments))
 	for _, a := range attachments {
 		made = append(made, publish.Interface{Plan: a, MAC: a.MAC, MTU: a.MTU, Addresses: a.Addresses})
+	}
+	return made
+}
+
+// madeOf joins what was planned and what came of it.
+func madeOf(attachments []plan.Attachment, results []attach.Result) []publish.Interface {
+	made := make([]publish.Interface, 0, len(results))
+	for n, r := range results {
+		made = append(made, publish.Interface{
+			Plan: attachments[n], MAC: plan.HardwareAddr(r.MAC), MTU: r.MTU, Addresses: r.Addresses,
+			At: time.Now(), Duration: r.Duration,
+		})
 	}
 	return made
 }

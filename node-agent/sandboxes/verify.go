@@ -68,7 +68,7 @@ func (k *Keeper) repair(ctx context.Context, e *entry, attachments []plan.Attach
 	if cause != nil {
 		k.Log.Info("attaching again", "pod", e.Namespace+"/"+e.Name, "podUID", e.PodUID, "cause", cause.Error())
 	}
-	made, err := k.Path.Attach(ctx, e.NetNS, attachments)
+	results, err := k.Path.Attach(ctx, e.NetNS, attachments)
 	if err != nil {
 		if k.NamespaceLives(e.NetNS) {
 			k.broken(e, attachments, err)
@@ -77,6 +77,7 @@ func (k *Keeper) repair(ctx context.Context, e *entry, attachments []plan.Attach
 		}
 		return
 	}
+	made := madeOf(attachments, results)
 	k.state.setMade(e, made)
 	if _, err := k.Files.Write(e.PodUID, made); err != nil {
 		k.Log.Error(err, "networks.json", "pod", e.Namespace+"/"+e.Name)
