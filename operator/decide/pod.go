@@ -126,11 +126,16 @@ func checkPod(pod *corev1.Pod) *Refusal {
 	return nil
 }
 
+// Selected returns the pod's selections, none if they are malformed.
+func Selected(pod *corev1.Pod) []selection.Selection {
+	selections, _ := selection.Parse(pod.Annotations[v1alpha1.AnnotationNetworks])
+	return selections
+}
+
 // SelectedNetworks returns the names in the pod's selection without duplicates, none if it is malformed.
 func SelectedNetworks(pod *corev1.Pod) []string {
-	selections, _ := selection.Parse(pod.Annotations[v1alpha1.AnnotationNetworks])
 	var names []string
-	for _, s := range selections {
+	for _, s := range Selected(pod) {
 		names = append(names, s.Network)
 	}
 	slices.Sort(names)

@@ -132,6 +132,18 @@ func (p *Pool) Claim(a netip.Addr, owner Owner) error {
 	return nil
 }
 
+// Transfer hands a over from one owner to another, such as from a reservation to the object that was made of
+// it. It reports whether from held a.
+func (p *Pool) Transfer(a netip.Addr, from, to Owner) bool {
+	held, ok := p.used[a]
+	if !ok || held.owner != from {
+		return false
+	}
+	held.owner = to
+	p.used[a] = held
+	return true
+}
+
 // Release frees a if owner holds it, to rest from now on; anything else is left alone. It reports whether
 // an address was freed.
 func (p *Pool) Release(a netip.Addr, owner Owner, now time.Time) bool {
@@ -237,8 +249,15 @@ func (p *Pool) Outside() map[netip.Addr]Owner {
 // Owner returns the holder of a, or "".
 func (p *Pool) Owner(a netip.Addr) Owner { return p.used[a].owner }
 
-// Idle tells whether nothing is in use and nothing rests.
-func (p *Pool) Idle() bool { return len(p.used) == 0 && len(p.resting) == 0 }
+// Quiet tells whether no address is in use and none is in quarantine.
+func (p *Pool) Quiet(now time.Time) bool {
+	for _, e := range p.resting {
+		if now.Sub(e.Value.(rest).since) < p.quarantine {
+			return false
+		}
+	}
+	return len(p.used) == 0
+}
 
 func (p *Pool) has(family Family) bool {
 	return slices.ContainsFunc(p.segments, func(s *segment) bool { return s.Family() == family })

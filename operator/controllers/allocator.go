@@ -1,0 +1,341 @@
+package controllers
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/operator/decide"
+	"github.com/multinet-dev/multinet/operator/ipam"
+)
+
+// defaultQuarantine is that of the CRD, for objects that were stored before it had a default.
+const defaultQuarantine = time.Minute
+
+// Allocator is the view on all PodNetworkAttachments from which addresses are given out. It is never the record:
+// an address is held because an attachment says so, or because a create of one was sent and its outcome is
+// not known yet (a reservation).
+type Allocator struct {
+	ready chan struct{}
+
+	mu       sync.Mutex
+	networks map[string]*networkBook
+	// attachments by UID: two of one name are two holders, as when a deletion is seen late.
+	attachments map[types.UID]*attachmentRecord
+	names       map[ipam.Owner]int
+	reserved    map[ipam.Owner]*reservation
+	listeners   []func(change)
+}
+
+type networkBook struct {
+	uid         types.UID
+	generation  int64
+	pool        *ipam.Pool
+	attachments int32
+	// contested lists attachments that record an address which another one holds. Whoever is left gets it.
+	contested map[netip.Addr][]*attachmentRecord
+}
+
+type attachmentRecord struct {
+	network   string
+	key       types.NamespacedName
+	uid       types.UID
+	pod       types.NamespacedName
+	addresses []netip.Addr
+}
+
+type reservation struct {
+	network     string
+	assignments []ipam.Assignment
+	// since is when it was last asked for.
+	since time.Time
+}
+
+// change is told to listeners after the books were changed.
+type change struct {
+	network string
+	// pod of the attachment that came or went.
+	pod types.NamespacedName
+	// freed tells that the attachment went.
+	freed bool
+}
+
+// NewAllocator returns an allocator that knows of nothing; see Rebuilder.
+func NewAllocator() *Allocator {
+	return &Allocator{
+		ready:       make(chan struct{}),
+		networks:    map[string]*networkBook{},
+		attachments: map[types.UID]*attachmentRecord{},
+		names:       map[ipam.Owner]int{},
+		reserved:    map[ipam.Owner]*reservation{},
+	}
+}
+
+// owner of a reservation is the attachment's namespace/name; that of an attachment has its UID behind it.
+func reservationOwner(key types.NamespacedName) ipam.Owner { return ipam.Owner(key.String()) }
+
+func (r *attachmentRecord) owner() ipam.Owner {
+	return ipam.Owner(r.key.String() + "/" + string(r.uid))
+}
+
+func (a *Allocator) book(network string) *networkBook {
+	b := a.networks[network]
+	if b == nil {
+		b = &networkBook{pool: ipam.New(nil, defaultQuarantine), contested: map[netip.Addr][]*attachmentRecord{}}
+		a.networks[network] = b
+	}
+	return b
+}
+
+// Configure takes over the ranges of a Network that passed decide.CheckNetwork. Older generations are ignored:
+// callers read them from a cache, each at its own time.
+func (a *Allocator) Configure(network *v1alpha1.Network) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.configure(network)
+}
+
+func (a *Allocator) configure(network *v1alpha1.Network) error {
+	b := a.book(network.Name)
+	if b.uid == network.UID && b.generation >= network.Generation {
+		return nil
+	}
+	ranges, err := ipam.ParseRanges(network.Spec.IPAM)
+	if err != nil {
+		return fmt.Errorf("network %s: %w", network.Name, err)
+	}
+	quarantine := defaultQuarantine
+	if network.Spec.IPAM != nil && network.Spec.IPAM.Quarantine != nil {
+		quarantine = network.Spec.IPAM.Quarantine.Duration
+	}
+	b.pool.Reconfigure(ranges, quarantine)
+	b.uid, b.generation = network.UID, network.Generation
+	return nil
+}
+
+// Want is one attachment that is about to be created.
+type Want struct {
+	Network string
+	// Key is the name of the attachment.
+	Key types.NamespacedName
+}
+
+// Reserve holds addresses for attachments that are about to be created: for all of them or for none, since two
+// pods that each hold the one address that the other waits for would wait for ever. Asking again gives the
+// same addresses until Settle or Cancel. A want whose attachment exists, although the cache may not show it yet,
+// is absent from the result. The error wraps ipam.ErrExhausted.
+func (a *Allocator) Reserve(wants []Want, now time.Time) (map[types.NamespacedName][]ipam.Assignment, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	assigned := map[types.NamespacedName][]ipam.Assignment{}
+	var fresh []types.NamespacedName
+	for _, want := range wants {
+		owner := reservationOwner(want.Key)
+		if a.names[owner] > 0 {
+			continue
+		}
+		if a.reserved[owner] == nil {
+			assignments, err := a.book(want.Network).pool.Allocate(owner, now)
+			if err != nil {
+				for _, key := range fresh {
+					a.cancel(key)
+				}
+				return nil, fmt.Errorf("network %s: %w", want.Network, err)
+			}
+			a.reserved[owner] = &reservation{network: want.Network, assignments: assignments}
+			fresh = append(fresh, want.Key)
+		}
+		a.reserved[owner].since = now
+		assigned[want.Key] = a.reserved[owner].assignments
+	}
+	return assigned, nil
+}
+
+// Cancel gives back a reservation of which no attachment was made for certain.
+func (a *Allocator) Cancel(key types.NamespacedName) {
+	a.mu.Lock()
+	network := a.cancel(key)
+	a.mu.Unlock()
+	if network != "" {
+		a.tell(change{network: network, freed: true})
+	}
+}
+
+// cancelOlder is Cancel for a reservation that nobody asked for since before.
+func (a *Allocator) cancelOlder(key types.NamespacedName, before time.Time) {
+	a.mu.Lock()
+	var network string
+	if r := a.reserved[reservationOwner(key)]; r != nil && r.since.Before(before) {
+		network = a.cancel(key)
+	}
+	a.mu.Unlock()
+	if network != "" {
+		a.tell(change{network: network, freed: true})
+	}
+}
+
+func (a *Allocator) cancel(key types.NamespacedName) (network string) {
+	owner := reservationOwner(key)
+	r := a.reserved[owner]
+	if r == nil {
+		return ""
+	}
+	delete(a.reserved, owner)
+	for _, assigned := range r.assignments {
+		a.book(r.network).pool.Cancel(assigned.Addr, owner)
+	}
+	return r.network
+}
+
+// Settle ends a reservation by the attachment that is stored, whoever created it.
+func (a *Allocator) Settle(pna *v1alpha1.PodNetworkAttachment) {
+	a.Observe(pna)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.cancel(types.NamespacedName{Namespace: pna.Namespace, Name: pna.Name})
+}
+
+// Observe records an attachment that exists. Observing again is fine, and cheap.
+func (a *Allocator) Observe(pna *v1alpha1.PodNetworkAttachment) {
+	a.mu.Lock()
+	record, added := a.observe(pna)
+	a.mu.Unlock()
+	if added {
+		a.tell(change{network: record.network, pod: record.pod})
+	}
+}
+
+func (a *Allocator) observe(pna *v1alpha1.PodNetworkAttachment) (*attachmentRecord, bool) {
+	if known := a.attachments[pna.UID]; known != nil {
+		return known, false
+	}
+	record := &attachmentRecord{
+		network:   pna.Spec.NetworkName,
+		key:       types.NamespacedName{Namespace: pna.Namespace, Name: pna.Name},
+		uid:       pna.UID,
+		pod:       types.NamespacedName{Namespace: pna.Namespace, Name: pna.Spec.Pod.Name},
+		addresses: decide.Addresses(pna),
+	}
+	b := a.book(record.network)
+	b.attachments++
+	a.attachments[pna.UID] = record
+	a.names[reservationOwner(record.key)]++
+	for _, addr := range record.addresses {
+		if b.pool.Transfer(addr, reservationOwner(record.key), record.owner()) {
+			continue
+		}
+		if err := b.pool.Claim(addr, record.owner()); err != nil {
+			b.contested[addr] = append(b.contested[addr], record)
+		}
+	}
+	return record, true
+}
+
+// Forget records that an attachment is gone for good and frees its addresses.
+func (a *Allocator) Forget(uid types.UID, now time.Time) {
+	a.mu.Lock()
+	record := a.attachments[uid]
+	if record != nil {
+		a.forget(record, now)
+	}
+	a.mu.Unlock()
+	if record != nil {
+		a.tell(change{network: record.network, pod: record.pod, freed: true})
+	}
+}
+
+func (a *Allocator) forget(record *attachmentRecord, now time.Time) {
+	delete(a.attachments, record.uid)
+	name := reservationOwner(record.key)
+	if a.names[name]--; a.names[name] == 0 {
+		delete(a.names, name)
+	}
+	b := a.book(record.network)
+	b.attachments--
+	for _, addr := range record.addresses {
+		b.release(addr, record, now)
+	}
+}
+
+// release frees an address, or hands it to another attachment that records it too.
+func (b *networkBook) release(addr netip.Addr, record *attachmentRecord, now time.Time) {
+	others := b.contested[addr]
+	for i, other := range others {
+		if other == record {
+			others = append(others[:i:i], others[i+1:]...)
+			break
+		}
+	}
+	if len(others) > 0 && b.pool.Transfer(addr, record.owner(), others[0].owner()) {
+		others = others[1:]
+	} else {
+		b.pool.Release(addr, record.owner(), now)
+	}
+	if b.contested[addr] = others; len(others) == 0 {
+		delete(b.contested, addr)
+	}
+}
+
+// Drop forgets a Network that does not exist any more, once no address of it is held or rests: one of the same
+// name may come back before that. It is fine to ask for any name.
+func (a *Allocator) Drop(network string, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if b := a.networks[network]; b != nil && b.attachments == 0 && b.pool.Quiet(now) {
+		delete(a.networks, network)
+	}
+}
+
+// Networks returns the names of all that are known.
+func (a *Allocator) Networks() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Sorted(maps.Keys(a.networks))
+}
+
+// NetworkUsage is what a Network's status tells of its addresses.
+type NetworkUsage struct {
+	Attachments int32
+	Ranges      []ipam.Usage
+	// Outside lists addresses in use that no range has, with the attachment that holds them.
+	Outside []string
+}
+
+// Usage of a Network; zero for one that was never configured.
+func (a *Allocator) Usage(network string) NetworkUsage {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	b := a.networks[network]
+	if b == nil {
+		return NetworkUsage{}
+	}
+	usage := NetworkUsage{Attachments: b.attachments, Ranges: b.pool.Usage()}
+	for addr, owner := range b.pool.Outside() {
+		parts := strings.SplitN(string(owner), "/", 3)
+		usage.Outside = append(usage.Outside, fmt.Sprintf("%s (%s)", addr, strings.Join(parts[:2], "/")))
+	}
+	return usage
+}
+
+// Listen calls f after every change, from the goroutine that made it.
+func (a *Allocator) Listen(f func(change)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.listeners = append(a.listeners, f)
+}
+
+func (a *Allocator) tell(c change) {
+	a.mu.Lock()
+	listeners := a.listeners
+	a.mu.Unlock()
+	for _, f := range listeners {
+		f(c)
+	}
+}

@@ -1,0 +1,129 @@
+package controllers
+
+import (
+	"context"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/operator/decide"
+)
+
+// Indexes of PodNetworkAttachments in the cache.
+const (
+	indexPodUID  = "podUID"
+	indexNode    = "node"
+	indexAddress = "networkAddress"
+)
+
+// CacheOptions keep in memory only what the reconcilers read: in a large cluster most of what pods, nodes and
+// slices hold is none of our business.
+func CacheOptions() cache.Options {
+	ours := labels.NewSelector()
+	if r, err := labels.NewRequirement(decide.LabelNetwork, "exists", nil); err == nil {
+		ours = ours.Add(*r)
+	}
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}:                       {Transform: stripped(stripPod)},
+			&corev1.Node{}:                      {Transform: stripped(stripNode)},
+			&corev1.Namespace{}:                 {Transform: stripped(stripNamespace)},
+			&v1alpha1.PodNetworkAttachment{}:    {Transform: stripped(stripAttachment)},
+			&resourcev1.ResourceSlice{}:         {Field: fields.OneTermEqualSelector("spec.driver", v1alpha1.DriverName)},
+			&resourcev1.DeviceClass{}:           {Label: ours},
+			&resourcev1.ResourceClaimTemplate{}: {Label: ours},
+		},
+	}
+}
+
+func stripped[T any](strip func(T)) func(any) (any, error) {
+	return func(obj any) (any, error) {
+		if typed, ok := obj.(T); ok {
+			strip(typed)
+		}
+		return obj, nil
+	}
+}
+
+// identity is what a cache needs of any object.
+func identity(m metav1.ObjectMeta) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion}
+}
+
+// stripPod leaves nothing but the identity of pods that select no network.
+func stripPod(pod *corev1.Pod) {
+	kept := corev1.Pod{ObjectMeta: identity(pod.ObjectMeta)}
+	if decide.Selects(pod) {
+		kept.DeletionTimestamp = pod.DeletionTimestamp
+		kept.Annotations = map[string]string{}
+		for _, key := range []string{v1alpha1.AnnotationNetworks, corev1.MirrorPodAnnotationKey} {
+			if value, ok := pod.Annotations[key]; ok {
+				kept.Annotations[key] = value
+			}
+		}
+		kept.Spec = corev1.PodSpec{
+			NodeName: pod.Spec.NodeName, HostNetwork: pod.Spec.HostNetwork, OS: pod.Spec.OS, ResourceClaims: pod.Spec.ResourceClaims,
+		}
+		kept.Status.Phase = pod.Status.Phase
+		for _, c := range pod.Status.Conditions {
+			if c.Type == v1alpha1.PodConditionPlanned {
+				kept.Status.Conditions = append(kept.Status.Conditions, c)
+			}
+		}
+	}
+	*pod = kept
+}
+
+func stripNode(node *corev1.Node) {
+	*node = corev1.Node{ObjectMeta: identity(node.ObjectMeta), Spec: corev1.NodeSpec{Taints: node.Spec.Taints}}
+}
+
+func stripNamespace(ns *corev1.Namespace) {
+	kept := identity(ns.ObjectMeta)
+	kept.Labels = ns.Labels
+	*ns = corev1.Namespace{ObjectMeta: kept}
+}
+
+func stripAttachment(pna *v1alpha1.PodNetworkAttachment) {
+	pna.ManagedFields = nil
+	pna.Status = v1alpha1.PodNetworkAttachmentStatus{Conditions: pna.Status.Conditions}
+}
+
+func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
+	indexes := map[string]func(*v1alpha1.PodNetworkAttachment) []string{
+		indexPodUID:  func(p *v1alpha1.PodNetworkAttachment) []string { return []string{string(p.Spec.Pod.UID)} },
+		indexNode:    func(p *v1alpha1.PodNetworkAttachment) []string { return []string{p.Spec.NodeName} },
+		indexAddress: addressKeys,
+	}
+	for name, keys := range indexes {
+		extract := func(obj client.Object) []string { return keys(obj.(*v1alpha1.PodNetworkAttachment)) }
+		if err := indexer.IndexField(ctx, &v1alpha1.PodNetworkAttachment{}, name, extract); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addressKeys of an attachment are unique within the cluster unless two attachments share an address.
+func addressKeys(pna *v1alpha1.PodNetworkAttachment) []string {
+	var keys []string
+	for _, a := range decide.Addresses(pna) {
+		keys = append(keys, pna.Spec.NetworkName+"/"+a.String())
+	}
+	return keys
+}
+
+// keyOf undoes NamespacedName.String.
+func keyOf(s string) types.NamespacedName {
+	namespace, name, _ := strings.Cut(s, "/")
+	return types.NamespacedName{Namespace: namespace, Name: name}
+}

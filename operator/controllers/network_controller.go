@@ -1,0 +1,247 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	resourcev1 "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/operator/decide"
+)
+
+// +kubebuilder:rbac:groups=multinet.dev,resources=networks,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=multinet.dev,resources=networks/status,verbs=patch
+// +kubebuilder:rbac:groups=resource.k8s.io,resources=resourceslices,verbs=get;list;watch
+// +kubebuilder:rbac:groups=resource.k8s.io,resources=deviceclasses,verbs=get;list;watch;create;patch
+
+// countsPeriod is the least time between two status writes that change nothing but numbers.
+const countsPeriod = 2 * time.Second
+
+// NetworkReconciler compiles Networks for the scheduler and reports on them.
+type NetworkReconciler struct {
+	client.Client
+	Live      client.Reader
+	Allocator *Allocator
+	Events    events.EventRecorder
+
+	mu      sync.Mutex
+	written map[types.UID]time.Time
+}
+
+// Reconcile brings DeviceClass, ResourceClaimTemplates and status of one Network up to date.
+func (r *NetworkReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	if err := r.Allocator.wait(ctx); err != nil {
+		return ctrl.Result{}, nil //nolint:nilerr // No longer leader.
+	}
+	var network v1alpha1.Network
+	if err := r.Get(ctx, req.NamespacedName, &network); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	ctx = ctrl.LoggerInto(ctx, ctrl.LoggerFrom(ctx).WithValues("network", network.Name))
+	if !network.DeletionTimestamp.IsZero() {
+		gone, err := r.finish(ctx, &network)
+		if gone || err != nil {
+			return ctrl.Result{}, err
+		}
+		return r.writeStatus(ctx, &network, decide.NetworkFacts{})
+	}
+	if err := r.hold(ctx, &network); err != nil {
+		return ctrl.Result{}, err
+	}
+	return r.compile(ctx, &network)
+}
+
+// compile: a spec that cannot be honoured changes nothing but the status; what pods have, they keep.
+func (r *NetworkReconciler) compile(ctx context.Context, network *v1alpha1.Network) (ctrl.Result, error) {
+	var facts decide.NetworkFacts
+	var failed error
+	if decide.CheckNetwork(network) == nil {
+		if err := r.Allocator.Configure(network); err != nil {
+			return ctrl.Result{}, err
+		}
+		facts.DeviceClassError = r.ensureDeviceClass(ctx, network)
+		failed = errors.Join(facts.DeviceClassError, r.refreshClaimTemplates(ctx, network))
+	}
+	if err := r.gather(ctx, network, &facts); err != nil {
+		return ctrl.Result{}, errors.Join(failed, err)
+	}
+	result, err := r.writeStatus(ctx, network, facts)
+	return result, errors.Join(failed, err)
+}
+
+// hold adds the finalizer that keeps a Network while pods use it.
+func (r *NetworkReconciler) hold(ctx context.Context, network *v1alpha1.Network) error {
+	before := network.DeepCopy()
+	if !controllerutil.AddFinalizer(network, v1alpha1.FinalizerInUse) {
+		return nil
+	}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Patch(ctx, network, patch); err != nil {
+		return fmt.Errorf("network %s: adding its finalizer: %w", network.Name, err)
+	}
+	return nil
+}
+
+// finish lets a Network go when no attachment is left. The API server is asked, since the cache may lag behind
+// an attachment that was just created.
+func (r *NetworkReconciler) finish(ctx context.Context, network *v1alpha1.Network) (gone bool, err error) {
+	if r.Allocator.Usage(network.Name).Attachments > 0 {
+		return false, nil
+	}
+	var left v1alpha1.PodNetworkAttachmentList
+	if err := r.Live.List(ctx, &left, client.MatchingFields{"spec.networkName": network.Name}, client.Limit(1)); err != nil {
+		return false, fmt.Errorf("network %s: looking for attachments: %w", network.Name, err)
+	}
+	if len(left.Items) > 0 {
+		return false, nil
+	}
+	before := network.DeepCopy()
+	if !controllerutil.RemoveFinalizer(network, v1alpha1.FinalizerInUse) {
+		return true, nil
+	}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Patch(ctx, network, patch); client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("network %s: removing its finalizer: %w", network.Name, err)
+	}
+	return true, nil
+}
+
+func (r *NetworkReconciler) ensureDeviceClass(ctx context.Context, network *v1alpha1.Network) error {
+	desired := decide.DeviceClass(network)
+	var found resourcev1.DeviceClass
+	err := r.Get(ctx, client.ObjectKeyFromObject(desired), &found)
+	switch {
+	case apierrors.IsNotFound(err):
+		err = r.Create(ctx, desired)
+		if apierrors.IsAlreadyExists(err) {
+			err = fmt.Errorf("it exists without label %s and is not ours; delete it: %w", decide.LabelNetwork, err)
+		}
+	case err == nil && equality.Semantic.DeepEqual(found.Spec, desired.Spec) && ownedBy(&found, network.UID):
+		return nil
+	case err == nil:
+		before := found.DeepCopy()
+		found.Spec, found.OwnerReferences = desired.Spec, desired.OwnerReferences
+		err = r.Patch(ctx, &found, client.MergeFrom(before))
+	}
+	if err != nil {
+		return fmt.Errorf("DeviceClass %s: %w", desired.Name, err)
+	}
+	return nil
+}
+
+// refreshClaimTemplates follows changes of QoS classes into the namespaces that have templates already. Those
+// whose class is gone stay: pods that name it are refused by the pod reconciler.
+func (r *NetworkReconciler) refreshClaimTemplates(ctx context.Context, network *v1alpha1.Network) error {
+	var templates resourcev1.ResourceClaimTemplateList
+	if err := r.List(ctx, &templates, client.MatchingLabels{decide.LabelNetwork: network.Name}); err != nil {
+		return fmt.Errorf("listing ResourceClaimTemplates: %w", err)
+	}
+	var failed []error
+	for i := range templates.Items {
+		selected := templates.Items[i].Labels[decide.LabelQoSClass]
+		class, found, err := r.class(ctx, selected, network)
+		if err == nil && found {
+			err = ensureClaimTemplate(ctx, r.Client, decide.ClaimTemplate(templates.Items[i].Namespace, network, selected, class))
+		}
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}
+
+// class returns nil, true where neither the selection nor the Network names one.
+func (r *NetworkReconciler) class(ctx context.Context, selected string, network *v1alpha1.Network) (*v1alpha1.QoSClass, bool, error) {
+	name := selected
+	if name == "" {
+		name = network.Spec.QoSClassName
+	}
+	if name == "" {
+		return nil, true, nil
+	}
+	var class v1alpha1.QoSClass
+	if err := r.Get(ctx, types.NamespacedName{Name: name}, &class); err != nil {
+		return nil, false, client.IgnoreNotFound(err)
+	}
+	return &class, true, nil
+}
+
+func (r *NetworkReconciler) gather(ctx context.Context, network *v1alpha1.Network, facts *decide.NetworkFacts) error {
+	_, found, err := r.class(ctx, "", network)
+	if err != nil {
+		return err
+	}
+	facts.QoSClassMissing = !found
+	var resourceSlices resourcev1.ResourceSliceList
+	if err := r.List(ctx, &resourceSlices, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing ResourceSlices: %w", err)
+	}
+	facts.Nodes = decide.MatchingNodes(network, resourceSlices.Items)
+	var networks v1alpha1.NetworkList
+	if err := r.List(ctx, &networks, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing Networks: %w", err)
+	}
+	facts.Overlaps = decide.Overlaps(network, networks.Items)
+	return nil
+}
+
+// writeStatus writes conditions at once and mere numbers only now and then, and nothing when nothing changed.
+func (r *NetworkReconciler) writeStatus(ctx context.Context, network *v1alpha1.Network, facts decide.NetworkFacts) (ctrl.Result, error) {
+	usage := r.Allocator.Usage(network.Name)
+	facts.Network, facts.Now = network, metav1.Now()
+	facts.Attachments, facts.Usage, facts.Outside = usage.Attachments, usage.Ranges, usage.Outside
+	if !network.DeletionTimestamp.IsZero() {
+		facts.Nodes = network.Status.Nodes
+	}
+	status := decide.NetworkStatus(facts)
+	if equality.Semantic.DeepEqual(status, network.Status) {
+		return ctrl.Result{}, nil
+	}
+	if wait := r.tooSoon(network, status); wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	before := network.DeepCopy()
+	network.Status = status
+	if err := r.Status().Patch(ctx, network, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, fmt.Errorf("network %s: status: %w", network.Name, err)
+	}
+	r.announce(network, before.Status.Conditions)
+	return ctrl.Result{}, nil
+}
+
+func (r *NetworkReconciler) tooSoon(network *v1alpha1.Network, status v1alpha1.NetworkStatus) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	onlyNumbers := equality.Semantic.DeepEqual(status.Conditions, network.Status.Conditions)
+	if wait := countsPeriod - now.Sub(r.written[network.UID]); onlyNumbers && wait > 0 {
+		return wait
+	}
+	maps.DeleteFunc(r.written, func(_ types.UID, at time.Time) bool { return now.Sub(at) > countsPeriod })
+	r.written[network.UID] = now
+	return 0
+}
+
+// announce tells as events what an administrator has to act on.
+func (r *NetworkReconciler) announce(network *v1alpha1.Network, before []metav1.Condition) {
+	quiet := []string{v1alpha1.ReasonValid, v1alpha1.ReasonReady, v1alpha1.ReasonNoUplink}
+	for _, c := range network.Status.Conditions {
+		same := slices.ContainsFunc(before, func(o metav1.Condition) bool { return o.Type == c.Type && o.Reason == c.Reason })
+		if same || slices.Contains(quiet, c.Reason) {
+			continue
+		}
+		r.Events.Eventf(network, nil, "Warning", c.Reason, "Check", "%s", note(c.Message))
+	}
+}

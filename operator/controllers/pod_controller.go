@@ -1,0 +1,150 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/operator/decide"
+)
+
+// +kubebuilder:rbac:groups="",resources=pods;namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods/status,verbs=patch
+// +kubebuilder:rbac:groups=multinet.dev,resources=networks;qosclasses,verbs=get;list;watch
+// +kubebuilder:rbac:groups=multinet.dev,resources=podnetworkattachments,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=resource.k8s.io,resources=resourceclaimtemplates,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,namespace=multinet-system,verbs=get;create;update
+
+// PodReconciler plans pods that select networks.
+type PodReconciler struct {
+	client.Client
+	Live      client.Reader
+	Allocator *Allocator
+	Fence     *Fence
+	Events    events.EventRecorder
+
+	waiting *waiting
+}
+
+// Reconcile plans one pod. It returns an error only for what trying again can cure; a refusal waits for the
+// object that it names.
+func (r *PodReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var pod corev1.Pod
+	if err := r.Get(ctx, req.NamespacedName, &pod); err != nil {
+		r.waiting.remove(req.NamespacedName)
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	switch {
+	case decide.Ended(&pod):
+		r.waiting.remove(req.NamespacedName)
+		return ctrl.Result{}, r.deleteAttachments(ctx, &pod)
+	case !decide.Selects(&pod) || !pod.DeletionTimestamp.IsZero():
+		r.waiting.remove(req.NamespacedName)
+		return ctrl.Result{}, nil
+	}
+	if err := r.Allocator.wait(ctx); err != nil {
+		return ctrl.Result{}, nil //nolint:nilerr // No longer leader.
+	}
+	ctx = ctrl.LoggerInto(ctx, ctrl.LoggerFrom(ctx).WithValues("pod", req.String(), "podUID", pod.UID, "node", pod.Spec.NodeName))
+	return ctrl.Result{}, r.plan(ctx, &pod)
+}
+
+// plan: waiting begins before the snapshot, so that what changes meanwhile wakes the pod again.
+func (r *PodReconciler) plan(ctx context.Context, pod *corev1.Pod) error {
+	key := client.ObjectKeyFromObject(pod)
+	r.waiting.add(key, decide.SelectedNetworks(pod))
+	snapshot, err := r.snapshot(ctx, pod)
+	if err != nil {
+		return fmt.Errorf("pod %s: reading what it selects: %w", key, err)
+	}
+	planned, refusal := decide.Plan(snapshot)
+	if refusal == nil {
+		refusal, err = r.apply(ctx, pod, planned)
+	}
+	if err != nil {
+		return fmt.Errorf("pod %s: %w", key, err)
+	}
+	if refusal != nil {
+		return r.report(ctx, pod, refusal)
+	}
+	r.waiting.remove(key)
+	return r.clear(ctx, pod)
+}
+
+// apply makes the objects: what the scheduler needs before the pod has a node, what the node needs after.
+func (r *PodReconciler) apply(ctx context.Context, pod *corev1.Pod, planned []decide.Planned) (*decide.Refusal, error) {
+	if pod.Spec.NodeName != "" {
+		return r.attach(ctx, pod, planned)
+	}
+	for _, p := range planned {
+		desired := decide.ClaimTemplate(pod.Namespace, p.Network, p.Selection.QoSClass, p.QoS)
+		if err := ensureClaimTemplate(ctx, r.Client, desired); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+func (r *PodReconciler) snapshot(ctx context.Context, pod *corev1.Pod) (decide.PodSnapshot, error) {
+	s := decide.PodSnapshot{Pod: pod, Networks: map[string]*v1alpha1.Network{}, QoSClasses: map[string]*v1alpha1.QoSClass{}}
+	var namespace corev1.Namespace
+	if err := r.Get(ctx, types.NamespacedName{Name: pod.Namespace}, &namespace); client.IgnoreNotFound(err) != nil {
+		return s, err
+	}
+	s.NamespaceLabels = namespace.Labels
+	for _, selected := range decide.Selected(pod) {
+		var network v1alpha1.Network
+		found, err := r.find(ctx, selected.Network, &network)
+		if err != nil {
+			return s, err
+		}
+		if !found {
+			continue
+		}
+		s.Networks[network.Name] = &network
+		class := decide.QoSClassName(selected, &network)
+		if class == "" {
+			continue
+		}
+		var qos v1alpha1.QoSClass
+		if found, err = r.find(ctx, class, &qos); err != nil {
+			return s, err
+		}
+		if found {
+			s.QoSClasses[class] = &qos
+		}
+	}
+	return s, nil
+}
+
+func (r *PodReconciler) find(ctx context.Context, name string, obj client.Object) (bool, error) {
+	err := r.Get(ctx, types.NamespacedName{Name: name}, obj)
+	return err == nil, client.IgnoreNotFound(err)
+}
+
+// deleteAttachments of a pod that ended. Those of a pod that is gone belong to the garbage collector.
+func (r *PodReconciler) deleteAttachments(ctx context.Context, pod *corev1.Pod) error {
+	var attachments v1alpha1.PodNetworkAttachmentList
+	if err := r.List(ctx, &attachments, client.MatchingFields{indexPodUID: string(pod.UID)}); err != nil {
+		return err
+	}
+	for i := range attachments.Items {
+		pna := &attachments.Items[i]
+		if !pna.DeletionTimestamp.IsZero() {
+			continue
+		}
+		err := r.Delete(ctx, pna, client.Preconditions{UID: &pna.UID})
+		if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
+			return fmt.Errorf("deleting attachment %s of a pod that ended: %w", client.ObjectKeyFromObject(pna), err)
+		}
+	}
+	return nil
+}
