@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/netip"
 
-	"github.com/multinet-dev/multinet/node-agent/kernel"
 	"github.com/multinet-dev/multinet/node-agent/plan"
 	"github.com/multinet-dev/multinet/node-agent/plumb"
 )
@@ -16,22 +15,15 @@ func (a *Attacher) Announce(ctx context.Context, netnsPath string, attachments [
 	if len(attachments) == 0 {
 		return nil
 	}
-	pod, err := kernel.OpenNamespace(netnsPath)
-	if err != nil {
-		return newError(attachments[0], StepAnnounce, err)
-	}
-	defer pod.Close()
-	var failed []error
-	for _, p := range attachments {
-		err := ctx.Err()
-		if err == nil {
-			err = plumb.Announce(pod, p.Interface, hosts(p))
+	return a.inside(ctx, netnsPath, attachments[0], StepAnnounce, func(r *run) error {
+		var failed []error
+		for _, p := range attachments {
+			if err := plumb.Announce(p.Interface, hosts(p)); err != nil {
+				failed = append(failed, newError(p, StepAnnounce, err))
+			}
 		}
-		if err != nil {
-			failed = append(failed, newError(p, StepAnnounce, err))
-		}
-	}
-	return errors.Join(failed...)
+		return errors.Join(failed...)
+	})
 }
 
 func hosts(p plan.Attachment) []netip.Addr {

@@ -7,6 +7,7 @@ package attach
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -69,33 +70,41 @@ func (a *Attacher) Attach(ctx context.Context, netnsPath string, attachments []p
 	if len(attachments) == 0 {
 		return nil, nil
 	}
-	r, err := a.begin(ctx, netnsPath, attachments[0])
+	results := make([]Result, 0, len(attachments))
+	err := a.inside(ctx, netnsPath, attachments[0], StepNamespace, func(r *run) error {
+		for _, attachment := range attachments {
+			result, err := r.attach(attachment)
+			if err != nil {
+				return r.undo.unwind(err)
+			}
+			results = append(results, result)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
-	}
-	defer r.pod.Close()
-	results := make([]Result, 0, len(attachments))
-	for _, attachment := range attachments {
-		result, err := r.attach(attachment)
-		if err != nil {
-			return nil, r.undo.unwind(err)
-		}
-		results = append(results, result)
 	}
 	return results, nil
 }
 
-// begin opens the namespaces. Trouble with them is told as that of the first attachment.
-func (a *Attacher) begin(ctx context.Context, netnsPath string, first plan.Attachment) (*run, error) {
+// inside runs work on a thread in the pod's namespace. Trouble on the way there is told as that of the first attachment.
+func (a *Attacher) inside(ctx context.Context, netnsPath string, first plan.Attachment, s Step, work func(*run) error) error {
+	if err := ctx.Err(); err != nil {
+		return newError(first, s, err)
+	}
 	node, err := a.openNode()
 	if err != nil {
-		return nil, newError(first, StepNamespace, err)
+		return newError(first, s, fmt.Errorf("the node's network namespace: %w", err))
 	}
-	pod, err := kernel.OpenNamespace(netnsPath)
-	if err != nil {
-		return nil, newError(first, StepNamespace, err)
+	entered := false
+	err = kernel.Inside(netnsPath, func(pod *kernel.Namespace) error {
+		entered = true
+		return work(&run{Attacher: a, ctx: ctx, node: node, pod: pod})
+	})
+	if err != nil && !entered {
+		return newError(first, s, err)
 	}
-	return &run{Attacher: a, ctx: ctx, node: node, pod: pod}, nil
+	return err
 }
 
 // openNode opens the node's namespace once; its handle serves all attachments.

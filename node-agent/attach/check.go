@@ -17,22 +17,19 @@ func (a *Attacher) Check(ctx context.Context, netnsPath string, attachments []pl
 	if len(attachments) == 0 {
 		return nil
 	}
-	r, err := a.begin(ctx, netnsPath, attachments[0])
-	if err != nil {
-		return err
-	}
-	defer r.pod.Close()
-	now, err := r.snapshot()
-	if err != nil {
-		return newError(attachments[0], StepCheck, err)
-	}
-	var wrong []error
-	for _, p := range attachments {
-		if err := now.check(p); err != nil {
-			wrong = append(wrong, newError(p, StepCheck, err))
+	return a.inside(ctx, netnsPath, attachments[0], StepCheck, func(r *run) error {
+		now, err := r.snapshot()
+		if err != nil {
+			return newError(attachments[0], StepCheck, err)
 		}
-	}
-	return errors.Join(wrong...)
+		var wrong []error
+		for _, p := range attachments {
+			if err := now.check(p); err != nil {
+				wrong = append(wrong, newError(p, StepCheck, err))
+			}
+		}
+		return errors.Join(wrong...)
+	})
 }
 
 // snapshot is what a check compares, read once for all attachments of a pod.
@@ -50,7 +47,7 @@ func (r *run) snapshot() (snapshot, error) {
 	for _, link := range links {
 		s.links[link.Name] = link
 	}
-	return s, errors.Join(errLinks, errAddresses, errRoutes, r.ctx.Err())
+	return s, errors.Join(errLinks, errAddresses, errRoutes)
 }
 
 // check returns the first difference.
@@ -60,7 +57,7 @@ func (s snapshot) check(p plan.Attachment) error {
 		return errors.New("the interface is missing")
 	}
 	// The parent is in the node's namespace and may be renamed there; that it is the right one was seen at attach.
-	if mismatch := wantedLink(p, link.Parent).Mismatch(link); mismatch != "" {
+	if mismatch := wantedLink(p, plumb.Uplink{Index: link.Parent}).Mismatch(link); mismatch != "" {
 		return errors.New(mismatch)
 	}
 	if !link.Up {

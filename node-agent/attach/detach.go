@@ -21,15 +21,15 @@ func (a *Attacher) Detach(ctx context.Context, netnsPath string, attachments []p
 // ReleaseAddresses is the first half of Detach, and the one that counts: afterwards the addresses can be used by
 // another pod. It takes well under a millisecond, while removing links takes 16 and more.
 func (a *Attacher) ReleaseAddresses(ctx context.Context, netnsPath string, attachments []plan.Attachment) error {
-	return a.teardown(ctx, netnsPath, attachments, StepRelease, func(pod *kernel.Namespace, ours []owned) error {
-		addresses, err := plumb.AllAddresses(pod)
+	return a.teardown(ctx, netnsPath, attachments, StepRelease, func(r *run, ours []owned) error {
+		addresses, err := plumb.AllAddresses(r.pod)
 		if err != nil {
 			return newError(ours[0].plan, StepRelease, err)
 		}
 		var failed []error
 		for _, o := range ours {
 			for _, address := range addresses[o.link.Index] {
-				if err := plumb.RemoveAddress(pod, o.link.Index, address); err != nil {
+				if err := plumb.RemoveAddress(r.pod, o.link.Index, address); err != nil {
 					failed = append(failed, newError(o.plan, StepRelease, err))
 				}
 			}
@@ -40,13 +40,13 @@ func (a *Attacher) ReleaseAddresses(ctx context.Context, netnsPath string, attac
 
 // RemoveLinks is the second half of Detach. It also runs where the first failed or the link has no addresses.
 func (a *Attacher) RemoveLinks(ctx context.Context, netnsPath string, attachments []plan.Attachment) error {
-	return a.teardown(ctx, netnsPath, attachments, StepRemove, func(pod *kernel.Namespace, ours []owned) error {
+	return a.teardown(ctx, netnsPath, attachments, StepRemove, func(r *run, ours []owned) error {
 		if len(ours) > 1 && ours[0].all {
-			return plumb.RemoveMarkedLinks(pod)
+			return plumb.RemoveMarkedLinks()
 		}
 		var failed []error
 		for _, o := range ours {
-			if err := plumb.RemoveLink(pod, o.link.Index); err != nil {
+			if err := plumb.RemoveLink(r.pod, o.link.Index); err != nil {
 				failed = append(failed, newError(o.plan, StepRemove, err))
 			}
 		}
@@ -64,30 +64,25 @@ type owned struct {
 
 // teardown calls do with the links of the attachments that are there, unless there are none.
 func (a *Attacher) teardown(ctx context.Context, netnsPath string, attachments []plan.Attachment, s Step,
-	do func(*kernel.Namespace, []owned) error) error {
+	do func(*run, []owned) error) error {
 	if len(attachments) == 0 {
 		return nil
 	}
-	if err := ctx.Err(); err != nil {
-		return newError(attachments[0], s, err)
-	}
-	pod, err := kernel.OpenNamespace(netnsPath)
+	err := a.inside(ctx, netnsPath, attachments[0], s, func(r *run) error {
+		links, err := plumb.Links(r.pod)
+		if err != nil {
+			return newError(attachments[0], s, err)
+		}
+		ours := ownedLinks(links, attachments)
+		if len(ours) == 0 {
+			return nil
+		}
+		return do(r, ours)
+	})
 	if errors.Is(err, kernel.ErrNamespaceGone) {
 		return nil
 	}
-	if err != nil {
-		return newError(attachments[0], s, err)
-	}
-	defer pod.Close()
-	links, err := plumb.Links(pod)
-	if err != nil {
-		return newError(attachments[0], s, err)
-	}
-	ours := ownedLinks(links, attachments)
-	if len(ours) == 0 {
-		return nil
-	}
-	return do(pod, ours)
+	return err
 }
 
 // ownedLinks matches by name and mark: a link that somebody else made under the name is not ours to touch.

@@ -14,7 +14,7 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/plumb"
 )
 
-// run is one call of Attach.
+// run is one call of Attach or another method, on a thread that is in the pod's namespace.
 type run struct {
 	*Attacher
 	ctx  context.Context
@@ -28,11 +28,11 @@ type run struct {
 // needs the address that makes its next hop a neighbour.
 func (r *run) attach(p plan.Attachment) (Result, error) {
 	start := time.Now()
-	var parent int
+	var uplink plumb.Uplink
 	var link plumb.Link
 	err := r.steps(p,
-		step{StepUplink, func() (err error) { parent, err = r.parent(p); return err }},
-		step{StepLink, func() (err error) { link, err = r.ensureLink(p, parent); return err }},
+		step{StepUplink, func() (err error) { uplink, err = r.uplink(p); return err }},
+		step{StepLink, func() (err error) { link, err = r.ensureLink(p, uplink); return err }},
 		step{StepUp, func() error { return r.bringUp(p, &link) }},
 		step{StepAddresses, func() error { return r.ensureAddresses(p, link.Index) }},
 		step{StepRoutes, func() error { return r.ensureRoutes(p, link.Index) }},
@@ -79,29 +79,29 @@ func (r *run) checkpoint(p plan.Attachment, s Step) error {
 	return nil
 }
 
-// parent is the index of the link that the macvlan is on.
-func (r *run) parent(p plan.Attachment) (int, error) {
+// uplink is what the macvlan is put on.
+func (r *run) uplink(p plan.Attachment) (plumb.Uplink, error) {
 	if p.Macvlan == nil {
-		return 0, errors.New("the plan is for no data path that this node agent knows")
+		return plumb.Uplink{}, errors.New("the plan is for no data path that this node agent knows")
 	}
 	if p.Macvlan.VLAN != 0 {
 		return plumb.EnsureVLAN(r.node, p.Device.Uplink, p.Macvlan.VLAN)
 	}
-	return plumb.UplinkIndex(r.node, p.Device.Uplink)
+	return plumb.FindUplink(r.node, p.Device.Uplink)
 }
 
-func (r *run) ensureLink(p plan.Attachment, parent int) (plumb.Link, error) {
-	link, created, err := plumb.EnsureMacvlan(r.node, r.pod, wantedLink(p, parent))
+func (r *run) ensureLink(p plan.Attachment, uplink plumb.Uplink) (plumb.Link, error) {
+	link, created, err := plumb.EnsureMacvlan(r.node, r.pod, wantedLink(p, uplink))
 	if created {
 		r.undo.push("remove interface "+p.Interface, func() error { return plumb.RemoveLink(r.pod, link.Index) })
 	}
 	return link, err
 }
 
-func wantedLink(p plan.Attachment, parent int) plumb.Macvlan {
+func wantedLink(p plan.Attachment, uplink plumb.Uplink) plumb.Macvlan {
 	return plumb.Macvlan{
 		Name:   p.Interface,
-		Parent: parent,
+		Uplink: uplink,
 		MAC:    net.HardwareAddr(p.MAC),
 		MTU:    p.MTU,
 		Mode:   p.Macvlan.Mode,
@@ -113,7 +113,7 @@ func (r *run) bringUp(p plan.Attachment, link *plumb.Link) error {
 	if link.Up {
 		return nil
 	}
-	if err := r.pod.Do(func() error { return plumb.QuietIPv6(r.proc, p.Interface) }); err != nil {
+	if err := plumb.QuietIPv6(r.proc, p.Interface); err != nil {
 		return err
 	}
 	if err := r.waitForMAC(func() error { return plumb.SetUp(r.pod, link.Index) }); err != nil {

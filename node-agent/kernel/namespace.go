@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"sync"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,13 +21,9 @@ type Namespace struct {
 	path   string
 	file   *os.File
 	handle *netlink.Handle
+	// control is a socket for ioctls, opened when it is first needed.
+	control func() (*os.File, error)
 }
-
-// ownNamespace is that of the calling thread. /proc/self would be that of the main thread, which may just be inside Do.
-const ownNamespace = "/proc/thread-self/ns/net"
-
-// home is the namespace of the process, in which all threads are that are not inside Do.
-var home = sync.OnceValues(func() (*os.File, error) { return os.Open(ownNamespace) })
 
 // OpenNamespace opens the namespace at path, as container runtimes pin it. The error is ErrNamespaceGone or one of
 // the kernel.
@@ -38,12 +32,44 @@ func OpenNamespace(path string) (*Namespace, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open network namespace %s: %w", path, err)
 	}
-	handle, err := netlink.NewHandleAt(netns.NsHandle(file.Fd()), unix.NETLINK_ROUTE)
-	if err != nil {
-		_ = file.Close()
-		return nil, fmt.Errorf("open netlink in %s: %w", path, err)
+	n := newNamespace(path, file)
+	if err := n.Do(n.openHandle); err != nil {
+		_ = n.Close()
+		return nil, err
 	}
-	return &Namespace{path: path, file: file, handle: handle}, nil
+	return n, nil
+}
+
+// Inside opens the namespace at path and runs f on a thread that is in it, as Do does: one way there and back for
+// all that a short job needs. The namespace is closed when Inside returns.
+func Inside(path string, f func(*Namespace) error) error {
+	file, err := openNamespaceFile(path)
+	if err != nil {
+		return fmt.Errorf("open network namespace %s: %w", path, err)
+	}
+	n := newNamespace(path, file)
+	defer n.Close()
+	return n.Do(func() error {
+		if err := n.openHandle(); err != nil {
+			return err
+		}
+		return f(n)
+	})
+}
+
+func newNamespace(path string, file *os.File) *Namespace {
+	n := &Namespace{path: path, file: file}
+	n.control = sync.OnceValues(n.openControl)
+	return n
+}
+
+// openHandle runs in the namespace, to which sockets belong for ever.
+func (n *Namespace) openHandle() (err error) {
+	n.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("open netlink in %s: %w", n.path, err)
+	}
+	return nil
 }
 
 func openNamespaceFile(path string) (*os.File, error) {
@@ -69,7 +95,9 @@ func OpenNode() (*Namespace, error) { return OpenNamespace(ownNamespace) }
 
 // Close may be called more than once.
 func (n *Namespace) Close() error {
-	n.handle.Close()
+	if n.handle != nil {
+		n.handle.Close()
+	}
 	if err := n.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return err
 	}
@@ -84,34 +112,3 @@ func (n *Namespace) FD() int { return int(n.file.Fd()) }
 
 // Path is the one that the namespace was opened by.
 func (n *Namespace) Path() string { return n.path }
-
-// Do runs f on a thread of its own that is in the namespace, and waits for it. f starts no goroutine that needs
-// the namespace. Do does not nest: an inner Do works, but returns to the process's namespace.
-func (n *Namespace) Do(f func() error) error {
-	result := make(chan error, 1)
-	go func() {
-		err := fmt.Errorf("work in network namespace %s did not come to its end", n.path)
-		defer func() { result <- err }() // even where f ends the goroutine
-		err = n.enter(f)
-	}()
-	return <-result
-}
-
-// enter unlocks the thread only if the way back succeeded; the runtime ends a thread whose goroutine is still
-// locked to it, so that no other goroutine ever runs in the wrong namespace.
-func (n *Namespace) enter(f func() error) error {
-	back, err := home()
-	if err != nil {
-		return fmt.Errorf("open own network namespace: %w", err)
-	}
-	runtime.LockOSThread()
-	if err := unix.Setns(n.FD(), unix.CLONE_NEWNET); err != nil {
-		runtime.UnlockOSThread()
-		return fmt.Errorf("enter network namespace %s: %w", n.path, err)
-	}
-	err = f()
-	if unix.Setns(int(back.Fd()), unix.CLONE_NEWNET) == nil {
-		runtime.UnlockOSThread()
-	}
-	return err
-}

@@ -3,22 +3,16 @@ package plumb
 import (
 	"fmt"
 	"net/netip"
-
-	"github.com/multinet-dev/multinet/node-agent/kernel"
 )
 
-// Announce tells the segment of a pod's interface where its addresses are now: a gratuitous ARP or an unsolicited
-// neighbour advertisement for each. Neighbours that knew the address of a former pod would else send
-// to its MAC until their entry ages.
-func Announce(pod *kernel.Namespace, iface string, addrs []netip.Addr) error {
+// Announce tells the segment of an interface where its addresses are now: a gratuitous ARP or an unsolicited
+// neighbour advertisement for each. Neighbours that knew the address of a former pod would else send to its MAC until
+// their entry ages. It runs inside kernel.Namespace.Do or kernel.Inside of the pod's namespace.
+func Announce(iface string, addrs []netip.Addr) error {
 	if len(addrs) == 0 {
 		return nil
 	}
-	var socket *packetSocket
-	err := pod.Do(func() (err error) {
-		socket, err = openPacket(iface, 0, nil)
-		return err
-	})
+	socket, err := openPacket(iface, 0, nil)
 	if err != nil {
 		return fmt.Errorf("announce addresses: %w", err)
 	}

@@ -52,6 +52,15 @@ func FindLink(ns *kernel.Namespace, name string) (Link, bool, error) {
 	return newLink(found), true, nil
 }
 
+// foundLink is FindLink for a link that must be there.
+func foundLink(ns *kernel.Namespace, name string) (Link, error) {
+	link, found, err := FindLink(ns, name)
+	if err == nil && !found {
+		err = fmt.Errorf("%s vanished from the pod as soon as it was created", name)
+	}
+	return link, err
+}
+
 // Links lists all links of a namespace.
 func Links(ns *kernel.Namespace) ([]Link, error) {
 	found, err := kernel.Dump(ns.Handle().LinkList)
@@ -82,13 +91,19 @@ func newLink(found netlink.Link) Link {
 	return link
 }
 
-// UplinkIndex returns the index of an uplink by name. The error is ErrUplinkMissing or one of the kernel.
-func UplinkIndex(node *kernel.Namespace, name string) (int, error) {
-	link, found, err := FindLink(node, name)
-	if err == nil && !found {
-		err = ErrUplinkMissing
+// Uplink is what a macvlan is put on: a NIC of the node, or a VLAN on it.
+type Uplink struct {
+	Index int
+	MTU   int
+}
+
+// FindUplink returns an uplink by name. The error is ErrUplinkMissing or one of the kernel.
+func FindUplink(node *kernel.Namespace, name string) (Uplink, error) {
+	index, mtu, err := node.Interface(name)
+	if errors.Is(err, unix.ENODEV) {
+		return Uplink{}, ErrUplinkMissing
 	}
-	return link.Index, err
+	return Uplink{Index: index, MTU: mtu}, err
 }
 
 // SetUp brings a link up. The error is EADDRINUSE where the MAC is in use on the same uplink, whatever namespace
@@ -106,18 +121,16 @@ func RemoveLink(ns *kernel.Namespace, index int) error {
 	return err
 }
 
-// RemoveMarkedLinks removes all links in a namespace that carry our mark, in one request: four links cost little
-// more than one.
-func RemoveMarkedLinks(ns *kernel.Namespace) error {
-	return ns.Do(func() error {
-		// The library has no deletion by group, and its handle takes no request of ours: this one opens a socket.
-		request := nl.NewNetlinkRequest(unix.RTM_DELLINK, unix.NLM_F_ACK)
-		request.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
-		request.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(plan.LinkGroup)))
-		_, err := request.Execute(unix.NETLINK_ROUTE, 0)
-		if errors.Is(err, unix.ENODEV) {
-			return nil
-		}
-		return err
-	})
+// RemoveMarkedLinks removes all links that carry our mark in one request: four cost little more than one. It runs inside
+// kernel.Namespace.Do or kernel.Inside of the pod's namespace, since the library has no deletion by group and its
+// handle takes no request of ours: this one opens a socket of its own.
+func RemoveMarkedLinks() error {
+	request := nl.NewNetlinkRequest(unix.RTM_DELLINK, unix.NLM_F_ACK)
+	request.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	request.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(plan.LinkGroup)))
+	_, err := request.Execute(unix.NETLINK_ROUTE, 0)
+	if errors.Is(err, unix.ENODEV) {
+		return nil
+	}
+	return err
 }

@@ -27,35 +27,35 @@ func VLANName(uplink string, id int) string {
 	return fmt.Sprintf("mn%x.%d", digest[:4], id)
 }
 
-// EnsureVLAN makes the link for a VLAN exist on an uplink, up, and returns its index. An existing link of the name is
+// EnsureVLAN makes the link for a VLAN exist on an uplink, up. An existing link of the name is
 // used as it is where it is that VLAN of that uplink, whoever made it. The links of all pods of a Network share it.
-func EnsureVLAN(node *kernel.Namespace, uplink string, id int) (index int, err error) {
-	parent, err := UplinkIndex(node, uplink)
+func EnsureVLAN(node *kernel.Namespace, uplink string, id int) (Uplink, error) {
+	parent, err := FindUplink(node, uplink)
 	if err != nil {
-		return 0, fmt.Errorf("uplink %s: %w", uplink, err)
+		return Uplink{}, fmt.Errorf("uplink %s: %w", uplink, err)
 	}
 	name := VLANName(uplink, id)
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.ParentIndex, attrs.Group = name, parent, plan.LinkGroup
+	attrs.Name, attrs.ParentIndex, attrs.Group = name, parent.Index, plan.LinkGroup
 	err = node.Handle().LinkAdd(&netlink.Vlan{LinkAttrs: attrs, VlanId: id, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q})
 	if errors.Is(err, unix.EOPNOTSUPP) {
-		return 0, ErrNoVLANSupport
+		return Uplink{}, ErrNoVLANSupport
 	}
 	if err != nil && !errors.Is(err, unix.EEXIST) {
-		return 0, fmt.Errorf("create VLAN link %s: %w", name, err)
+		return Uplink{}, fmt.Errorf("create VLAN link %s: %w", name, err)
 	}
 	found, err := node.Handle().LinkByName(name)
 	if err != nil {
-		return 0, fmt.Errorf("look up VLAN link %s: %w", name, err)
+		return Uplink{}, fmt.Errorf("look up VLAN link %s: %w", name, err)
 	}
 	vlan, ok := found.(*netlink.Vlan)
-	if !ok || vlan.VlanId != id || vlan.ParentIndex != parent {
-		return 0, fmt.Errorf("the node's interface %s exists, but is not VLAN %d of %s", name, id, uplink)
+	if !ok || vlan.VlanId != id || vlan.ParentIndex != parent.Index {
+		return Uplink{}, fmt.Errorf("the node's interface %s exists, but is not VLAN %d of %s", name, id, uplink)
 	}
 	if err := SetUp(node, vlan.Index); err != nil {
-		return 0, fmt.Errorf("bring VLAN link %s up: %w", name, err)
+		return Uplink{}, fmt.Errorf("bring VLAN link %s up: %w", name, err)
 	}
-	return vlan.Index, nil
+	return Uplink{Index: vlan.Index, MTU: vlan.MTU}, nil
 }
 
 // RemoveVLAN removes the link for a VLAN where it is ours. The kernel removes all pods' links on it as well, and cannot
