@@ -1,27 +1,38 @@
 package publish
 
 import (
-	"encoding/json"
+	"fmt"
+	"slices"
 
+	"github.com/multinet-dev/multinet/apis/netstatus"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
-// annotations returns the two annotations that list a pod's addresses.
+// annotations returns the two annotations that list a pod's addresses. The interface of the default network is
+// eth0: every runtime names it so, and does not tell.
 func annotations(r Report, defaultNetwork string) (map[string]string, error) {
-	type podIP struct {
-		NetworkName string `json:"networkName"`
-		Interface   string `json:"interface"`
-		IP          string `json:"ip"`
-	}
-	ips := []podIP{}
+	list := []netstatus.Interface{{
+		Name: defaultNetwork, Interface: "eth0", IPs: r.PrimaryIPs, Default: true,
+	}}
+	ips := []netstatus.PodIP{}
 	for _, i := range r.Interfaces {
-		for _, a := range i.Addresses {
-			ips = append(ips, podIP{i.Plan.Network, i.Plan.Interface, a.Addr().String()})
+		element := netstatus.Interface{
+			Name: i.Plan.Network, Interface: i.Plan.Interface, MAC: i.MAC.String(), MTU: i.MTU,
+			Gateway: slices.Clone(i.Plan.Gateways),
 		}
+		for _, a := range i.Addresses {
+			element.IPs = append(element.IPs, a.Addr())
+			ips = append(ips, netstatus.PodIP{NetworkName: i.Plan.Network, Interface: i.Plan.Interface, IP: a.Addr()})
+		}
+		list = append(list, element)
 	}
-	text, err := json.Marshal(ips)
+	status, err := netstatus.Encode(list)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("annotation %s: %w", v1alpha1.AnnotationNetworkStatus, err)
 	}
-	return map[string]string{v1alpha1.AnnotationPodIPs: string(text)}, nil
+	podIPs, err := netstatus.EncodePodIPs(ips)
+	if err != nil {
+		return nil, fmt.Errorf("annotation %s: %w", v1alpha1.AnnotationPodIPs, err)
+	}
+	return map[string]string{v1alpha1.AnnotationNetworkStatus: status, v1alpha1.AnnotationPodIPs: podIPs}, nil
 }
