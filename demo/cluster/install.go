@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 )
 
@@ -26,7 +28,25 @@ func (c *Cluster) Install(ctx context.Context, repository, uplinks string) error
 	if err != nil {
 		return err
 	}
-	return c.Apply(ctx, merged)
+	repeated, err := c.installed(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.Apply(ctx, merged); err != nil || !repeated {
+		return err
+	}
+	// The images were loaded again under the names that the pods already run, which Kubernetes does not notice.
+	_, err = c.Kubectl(ctx, nil, "rollout", "restart", "--namespace", Namespace, "daemonset/multinet-agent", "deployment/multinet-operator")
+	return err
+}
+
+// installed tells whether there is an older installation.
+func (c *Cluster) installed(ctx context.Context) (bool, error) {
+	err := c.Get(ctx, client.ObjectKey{Namespace: Namespace, Name: "multinet-agent"}, &appsv1.DaemonSet{})
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("looking for an older installation: %w", err)
+	}
+	return err == nil, nil
 }
 
 // Apply applies the objects of a YAML stream.

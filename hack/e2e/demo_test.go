@@ -19,13 +19,19 @@ func TestDemo(t *testing.T) {
 	s := newScene(t, nodeA, nodeB)
 	// The example has a namespace of its own; that is what has to be empty at the end.
 	example := check.Example(s.Cluster, t.Output())
+	t.Cleanup(func() {
+		for _, object := range []client.Object{
+			&corev1.Namespace{ObjectMeta: named(example.Namespace)}, &v1alpha1.Network{ObjectMeta: named("storage")},
+			&v1alpha1.QoSClass{ObjectMeta: named("gold")}, &v1alpha1.QoSClass{ObjectMeta: named("bronze")},
+		} {
+			if err := s.Delete(s.ctx, object); err != nil {
+				t.Errorf("removing the example: %v", err)
+			}
+		}
+	})
 	s.must(check.ApplyExample(s.ctx, s.Cluster, tool.Repository))
 	s.must(example.Run(s.ctx))
 	s.must(s.DeleteAllOf(s.ctx, &corev1.Pod{}, client.InNamespace(example.Namespace)))
-	s.must(s.Delete(s.ctx, &v1alpha1.Network{ObjectMeta: named("storage")}))
-	for _, name := range []string{"gold", "bronze"} {
-		s.must(s.Delete(s.ctx, &v1alpha1.QoSClass{ObjectMeta: named(name)}))
-	}
 	s.until(time.Minute, "nothing of the example to be left", s.emptyNamespace(example.Namespace))
 }
 
