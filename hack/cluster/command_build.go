@@ -70,6 +70,9 @@ func nodeImage(ctx context.Context, t *tool, args []string) error {
 	if err := parse(flag.NewFlagSet("node-image", flag.ContinueOnError), args); err != nil {
 		return err
 	}
+	if err := t.preflight(ctx, 0); err != nil {
+		return err
+	}
 	return t.locked(ctx, t.dirs.State, func() error {
 		b, name, err := t.preparedImages(ctx)
 		if err != nil {
@@ -85,9 +88,6 @@ func nodeImage(ctx context.Context, t *tool, args []string) error {
 }
 
 func (t *tool) preparedImages(ctx context.Context) (nodeimage.Builder, string, error) {
-	if err := t.preflight(ctx, 0); err != nil {
-		return nodeimage.Builder{}, "", err
-	}
 	client, err := t.daemon().Ensure(ctx)
 	if err != nil {
 		return nodeimage.Builder{}, "", err

@@ -34,13 +34,14 @@ func up(ctx context.Context, t *tool, args []string) error {
 	if err != nil {
 		return err
 	}
+	// Before the lock, which is in a folder that may be root's alone.
+	if err := t.preflight(ctx, request.Workers); err != nil {
+		return err
+	}
 	return t.locked(ctx, t.dirs.State, func() error { return t.up(ctx, request, way) })
 }
 
 func (t *tool) up(ctx context.Context, request kindcluster.Request, way nodeimage.Way) error {
-	if err := t.preflight(ctx, request.Workers); err != nil {
-		return err
-	}
 	c, err := t.cluster(ctx, request)
 	if err != nil {
 		return err

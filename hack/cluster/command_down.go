@@ -47,13 +47,14 @@ func (t *tool) downOne(ctx context.Context, name string) error {
 	return c.Down(ctx)
 }
 
+// runningDocker finds the daemon that clusters are in. The tool's own answers only to root.
 func (t *tool) runningDocker(ctx context.Context) (docker.Client, bool, error) {
 	own, err := t.daemon().Running()
 	if err != nil {
 		return docker.Client{}, false, err
 	}
 	if own {
-		return t.daemon().Client(), true, nil
+		return t.daemon().Client(), t.daemon().Client().Works(ctx), nil
 	}
 	return docker.Client{}, (docker.Client{}).Works(ctx), nil
 }

@@ -53,8 +53,12 @@ func (f Files) write(r Record) error {
 	return os.WriteFile(f.record(), append(data, '\n'), 0o644)
 }
 
-// prepare makes what kind mounts into the control plane.
+// prepare makes what kind mounts into the control plane. The record of an earlier cluster goes first: if
+// what follows fails, nothing must call its rests complete.
 func (f Files) prepare() error {
+	if err := os.Remove(f.record()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("removing old cluster record: %w", err)
+	}
 	if err := os.MkdirAll(f.AuditFolder(), 0o755); err != nil {
 		return fmt.Errorf("making audit folder: %w", err)
 	}

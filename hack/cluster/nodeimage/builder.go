@@ -22,7 +22,7 @@ import (
 
 // recipe is everything in this package that shapes the image: a changed recipe is another image.
 //
-//go:embed rootfs.go node.go components.go assemble.go files
+//go:embed rootfs.go node.go containerd.go components.go assemble.go files
 var recipe embed.FS
 
 // Builder builds node images into a cache.

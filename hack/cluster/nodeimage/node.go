@@ -3,7 +3,6 @@ package nodeimage
 import (
 	"archive/tar"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/multinet-dev/multinet/hack/cluster/archive"
 	"github.com/multinet-dev/multinet/hack/cluster/binaries"
-	"github.com/multinet-dev/multinet/hack/cluster/command"
 )
 
 // unwanted are the units that kind's base image removes as well: they would fight over the host's devices
@@ -143,38 +141,6 @@ func staticFiles(folder string) ([]archive.File, error) {
 		return nil, fmt.Errorf("reading kind's static files: %w", err)
 	}
 	return files, nil
-}
-
-// containerdConfig keeps containerd from lowering oom scores, which needs CAP_SYS_RESOURCE.
-func containerdConfig(config []byte) ([]byte, error) {
-	const before, after = "restrict_oom_score_adj = false", "restrict_oom_score_adj = true"
-	if !strings.Contains(string(config), before) {
-		return nil, fmt.Errorf("kind's containerd config no longer says %q", before)
-	}
-	return []byte(strings.Replace(string(config), before, after, 1)), nil
-}
-
-// baseSpec is what kind's Dockerfile makes of `ctr oci spec`.
-func (b Builder) baseSpec(ctx context.Context) ([]byte, error) {
-	ctr := filepath.Join(b.Programs.Folder(b.Set.Containerd), "ctr")
-	out, err := command.New(ctr, "oci", "spec").Run(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("asking ctr for the base OCI spec: %w", err)
-	}
-	return withProductHook([]byte(out))
-}
-
-// withProductHook hides the host's product name and drops limits, which containers inherit from the node.
-func withProductHook(document []byte) ([]byte, error) {
-	var spec map[string]any
-	if err := json.Unmarshal(document, &spec); err != nil {
-		return nil, fmt.Errorf("reading base OCI spec: %w", err)
-	}
-	if process, ok := spec["process"].(map[string]any); ok {
-		delete(process, "rlimits")
-	}
-	spec["hooks"] = map[string]any{"createContainer": []any{map[string]any{"path": "/kind/bin/mount-product-files.sh"}}}
-	return json.Marshal(spec)
 }
 
 func (b Builder) nodePrograms() []archive.File {

@@ -1,0 +1,81 @@
+package docker
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestStartTime(t *testing.T) {
+	// The name of a process may look like the end of the name.
+	stat := "42 (a) b)) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1000 10"
+	got, err := startTime(stat)
+	if err != nil || got != "98765" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if _, err := startTime("42 (a) S"); err == nil {
+		t.Error("a short line must be an error")
+	}
+}
+
+func TestProcessIsStoppedOnlyIfItIsTheRecordedOne(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	p, err := currentProcess(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := process{PID: p.PID, Started: "1"}
+	if err := other.stop(time.Second); err != nil || !p.alive() {
+		t.Fatalf("a process with a recycled id must be left alone: %v", err)
+	}
+	if err := p.stop(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	if p.alive() {
+		t.Error("the recorded process must have ended")
+	}
+	if err := p.stop(time.Second); err != nil {
+		t.Errorf("stopping what has ended succeeds: %v", err)
+	}
+}
+
+func TestProcessRecord(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "daemon.json")
+	want := process{PID: os.Getpid(), Started: "5"}
+	if err := want.write(path); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readProcess(path); err != nil || got != want {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestDaemonKeepsToItsFolder(t *testing.T) {
+	d := Daemon{Folder: "/state/docker"}
+	args := d.arguments("/state/docker/multinet-runc")
+	for option, value := range map[string]string{
+		"--host": "unix:///state/docker/docker.sock", "--data-root": "/state/docker/data",
+		"--exec-root": "/state/docker/exec", "--pidfile": "/state/docker/docker.pid",
+	} {
+		i := slices.Index(args, option)
+		if i < 0 || args[i+1] != value {
+			t.Errorf("%s is not %s: %v", option, value, args)
+		}
+	}
+}
+
+func TestNoDaemonRecordedMeansNotRunning(t *testing.T) {
+	running, err := Daemon{Folder: t.TempDir()}.Running()
+	if running || err != nil {
+		t.Errorf("got %v, %v", running, err)
+	}
+}
