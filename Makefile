@@ -68,7 +68,7 @@ test-e2e: need-root ## Users' mistakes and every fault of a part, on a kind clus
 	@$(ALL) $(GOTEST) -name "end to end" -tags e2e -timeout 40m ./hack/e2e/...
 
 bench: need-root ## Measure ours against the same work by hand; one line `ratio NAME VALUE` per comparison (root)
-	@go test -tags bench -run '^TestBench' -count 1 -v ./node-agent/...
+	@for program in hack/bench/*/; do go run "./$$program"; done
 
 ##@ Keep in step
 

@@ -1,0 +1,4 @@
+package p
+
+import _ "os"
+import _ "net/netip"

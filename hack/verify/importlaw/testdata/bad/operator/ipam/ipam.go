@@ -1,0 +1,3 @@
+package p
+
+import _ "k8s.io/client-go/kubernetes"
