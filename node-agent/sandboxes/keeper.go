@@ -18,6 +18,8 @@ import (
 // Attachments are the orders for this node, as watch.Attachments knows them.
 type Attachments interface {
 	Listed() bool
+	// WaitListed returns when Listed is true or ctx ends.
+	WaitListed(ctx context.Context)
 	All() []*v1alpha1.PodNetworkAttachment
 	ForPod(types.UID) []*v1alpha1.PodNetworkAttachment
 	WaitFor(ctx context.Context, podUID types.UID, podClaimName string) (*v1alpha1.PodNetworkAttachment, error)
@@ -84,7 +86,7 @@ type Options struct {
 
 // verifyEvery is how often the links of every sandbox are looked at: a link that was deleted inside of a pod gives
 // no event on the host.
-const verifyEvery = 30 * time.Second
+const verifyEvery = 15 * time.Second
 
 // Keeper holds the node's sandboxes to what is ordered for them.
 type Keeper struct {

@@ -13,6 +13,9 @@ import (
 // verifyLimit ends a verification that waits for the API server or for the kernel.
 const verifyLimit = 30 * time.Second
 
+// listLimit is how long a verification waits for the API server just to find out that nothing is to be told.
+const listLimit = 5 * time.Second
+
 // verify makes sure that a sandbox has what it selects. It is how links come back that were lost, and how a
 // sandbox that started while the agent was away is attached late.
 func (k *Keeper) verify(e *entry) {
@@ -47,27 +50,40 @@ func (k *Keeper) verified(ctx context.Context, e *entry) {
 		return
 	}
 	checked := k.Path.Check(ctx, e.NetNS, attachments)
-	if checked == nil && (k.state.made(e) != nil || k.told(e, attachments)) {
-		made := k.madeOrPlanned(e, selections)
-		first := k.state.made(e) == nil
-		k.state.setPhase(e, attached)
-		if !first {
-			k.publish(e, made)
-		}
+	if checked == nil {
+		k.intact(ctx, e, attachments)
 		return
 	}
-	if checked != nil && !k.ordered(e, attachments) {
+	if !k.ordered(e, attachments) {
 		k.state.setPhase(e, broken) // it goes; nothing is given to it any more
 		return
 	}
-	k.repair(ctx, e, attachments, checked)
+	k.Log.Info("attaching again", "pod", e.Namespace+"/"+e.Name, "podUID", e.PodUID, "cause", checked.Error())
+	k.repair(ctx, e, attachments)
 }
 
-// repair attaches what is missing. Where nothing is missing it reads back what an earlier process made.
-func (k *Keeper) repair(ctx context.Context, e *entry, attachments []plan.Attachment, cause error) {
-	if cause != nil {
-		k.Log.Info("attaching again", "pod", e.Namespace+"/"+e.Name, "podUID", e.PodUID, "cause", cause.Error())
+// intact says so, at once: containers of the sandbox may wait for it. An earlier process may have ended between
+// the attach and the report; then the attach, which changes nothing, reads back what there is to report.
+func (k *Keeper) intact(ctx context.Context, e *entry, attachments []plan.Attachment) {
+	k.state.setPhase(e, attached)
+	if made := k.state.made(e); made != nil {
+		k.publish(e, made)
+		return
 	}
+	if k.listed(ctx); !k.told(e, attachments) && k.ordered(e, attachments) {
+		k.repair(ctx, e, attachments)
+	}
+}
+
+// listed waits a little until the API server has told of the attachments.
+func (k *Keeper) listed(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, listLimit)
+	defer cancel()
+	k.Attachments.WaitListed(ctx)
+}
+
+// repair attaches what is missing.
+func (k *Keeper) repair(ctx context.Context, e *entry, attachments []plan.Attachment) {
 	results, err := k.Path.Attach(ctx, e.NetNS, attachments)
 	if err != nil {
 		if k.NamespaceLives(e.NetNS) {

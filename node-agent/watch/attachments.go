@@ -85,6 +85,11 @@ func (a *Attachments) Run(ctx context.Context) { a.informer.RunWithContext(ctx) 
 // Listed tells whether the cache holds all that the API server had when Run began.
 func (a *Attachments) Listed() bool { return a.informer.HasSynced() }
 
+// WaitListed returns when Listed is true or ctx ends.
+func (a *Attachments) WaitListed(ctx context.Context) {
+	cache.WaitForCacheSync(ctx.Done(), a.informer.HasSynced)
+}
+
 // All returns every attachment of this node.
 func (a *Attachments) All() []*v1alpha1.PodNetworkAttachment {
 	return typed(a.informer.GetStore().List())
