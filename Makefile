@@ -69,6 +69,7 @@ test-e2e: need-root ## Users' mistakes and every fault of a part, on a kind clus
 
 bench: need-root ## Measure ours against the same work by hand; one line `ratio NAME VALUE` per comparison (root)
 	@for program in hack/bench/*/; do go run "./$$program"; done
+	@go test -tags e2e,bench -timeout 40m -count 1 -v -run '^TestBench' ./hack/e2e/
 
 ##@ Keep in step
 

@@ -62,7 +62,7 @@ type validationCase struct {
 	want string
 }
 
-func ranges(r ...any) edits { return edits{"spec.ipam.ranges": list(r)} }
+func ranges(r ...any) edits { return edits{"spec.ipam.ranges": r} }
 
 func macvlan(field string, value any) edits { return edits{"spec.macvlan." + field: value} }
 

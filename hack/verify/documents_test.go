@@ -146,11 +146,8 @@ func blocks(text, language string) (all []string) {
 	return all
 }
 
-func inlineCode(text string) (all []string) {
-	for _, m := range regexp.MustCompile("`[^`\n]+`").FindAllString(text, -1) {
-		all = append(all, m)
-	}
-	return all
+func inlineCode(text string) []string {
+	return regexp.MustCompile("`[^`\n]+`").FindAllString(text, -1)
 }
 
 // filesBelow returns paths from the root of the repository. Folders of test data that is wrong on purpose are left out.
