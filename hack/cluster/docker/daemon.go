@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/multinet-dev/multinet/hack/cluster/command"
+	"github.com/multinet-dev/multinet/hack/cluster/apt"
 	"github.com/multinet-dev/multinet/hack/cluster/progress"
 	"github.com/multinet-dev/multinet/hack/cluster/runcwrap"
 )
@@ -53,12 +53,15 @@ func (d Daemon) Ensure(ctx context.Context) (Client, error) {
 	if err := d.install(ctx); err != nil {
 		return Client{}, err
 	}
+	// Where systemd runs, the package has just started its own service.
+	if (Client{}).Works(ctx) {
+		return Client{}, nil
+	}
 	defer d.Log.Step("starting a Docker daemon in %s", d.Folder)()
 	return d.Client(), d.start(ctx)
 }
 
-// install gets the daemon from the distribution. Its service is not what runs later, so it does no harm
-// that policy-rc.d or a missing systemd keeps it from starting.
+// install gets the daemon from the distribution.
 func (d Daemon) install(ctx context.Context) error {
 	_, daemon := exec.LookPath("dockerd")
 	_, client := exec.LookPath("docker")
@@ -66,14 +69,7 @@ func (d Daemon) install(ctx context.Context) error {
 		return nil
 	}
 	defer d.Log.Step("installing docker.io with apt-get")()
-	for _, args := range [][]string{{"update"}, {"install", "-y", "--no-install-recommends", "docker.io"}} {
-		cmd := command.New("apt-get", args...)
-		cmd.Env = []string{"DEBIAN_FRONTEND=noninteractive"}
-		if _, err := cmd.Run(ctx); err != nil {
-			return fmt.Errorf("installing Docker: %w", err)
-		}
-	}
-	return nil
+	return apt.Install(ctx, "docker.io")
 }
 
 func (d Daemon) start(ctx context.Context) error {
@@ -97,7 +93,7 @@ func (d Daemon) start(ctx context.Context) error {
 		return fmt.Errorf("starting dockerd: %w", err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	go func() { ended <- endOf(cmd) }()
 	p, err := currentProcess(cmd.Process.Pid)
 	if err != nil {
 		return fmt.Errorf("recording dockerd: %w", err)
@@ -106,6 +102,14 @@ func (d Daemon) start(ctx context.Context) error {
 		return fmt.Errorf("recording dockerd: %w", err)
 	}
 	return d.wait(ctx, ended)
+}
+
+// endOf waits for a daemon, for which even a clean end is an error.
+func endOf(cmd *exec.Cmd) error {
+	if err := cmd.Wait(); err != nil {
+		return err
+	}
+	return errors.New("exit status 0")
 }
 
 func (d Daemon) arguments(wrapper string) []string {
@@ -130,7 +134,7 @@ func (d Daemon) wait(ctx context.Context, ended <-chan error) error {
 	for !d.Client().Works(ctx) {
 		select {
 		case err := <-ended:
-			return fmt.Errorf("dockerd ended at once (%v); its log %s ends with:\n%s", err, d.path("daemon.log"), d.logEnd())
+			return fmt.Errorf("dockerd ended at once (%w); its log %s ends with:\n%s", err, d.path("daemon.log"), d.logEnd())
 		case <-ctx.Done():
 			return fmt.Errorf("dockerd does not answer: %w; its log %s ends with:\n%s", ctx.Err(), d.path("daemon.log"), d.logEnd())
 		case <-ticker.C:

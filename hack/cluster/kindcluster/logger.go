@@ -14,14 +14,26 @@ import (
 // logger shows kind's own steps among the tool's.
 type logger struct{ log *progress.Log }
 
-func (l logger) Warn(message string)               { l.Info(message) }
-func (l logger) Warnf(format string, args ...any)  { l.Infof(format, args...) }
-func (l logger) Error(message string)              { l.Info(message) }
+// Warn and the methods below are what kind asks of a logger.
+func (l logger) Warn(message string) { l.Info(message) }
+
+// Warnf is Warn with a format.
+func (l logger) Warnf(format string, args ...any) { l.Infof(format, args...) }
+
+// Error is for what kind then returns as an error, too.
+func (l logger) Error(message string) { l.Info(message) }
+
+// Errorf is Error with a format.
 func (l logger) Errorf(format string, args ...any) { l.Infof(format, args...) }
-func (l logger) Enabled() bool                     { return true }
-func (l logger) Infof(format string, args ...any)  { l.Info(fmt.Sprintf(format, args...)) }
+
+// Enabled is true: V has dropped the rest.
+func (l logger) Enabled() bool { return true }
+
+// Infof is Info with a format.
+func (l logger) Infof(format string, args ...any) { l.Info(fmt.Sprintf(format, args...)) }
+
+// Info notes the end of a step; kind announces its beginning as well, marked with a dot.
 func (l logger) Info(message string) {
-	// kind announces a step and marks its end; the end says it all.
 	if text := strings.TrimSpace(message); text != "" && !strings.HasPrefix(text, "•") {
 		l.log.Note("kind: %s", text)
 	}

@@ -59,11 +59,14 @@ func Choose(f Facts) (Way, error) {
 			return Auto, fmt.Errorf("%s=%s, but the image can't be pulled: %w", Variable, Pull, err)
 		}
 		return Pull, nil
-	case f.OwnDocker || !f.Registry() || f.PullSucceed() != nil:
-		return Build, nil
+	case !f.OwnDocker && f.Registry() && f.pulls():
+		return Pull, nil
 	}
-	return Pull, nil
+	return Build, nil
 }
+
+// pulls leaves the reason to the tool's log: building is the answer to every one.
+func (f Facts) pulls() bool { return f.PullSucceed() == nil }
 
 const pullLimit = 5 * time.Minute
 
@@ -72,8 +75,11 @@ func (b Builder) TryPull(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pullLimit)
 	defer cancel()
 	defer b.Log.Step("pulling %s", Published)()
-	_, err := b.Docker.Run(ctx, "pull", "--quiet", Published)
-	return err
+	if _, err := b.Docker.Run(ctx, "pull", "--quiet", Published); err != nil {
+		b.Log.Note("the published node image can't be pulled: %v", err)
+		return err
+	}
+	return nil
 }
 
 // RegistryAnswers is a quick look, since a pull from an unreachable registry takes long to give up.

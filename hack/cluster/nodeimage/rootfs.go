@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
+	"github.com/multinet-dev/multinet/hack/cluster/apt"
 	"github.com/multinet-dev/multinet/hack/cluster/command"
 )
 
@@ -94,15 +96,11 @@ func (r rootfs) arguments(target, mirror string) []string {
 }
 
 func (b Builder) installMmdebstrap(ctx context.Context) error {
-	if _, err := command.New("mmdebstrap", "--version").Run(ctx); err == nil {
+	if _, err := exec.LookPath("mmdebstrap"); err == nil {
 		return nil
 	}
-	cmd := command.New("apt-get", "install", "-y", "--no-install-recommends", "mmdebstrap")
-	cmd.Env = []string{"DEBIAN_FRONTEND=noninteractive"}
-	if _, err := cmd.Run(ctx); err != nil {
-		return fmt.Errorf("installing mmdebstrap: %w", err)
-	}
-	return nil
+	defer b.Log.Step("installing mmdebstrap with apt-get")()
+	return apt.Install(ctx, "mmdebstrap")
 }
 
 // machineMirror is where this machine gets Debian from. Empty: mmdebstrap's default.
