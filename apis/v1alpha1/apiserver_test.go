@@ -39,6 +39,8 @@ type apiServer struct {
 	config      *rest.Config
 	// admin may do everything.
 	admin client.Client
+	// before are the bystanders as this server made them before it had the policies.
+	before map[string]string
 }
 
 // One server serves all tests of the package, since a start takes seconds.
@@ -95,6 +97,9 @@ func startAPIServer() (*apiServer, error) {
 func (s *apiServer) install(ctx context.Context) (err error) {
 	if s.admin, err = client.New(s.config, client.Options{Scheme: newScheme()}); err != nil {
 		return fmt.Errorf("making a client: %w", err)
+	}
+	if s.before, err = s.created(ctx); err != nil {
+		return err
 	}
 	objects, err := readObjects(manifests)
 	if err != nil {
