@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/net/bpf"
@@ -46,9 +47,13 @@ func Probe(ctx context.Context, uplink string, addrs []netip.Addr) ([]Conflict, 
 	stop := context.AfterFunc(ctx, func() { p4.expire(); p6.expire() })
 	defer stop()
 
-	// Both have asked; the answers to the second wait in its socket while those to the first are read.
-	conflicts4, err4 := p4.collect()
-	conflicts6, err6 := p6.collect()
+	// Both at once: at the deadline a socket gives back nothing more, not even answers that wait in it.
+	var conflicts4, conflicts6 []Conflict
+	var err4, err6 error
+	var both sync.WaitGroup
+	both.Go(func() { conflicts4, err4 = p4.collect() })
+	both.Go(func() { conflicts6, err6 = p6.collect() })
+	both.Wait()
 	return append(conflicts4, conflicts6...), errors.Join(err4, err6)
 }
 

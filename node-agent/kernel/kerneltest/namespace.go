@@ -70,3 +70,23 @@ func setUp(ns *kernel.Namespace, name string) error {
 	}
 	return ns.Handle().LinkSetUp(link)
 }
+
+func carries(ns *kernel.Namespace, name string) bool {
+	link, err := ns.Handle().LinkByName(name)
+	return err == nil && link.Attrs().OperState == netlink.OperUp
+}
+
+func addAddress(ns *kernel.Namespace, iface, address string) error {
+	link, err := ns.Handle().LinkByName(iface)
+	if err != nil {
+		return err
+	}
+	addr, err := netlink.ParseAddr(address)
+	if err != nil {
+		return err
+	}
+	if addr.IP.To4() == nil {
+		addr.Flags = unix.IFA_F_NODAD
+	}
+	return ns.Handle().AddrAdd(link, addr)
+}
