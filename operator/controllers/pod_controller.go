@@ -43,7 +43,7 @@ func (r *PodReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	switch {
-	case decide.Ended(&pod):
+	case decide.Lingers(&pod):
 		r.waiting.remove(req.NamespacedName)
 		return ctrl.Result{}, r.deleteAttachments(ctx, &pod)
 	case !decide.Selects(&pod) || !pod.DeletionTimestamp.IsZero():

@@ -147,7 +147,11 @@ func Selects(pod metav1.Object) bool {
 	return strings.TrimSpace(pod.GetAnnotations()[v1alpha1.AnnotationNetworks]) != ""
 }
 
-// Ended tells whether the pod's containers will never run again, so that it needs no interface.
-func Ended(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+// Lingers tells whether the pod's containers will never run again while the pod stays. A pod that is about to go
+// takes its attachments along by garbage collection: deleting them as well is a write for nothing, and every pod
+// whose container dies of the signal is Failed for a moment.
+func Lingers(pod *corev1.Pod) bool {
+	ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+	going := !pod.DeletionTimestamp.IsZero() && len(pod.Finalizers) == 0
+	return ended && !going
 }

@@ -1,0 +1,321 @@
+package controllers
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/textlogger"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+)
+
+// assetsVariable names the folder with kube-apiserver and etcd.
+const assetsVariable = "KUBEBUILDER_ASSETS"
+
+// patience is how long a test waits for something that is to happen. It is long since CI machines are slow.
+const patience = 30 * time.Second
+
+// environment is the API server of all tests of the package. It is started by the first test that needs it, not
+// before m.Run, so that the test cache notices the variable and the CRDs.
+var environment *envtest.Environment
+
+var apiServer = sync.OnceValues(func() (*rest.Config, error) {
+	environment = &envtest.Environment{
+		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "manifests", "crds")},
+		ErrorIfCRDPathMissing: true,
+	}
+	config, err := environment.Start()
+	if err != nil {
+		return nil, fmt.Errorf("starting the API server: %w", err)
+	}
+	config.QPS = -1
+	return config, nil
+})
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	ctrl.SetLogger(logr.Discard())
+	klog.SetLogger(logr.Discard())
+	if testing.Verbose() {
+		ctrl.SetLogger(textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(os.Stderr))))
+	}
+	code := m.Run()
+	if environment != nil {
+		_ = environment.Stop()
+	}
+	os.Exit(code)
+}
+
+// world is one test's view of the API server. Tests run one after the other and leave nothing behind.
+type world struct {
+	t      *testing.T
+	ctx    context.Context
+	config *rest.Config
+	client.Client
+	namespace string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	if os.Getenv(assetsVariable) == "" {
+		skip := t.Skip
+		if os.Getenv("MULTINET_REQUIRE_ALL") == "1" {
+			skip = t.Fatal
+		}
+		skip("skipped: needs kube-apiserver and etcd: " + assetsVariable + " is not set")
+	}
+	scheme, err := NewScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := apiServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, ctx: t.Context(), config: config, Client: c}
+	w.namespace = w.makeNamespace(nil)
+	t.Cleanup(w.cleanUp)
+	for _, name := range []string{"node1", "node2"} {
+		w.must(w.Create(w.ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}))
+	}
+	return w
+}
+
+func (w *world) makeNamespace(labels map[string]string) string {
+	w.t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-", Labels: labels}}
+	w.must(w.Create(w.ctx, ns))
+	return ns.Name
+}
+
+// startManager runs the operator until stop is called or the test ends.
+func (w *world) startManager() (stop func()) {
+	w.t.Helper()
+	scheme, err := NewScheme()
+	w.must(err)
+	skipNames := true
+	mgr, err := ctrl.NewManager(rest.CopyConfig(w.config), ctrl.Options{
+		Scheme: scheme, Cache: CacheOptions(),
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Controller: config.Controller{SkipNameValidation: &skipNames},
+	})
+	w.must(err)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(w.ctx))
+	w.must(Setup(ctx, mgr, nil))
+	done := make(chan error, 1)
+	go func() { done <- mgr.Start(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Errorf("manager: %v", err)
+		}
+	}
+	w.t.Cleanup(stop)
+	return stop
+}
+
+// cleanUp plays garbage collector and namespace controller.
+func (w *world) cleanUp() {
+	ctx := context.Background()
+	var pods corev1.PodList
+	var attachments v1alpha1.PodNetworkAttachmentList
+	var networks v1alpha1.NetworkList
+	var nodes corev1.NodeList
+	for _, list := range []client.ObjectList{&pods, &attachments, &networks, &nodes} {
+		w.must(w.List(ctx, list))
+	}
+	now := client.GracePeriodSeconds(0)
+	for i := range pods.Items {
+		w.must(client.IgnoreNotFound(w.Delete(ctx, &pods.Items[i], now)))
+	}
+	for i := range attachments.Items {
+		w.removeFinalizers(ctx, &attachments.Items[i])
+		w.must(client.IgnoreNotFound(w.Delete(ctx, &attachments.Items[i])))
+	}
+	for i := range networks.Items {
+		w.removeFinalizers(ctx, &networks.Items[i])
+		w.must(client.IgnoreNotFound(w.Delete(ctx, &networks.Items[i])))
+	}
+	for i := range nodes.Items {
+		w.must(client.IgnoreNotFound(w.Delete(ctx, &nodes.Items[i])))
+	}
+	w.must(w.DeleteAllOf(ctx, &v1alpha1.QoSClass{}))
+}
+
+func (w *world) removeFinalizers(ctx context.Context, obj client.Object) {
+	w.t.Helper()
+	if len(obj.GetFinalizers()) == 0 {
+		return
+	}
+	before := obj.DeepCopyObject().(client.Object)
+	obj.SetFinalizers(nil)
+	w.must(client.IgnoreNotFound(w.Patch(ctx, obj, client.MergeFrom(before))))
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// eventually waits until check returns nil and fails with its last error.
+func (w *world) eventually(what string, check func() error) {
+	w.t.Helper()
+	var last error
+	err := wait.PollUntilContextTimeout(w.ctx, 20*time.Millisecond, patience, true, func(context.Context) (bool, error) {
+		last = check()
+		return last == nil, nil
+	})
+	if err != nil {
+		w.t.Fatalf("%s: %v", what, last)
+	}
+}
+
+type edit func(*v1alpha1.Network)
+
+// network creates one of two /24-like ranges on eth1.
+func (w *world) network(name string, changes ...edit) *v1alpha1.Network {
+	w.t.Helper()
+	n := &v1alpha1.Network{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.NetworkSpec{
+		Type:    v1alpha1.NetworkTypeMacvlan,
+		Macvlan: &v1alpha1.MacvlanSpec{Uplink: v1alpha1.UplinkSelector{Names: []v1alpha1.InterfaceName{"eth1"}}},
+		IPAM: &v1alpha1.IPAMSpec{
+			Ranges:     []v1alpha1.IPRange{{CIDR: "10.20.0.0/24", Gateway: "10.20.0.1"}, {CIDR: "fd00:20::/64"}},
+			Quarantine: &metav1.Duration{Duration: 0},
+		},
+	}}
+	for _, change := range changes {
+		change(n)
+	}
+	w.must(w.Create(w.ctx, n))
+	return n
+}
+
+func ranges(cidrs ...string) edit {
+	return func(n *v1alpha1.Network) {
+		n.Spec.IPAM.Ranges = nil
+		for _, cidr := range cidrs {
+			n.Spec.IPAM.Ranges = append(n.Spec.IPAM.Ranges, v1alpha1.IPRange{CIDR: cidr})
+		}
+	}
+}
+
+// pod creates one that selects networks; node "" leaves it unbound.
+func (w *world) pod(name, networks, node string) *corev1.Pod {
+	w.t.Helper()
+	p := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name, Annotations: map[string]string{v1alpha1.AnnotationNetworks: networks}},
+		Spec:       corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "c", Image: "none"}}},
+	}
+	w.must(w.Create(w.ctx, p))
+	return p
+}
+
+func (w *world) bind(pod *corev1.Pod, node string) {
+	w.t.Helper()
+	w.must(w.SubResource("binding").Create(w.ctx, pod, &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node}}))
+}
+
+// attachments of a pod by interface.
+func (w *world) attachments(pod *corev1.Pod) map[string]v1alpha1.PodNetworkAttachment {
+	w.t.Helper()
+	var list v1alpha1.PodNetworkAttachmentList
+	w.must(w.List(w.ctx, &list, client.InNamespace(pod.Namespace)))
+	found := map[string]v1alpha1.PodNetworkAttachment{}
+	for _, pna := range list.Items {
+		if pna.Spec.Pod.UID == pod.UID {
+			found[string(pna.Spec.Interface)] = pna
+		}
+	}
+	return found
+}
+
+// attached waits for n attachments of the pod.
+func (w *world) attached(pod *corev1.Pod, n int) map[string]v1alpha1.PodNetworkAttachment {
+	w.t.Helper()
+	var found map[string]v1alpha1.PodNetworkAttachment
+	w.eventually(fmt.Sprintf("%d attachments of pod %s", n, pod.Name), func() error {
+		if found = w.attachments(pod); len(found) != n {
+			return fmt.Errorf("found %d", len(found))
+		}
+		return nil
+	})
+	return found
+}
+
+// planned waits for the pod's condition.
+func (w *world) planned(pod *corev1.Pod, status corev1.ConditionStatus, reason string) corev1.PodCondition {
+	w.t.Helper()
+	var found corev1.PodCondition
+	w.eventually(fmt.Sprintf("pod %s planned=%s/%s", pod.Name, status, reason), func() error {
+		var p corev1.Pod
+		if err := w.Get(w.ctx, client.ObjectKeyFromObject(pod), &p); err != nil {
+			return err
+		}
+		c := plannedCondition(&p)
+		if c == nil || c.Status != status || c.Reason != reason {
+			return fmt.Errorf("condition is %+v", c)
+		}
+		found = *c
+		return nil
+	})
+	return found
+}
+
+// release plays the agent: the sandbox is gone.
+func (w *world) release(pna v1alpha1.PodNetworkAttachment) {
+	w.t.Helper()
+	w.must(client.IgnoreNotFound(w.Delete(w.ctx, &pna)))
+	var current v1alpha1.PodNetworkAttachment
+	if err := w.Get(w.ctx, client.ObjectKeyFromObject(&pna), &current); client.IgnoreNotFound(err) != nil {
+		w.t.Fatal(err)
+	} else if err == nil {
+		w.removeFinalizers(w.ctx, &current)
+	}
+}
+
+// kill plays a forced deletion followed by garbage collector and agent.
+func (w *world) kill(pod *corev1.Pod) {
+	w.t.Helper()
+	held := w.attachments(pod)
+	w.must(w.Delete(w.ctx, pod, client.GracePeriodSeconds(0)))
+	for _, pna := range held {
+		w.release(pna)
+	}
+}
+
+func addressList(pna v1alpha1.PodNetworkAttachment) string {
+	var all []string
+	for _, a := range pna.Spec.Addresses {
+		all = append(all, a.Address)
+	}
+	return strings.Join(all, " ")
+}

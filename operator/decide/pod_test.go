@@ -1,0 +1,98 @@
+package decide
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+)
+
+func network(name string, edits ...func(*v1alpha1.Network)) *v1alpha1.Network {
+	n := &v1alpha1.Network{ObjectMeta: metav1.ObjectMeta{Name: name, UID: "network-uid"}, Spec: v1alpha1.NetworkSpec{
+		Type:    v1alpha1.NetworkTypeMacvlan,
+		Macvlan: &v1alpha1.MacvlanSpec{Uplink: v1alpha1.UplinkSelector{Names: []v1alpha1.InterfaceName{"eth1"}}, Mode: v1alpha1.MacvlanModeBridge},
+		IPAM:    &v1alpha1.IPAMSpec{Ranges: []v1alpha1.IPRange{{CIDR: "10.20.0.0/24", Gateway: "10.20.0.1"}, {CIDR: "fd00:20::/64"}}},
+	}}
+	for _, edit := range edits {
+		edit(n)
+	}
+	return n
+}
+
+func podSelecting(selection string, edits ...func(*corev1.Pod)) *corev1.Pod {
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db-0", UID: "pod-uid",
+		Annotations: map[string]string{v1alpha1.AnnotationNetworks: selection}}}
+	for _, edit := range edits {
+		edit(p)
+	}
+	return p
+}
+
+func TestPlan(t *testing.T) {
+	gone := metav1.Now()
+	networks := map[string]*v1alpha1.Network{
+		"storage":   network("storage"),
+		"classy":    network("classy", func(n *v1alpha1.Network) { n.Spec.QoSClassName = "gold" }),
+		"classless": network("classless", func(n *v1alpha1.Network) { n.Spec.QoSClassName = "absent" }),
+		"leaving":   network("leaving", func(n *v1alpha1.Network) { n.DeletionTimestamp = &gone }),
+		"broken":    network("broken", func(n *v1alpha1.Network) { n.Spec.IPAM.Ranges[0].Start = "10.99.0.0" }),
+		"restricted": network("restricted", func(n *v1alpha1.Network) {
+			n.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "db"}}
+		}),
+		"nobody": network("nobody", func(n *v1alpha1.Network) {
+			n.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "none"}}
+		}),
+	}
+	classes := map[string]*v1alpha1.QoSClass{"gold": {ObjectMeta: metav1.ObjectMeta{Name: "gold"}}}
+	cases := map[string]struct {
+		pod *corev1.Pod
+		// want is interface=network/class for each planned attachment, or the refusal's reason.
+		want []string
+		says []string
+	}{
+		"nothing selected":                    {pod: podSelecting(" ")},
+		"several, with classes":               {pod: podSelecting("storage, storage@data:gold, classy"), want: []string{"net1=storage/", "data=storage/gold", "net3=classy/gold"}},
+		"admitted namespace":                  {pod: podSelecting("restricted"), want: []string{"net1=restricted/"}},
+		"malformed":                           {pod: podSelecting("storage@eth0"), want: []string{v1alpha1.ReasonMalformedSelection}, says: []string{`"storage@eth0"`, "network[@interface][:qosclass]"}},
+		"unknown network":                     {pod: podSelecting("storage,absent"), want: []string{v1alpha1.ReasonUnknownNetwork}, says: []string{`"absent"`, "create it"}},
+		"unknown class":                       {pod: podSelecting("storage:silver"), want: []string{v1alpha1.ReasonUnknownQoSClass}, says: []string{`"silver"`, "create it"}},
+		"unknown default class":               {pod: podSelecting("classless"), want: []string{v1alpha1.ReasonUnknownQoSClass}, says: []string{`"classless"`, `"absent"`, "spec.qosClassName"}},
+		"class named over an unknown default": {pod: podSelecting("classless:gold"), want: []string{"net1=classless/gold"}},
+		"network leaving":                     {pod: podSelecting("leaving"), want: []string{v1alpha1.ReasonNetworkDeleting}, says: []string{`"leaving"`}},
+		"network broken":                      {pod: podSelecting("broken"), want: []string{v1alpha1.ReasonNetworkNotAccepted}, says: []string{"10.99.0.0"}},
+		"not admitted":                        {pod: podSelecting("nobody"), want: []string{v1alpha1.ReasonNotAdmitted}, says: []string{`"shop"`, "team=none"}},
+		"host network":                        {pod: podSelecting("storage", func(p *corev1.Pod) { p.Spec.HostNetwork = true }), want: []string{v1alpha1.ReasonUnsupportedPod}, says: []string{"hostNetwork"}},
+		"static pod": {pod: podSelecting("storage", func(p *corev1.Pod) { p.Annotations[corev1.MirrorPodAnnotationKey] = "x" }),
+			want: []string{v1alpha1.ReasonUnsupportedPod}, says: []string{"static pod"}},
+		"Windows pod": {pod: podSelecting("storage", func(p *corev1.Pod) { p.Spec.OS = &corev1.PodOS{Name: corev1.Windows} }),
+			want: []string{v1alpha1.ReasonUnsupportedPod}, says: []string{"Windows"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			planned, refusal := Plan(PodSnapshot{Pod: c.pod, NamespaceLabels: map[string]string{"team": "db"}, Networks: networks, QoSClasses: classes})
+			var got []string
+			for _, p := range planned {
+				class := ""
+				if p.QoS != nil {
+					class = p.QoS.Name
+				}
+				got = append(got, p.Selection.Interface+"="+p.Network.Name+"/"+class)
+			}
+			if refusal != nil {
+				got = append(got, refusal.Reason)
+				for _, part := range c.says {
+					if !strings.Contains(refusal.Message, part) {
+						t.Errorf("message %q does not say %q", refusal.Message, part)
+					}
+				}
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
