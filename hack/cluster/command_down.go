@@ -68,6 +68,12 @@ func (t *tool) downAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if !works {
+		if works, err = t.daemon().Revive(ctx); err != nil {
+			return fmt.Errorf("starting the tool's Docker daemon to remove what it made: %w", err)
+		}
+		client = t.daemon().Client()
+	}
 	for _, name := range names {
 		if works {
 			if err := t.downOne(ctx, name); err != nil {

@@ -40,12 +40,12 @@ func (d Daemon) Running() (bool, error) {
 // Ensure returns a client for a Docker that works: the tool's own if it already runs (its clusters live
 // there), else the user's, else one that it starts now.
 func (d Daemon) Ensure(ctx context.Context) (Client, error) {
-	running, err := d.Running()
+	found, err := d.waitForRunning(ctx)
 	if err != nil {
 		return Client{}, fmt.Errorf("looking for the tool's Docker daemon: %w", err)
 	}
-	if running {
-		return d.Client(), d.wait(ctx, nil)
+	if found {
+		return d.Client(), nil
 	}
 	if _, err := exec.LookPath("docker"); err == nil && (Client{}).Works(ctx) {
 		return Client{}, nil
@@ -57,8 +57,22 @@ func (d Daemon) Ensure(ctx context.Context) (Client, error) {
 	if (Client{}).Works(ctx) {
 		return Client{}, nil
 	}
-	defer d.Log.Step("starting a Docker daemon in %s", d.Folder)()
 	return d.Client(), d.start(ctx)
+}
+
+// Revive starts the daemon again if it kept anything: what it made on the machine, such as bridges, only it
+// takes away. It returns false if there is nothing to revive.
+func (d Daemon) Revive(ctx context.Context) (bool, error) {
+	if _, err := os.Stat(d.path("data")); errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	found, err := d.waitForRunning(ctx)
+	if err != nil || found {
+		return found, err
+	}
+	return true, d.start(ctx)
 }
 
 // install gets the daemon from the distribution.
@@ -73,6 +87,7 @@ func (d Daemon) install(ctx context.Context) error {
 }
 
 func (d Daemon) start(ctx context.Context) error {
+	defer d.Log.Step("starting a Docker daemon in %s", d.Folder)()
 	if err := os.MkdirAll(d.Folder, 0o755); err != nil {
 		return fmt.Errorf("making Docker's folder: %w", err)
 	}
@@ -92,8 +107,7 @@ func (d Daemon) start(ctx context.Context) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting dockerd: %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- endOf(cmd) }()
+	go func() { _ = cmd.Wait() }() // a daemon that ended must not look alive as a zombie
 	p, err := currentProcess(cmd.Process.Pid)
 	if err != nil {
 		return fmt.Errorf("recording dockerd: %w", err)
@@ -101,15 +115,7 @@ func (d Daemon) start(ctx context.Context) error {
 	if err := p.write(d.path("daemon.json")); err != nil {
 		return fmt.Errorf("recording dockerd: %w", err)
 	}
-	return d.wait(ctx, ended)
-}
-
-// endOf waits for a daemon, for which even a clean end is an error.
-func endOf(cmd *exec.Cmd) error {
-	if err := cmd.Wait(); err != nil {
-		return err
-	}
-	return errors.New("exit status 0")
+	return d.wait(ctx, p)
 }
 
 func (d Daemon) arguments(wrapper string) []string {
@@ -123,33 +129,6 @@ func (d Daemon) arguments(wrapper string) []string {
 		"--add-runtime", "multinet=" + wrapper,
 		"--default-runtime", "multinet",
 	}
-}
-
-// wait returns when the daemon answers, or with the end of its log when it ended or took too long.
-func (d Daemon) wait(ctx context.Context, ended <-chan error) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	ticker := time.NewTicker(200 * time.Millisecond)
-	defer ticker.Stop()
-	for !d.Client().Works(ctx) {
-		select {
-		case err := <-ended:
-			return fmt.Errorf("dockerd ended at once (%w); its log %s ends with:\n%s", err, d.path("daemon.log"), d.logEnd())
-		case <-ctx.Done():
-			return fmt.Errorf("dockerd does not answer: %w; its log %s ends with:\n%s", ctx.Err(), d.path("daemon.log"), d.logEnd())
-		case <-ticker.C:
-		}
-	}
-	return nil
-}
-
-func (d Daemon) logEnd() string {
-	data, err := os.ReadFile(d.path("daemon.log"))
-	if err != nil {
-		return err.Error()
-	}
-	const enough = 1500
-	return string(data[max(0, len(data)-enough):])
 }
 
 // Stop ends the daemon, if it is the tool's own and runs, and removes everything it kept.

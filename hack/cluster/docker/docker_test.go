@@ -82,3 +82,16 @@ func TestNoDaemonRecordedMeansNotRunning(t *testing.T) {
 		t.Errorf("got %v, %v", running, err)
 	}
 }
+
+func TestEndedDaemonIsNotWaitedFor(t *testing.T) {
+	d := Daemon{Folder: t.TempDir()}
+	if err := (process{PID: os.Getpid(), Started: "recycled"}).write(d.path("daemon.json")); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := d.waitForRunning(t.Context()); found || err != nil {
+		t.Errorf("got %v, %v", found, err)
+	}
+	if revived, err := d.Revive(t.Context()); revived || err != nil {
+		t.Errorf("nothing was kept, so nothing is revived: %v, %v", revived, err)
+	}
+}
