@@ -61,7 +61,7 @@ func connection(ctx context.Context, log logr.Logger, socket string, s Sandboxes
 	}
 	defer conn.Close()
 	ready := make(chan struct{}, 1)
-	p := &plugin{sandboxes: s, synchronized: func() {
+	p := &plugin{log: log, sandboxes: s, synchronized: func() {
 		log.Info("container runtime is synchronized")
 		select {
 		case ready <- struct{}{}:

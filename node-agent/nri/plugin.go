@@ -11,6 +11,7 @@ import (
 	"net/netip"
 
 	"github.com/containerd/nri/pkg/api"
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
@@ -30,6 +31,7 @@ type Sandboxes interface {
 
 // plugin has a method for each hook that the runtime is to call.
 type plugin struct {
+	log       logr.Logger
 	sandboxes Sandboxes
 	// synchronized is called after each Synchronize.
 	synchronized func()
@@ -77,7 +79,9 @@ func (p *plugin) CreateContainer(ctx context.Context, pod *api.PodSandbox, _ *ap
 
 // StopPodSandbox comes before CNI DEL, and again whenever the kubelet is not sure. It never fails.
 func (p *plugin) StopPodSandbox(ctx context.Context, pod *api.PodSandbox) error {
-	if _, selects := pod.Annotations[v1alpha1.AnnotationNetworks]; selects {
+	_, selects := pod.Annotations[v1alpha1.AnnotationNetworks]
+	p.log.V(2).Info("StopPodSandbox", "pod", pod.Namespace+"/"+pod.Name, "id", pod.Id, "selects", selects)
+	if selects {
 		p.sandboxes.StopSandbox(ctx, sandboxOf(pod))
 	}
 	return nil
@@ -85,7 +89,9 @@ func (p *plugin) StopPodSandbox(ctx context.Context, pod *api.PodSandbox) error 
 
 // RemovePodSandbox comes when the stopped sandbox is forgotten, which may be much later.
 func (p *plugin) RemovePodSandbox(_ context.Context, pod *api.PodSandbox) error {
-	if _, selects := pod.Annotations[v1alpha1.AnnotationNetworks]; selects {
+	_, selects := pod.Annotations[v1alpha1.AnnotationNetworks]
+	p.log.V(2).Info("RemovePodSandbox", "pod", pod.Namespace+"/"+pod.Name, "id", pod.Id, "selects", selects)
+	if selects {
 		p.sandboxes.RemoveSandbox(pod.Id)
 	}
 	return nil

@@ -148,6 +148,7 @@ func (k *Keeper) Run(ctx context.Context) {
 }
 
 func (k *Keeper) decide() actions {
+	k.forgetGone()
 	// Orders before sandboxes: a hook that begins in between is then seen holding.
 	listed, orders := k.Attachments.Listed(), k.Attachments.All()
 	snap := k.state.snapshot()
@@ -156,6 +157,16 @@ func (k *Keeper) decide() actions {
 		snap.Orders = append(snap.Orders, orderOf(pna))
 	}
 	return decide(snap)
+}
+
+// forgetGone forgets sandboxes whose namespace is gone. A runtime does not tell of all of them: after a restart of
+// its own, containerd 2.4 sends neither StopPodSandbox nor RemovePodSandbox for the sandboxes that were there before.
+func (k *Keeper) forgetGone() {
+	for _, e := range k.state.idle() {
+		if !k.NamespaceLives(e.NetNS) {
+			k.state.remove(e.ID)
+		}
+	}
 }
 
 func orderOf(pna *v1alpha1.PodNetworkAttachment) order {

@@ -80,6 +80,19 @@ func (s *state) entry(id string) (*entry, phase) {
 	return nil, stopped
 }
 
+// idle returns the sandboxes that nobody works on.
+func (s *state) idle() []*entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*entry, 0, len(s.entries))
+	for _, e := range s.entries {
+		if e.phase != attaching {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
 func (s *state) setPhase(e *entry, p phase) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,0 +1,565 @@
+package sandboxes
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/node-agent/attach"
+	"github.com/multinet-dev/multinet/node-agent/plan"
+	"github.com/multinet-dev/multinet/node-agent/publish"
+)
+
+// world is the node around a Keeper: what the API server orders, what the kernel holds, what was written.
+type world struct {
+	mu      sync.Mutex
+	orders  map[string]*v1alpha1.PodNetworkAttachment
+	changed chan struct{}
+	// links of each namespace, by interface.
+	links map[string]map[string]bool
+	// attachError fails attaches; attachTakes makes them slow.
+	attachError error
+	attachTakes time.Duration
+	conflict    string
+	carrier     bool
+	ledger      map[types.UID]plan.Pod
+	reports     []publish.Report
+	released    []string
+	claimReads  int
+	keeper      *Keeper
+}
+
+func newWorld(t *testing.T, pods ...plan.Pod) *world {
+	w := &world{
+		orders: map[string]*v1alpha1.PodNetworkAttachment{}, changed: make(chan struct{}),
+		links: map[string]map[string]bool{}, carrier: true, ledger: map[types.UID]plan.Pod{},
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	w.keeper = New(ctx, Options{
+		Log: logr.Discard(), Attachments: w, Ledger: w, Devices: devices{w}, Path: w, Publisher: w, Claims: claims{w},
+		Probe: func(context.Context, string, []netip.Addr) (string, error) {
+			time.Sleep(80 * time.Millisecond)
+			return w.conflict, nil
+		},
+		Files:          Files{Dir: t.TempDir()},
+		NamespaceLives: func(path string) bool { return w.hasNamespace(path) },
+	}, pods)
+	done := make(chan struct{})
+	go func() { defer close(done); w.keeper.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return w
+}
+
+func (w *world) order(pna *v1alpha1.PodNetworkAttachment) {
+	w.mu.Lock()
+	w.orders[pna.Name] = pna
+	close(w.changed)
+	w.changed = make(chan struct{})
+	w.mu.Unlock()
+	w.keeper.Wake()
+}
+
+func (w *world) hasNamespace(path string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.links[path] != nil
+}
+
+func (w *world) namespace(path string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.links[path] = map[string]bool{}
+}
+
+func (w *world) interfaces(path string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.links[path])
+}
+
+func (w *world) lastReason() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.reports) == 0 || len(w.reports[len(w.reports)-1].Interfaces) == 0 {
+		return ""
+	}
+	return w.reports[len(w.reports)-1].Interfaces[0].Reason
+}
+
+func (w *world) releases() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]string(nil), w.released...)
+}
+
+// Attachments.
+func (w *world) Listed() bool               { return true }
+func (w *world) WaitListed(context.Context) {}
+func (w *world) All() []*v1alpha1.PodNetworkAttachment {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []*v1alpha1.PodNetworkAttachment
+	for _, pna := range w.orders {
+		all = append(all, pna)
+	}
+	return all
+}
+func (w *world) ForPod(types.UID) []*v1alpha1.PodNetworkAttachment { return w.All() }
+func (w *world) WaitFor(ctx context.Context, _ types.UID, claim string) (*v1alpha1.PodNetworkAttachment, error) {
+	for {
+		w.mu.Lock()
+		changed := w.changed
+		w.mu.Unlock()
+		for _, pna := range w.All() {
+			if pna.Spec.PodClaimName == claim && pna.DeletionTimestamp == nil {
+				return pna, nil
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Ledger.
+func (w *world) Put(p plan.Pod) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ledger[p.UID] = p
+	return nil
+}
+func (w *world) Delete(uid types.UID) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.ledger, uid)
+	return nil
+}
+
+// Path.
+func (w *world) Attach(_ context.Context, netns string, attachments []plan.Attachment) ([]attach.Result, error) {
+	time.Sleep(w.attachTakes)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.attachError != nil {
+		return nil, w.attachError
+	}
+	var results []attach.Result
+	for _, a := range attachments {
+		w.links[netns][a.Interface] = true
+		results = append(results, attach.Result{Interface: a.Interface, MAC: net.HardwareAddr(a.MAC), MTU: 1500, Addresses: a.Addresses})
+	}
+	return results, nil
+}
+func (w *world) Check(_ context.Context, netns string, attachments []plan.Attachment) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range attachments {
+		if !w.links[netns][a.Interface] {
+			return errors.New("the interface is missing")
+		}
+	}
+	return nil
+}
+func (w *world) ReleaseAddresses(context.Context, string, []plan.Attachment) error { return nil }
+func (w *world) RemoveLinks(_ context.Context, netns string, _ []plan.Attachment) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.links[netns])
+	return nil
+}
+func (w *world) Announce(context.Context, string, []plan.Attachment) error { return nil }
+
+// Publisher.
+func (w *world) Publish(r publish.Report) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reports = append(w.reports, r)
+}
+func (w *world) Release(_, name string, _ types.UID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.released = append(w.released, name)
+}
+func (w *world) Forget(types.UID) {}
+
+type devices struct{ *world }
+
+func (devices) Device(name string) (plan.Device, bool) {
+	return plan.Device{Name: name, Uplink: "eth1"}, name == "uplink-eth1"
+}
+func (devices) Select(v1alpha1.UplinkSelector) (plan.Device, bool) { return plan.Device{}, false }
+func (d devices) Carrier(string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.carrier
+}
+
+type claims struct{ *world }
+
+func (c claims) ForPod(context.Context, string, string, types.UID, string) (*plan.Claim, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.claimReads++
+	return &plan.Claim{Name: "claim", Device: "uplink-eth1"}, nil
+}
+
+func attachmentOrder() *v1alpha1.PodNetworkAttachment {
+	return &v1alpha1.PodNetworkAttachment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "a", UID: "order-a", Finalizers: []string{v1alpha1.FinalizerRelease}},
+		Spec: v1alpha1.PodNetworkAttachmentSpec{
+			Pod: v1alpha1.PodReference{Name: "p", UID: "pod"}, NetworkName: "storage", NodeName: "node", Interface: "net1",
+			PodClaimName: "multinet-storage-0", Type: v1alpha1.NetworkTypeMacvlan, Macvlan: &v1alpha1.MacvlanSpec{},
+			MAC: "02:00:00:00:00:01", Addresses: []v1alpha1.AttachmentAddress{{Address: "10.20.0.5/24"}},
+		},
+	}
+}
+
+func deletedOrder() *v1alpha1.PodNetworkAttachment {
+	pna := attachmentOrder()
+	pna.DeletionTimestamp = &metav1.Time{}
+	return pna
+}
+
+var (
+	request = Request{Namespace: "ns", PodName: "p", PodUID: "pod", PodClaimName: "multinet-storage-0",
+		Claim: plan.Claim{Name: "claim", Device: "uplink-eth1"}}
+	box = Sandbox{ID: "box", Namespace: "ns", Name: "p", PodUID: "pod", NetNS: "/netns", Selection: "storage"}
+)
+
+// started returns a world in which the pod runs.
+func started(t *testing.T) *world {
+	w := newWorld(t)
+	w.keeper.Synchronize(nil)
+	w.order(attachmentOrder())
+	if err := w.keeper.Prepare(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	w.namespace(box.NetNS)
+	if err := w.keeper.RunSandbox(t.Context(), box); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+	return w
+}
+
+func TestLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := started(t)
+		if got := w.lastReason(); got != v1alpha1.ReasonAttached {
+			t.Errorf("reported %q", got)
+		}
+		path, err := w.keeper.CheckSandbox(t.Context(), box)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(string(data), `"10.20.0.5/24"`) {
+			t.Errorf("networks.json: %v\n%s", err, data)
+		}
+		w.order(deletedOrder())
+		synctest.Wait()
+		if got := w.releases(); got != nil {
+			t.Errorf("released while the sandbox runs: %v", got)
+		}
+		w.keeper.StopSandbox(t.Context(), box)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"a"}, w.releases()); diff != "" {
+			t.Error(diff)
+		}
+		if len(w.ledger) != 0 || w.interfaces(box.NetNS) != 0 {
+			t.Errorf("left: ledger %v, %d links", w.ledger, w.interfaces(box.NetNS))
+		}
+		w.keeper.RemoveSandbox(box.ID)
+		synctest.Wait()
+		if got := w.releases(); len(got) != 1 {
+			t.Errorf("released again: %v", got)
+		}
+		if err := w.keeper.RunSandbox(t.Context(), box); err == nil {
+			t.Error("attached addresses that were released")
+		}
+	})
+}
+
+func TestPrepareWaits(t *testing.T) {
+	tests := map[string]struct {
+		after        func(*world)
+		wantError    string
+		wantDuration time.Duration
+	}{
+		"for the order": {
+			after:        func(w *world) { w.keeper.Synchronize(nil); time.Sleep(7 * time.Second); w.order(attachmentOrder()) },
+			wantDuration: 7 * time.Second,
+		},
+		"for the runtime": {
+			after:        func(w *world) { w.order(attachmentOrder()); time.Sleep(9 * time.Second); w.keeper.Synchronize(nil) },
+			wantDuration: 9 * time.Second,
+		},
+		"no order comes": {
+			after:     func(w *world) { w.keeper.Synchronize(nil) },
+			wantError: "no PodNetworkAttachment came", wantDuration: prepareLimit,
+		},
+		"an order that is being deleted": {
+			after:     func(w *world) { w.keeper.Synchronize(nil); w.order(deletedOrder()) },
+			wantError: "no PodNetworkAttachment came", wantDuration: prepareLimit,
+		},
+		"the runtime went away": {
+			after:     func(w *world) { w.keeper.Synchronize(nil); w.keeper.Disconnected(); w.order(attachmentOrder()) },
+			wantError: "not connected over NRI", wantDuration: prepareLimit,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				go test.after(w)
+				synctest.Wait()
+				begin := time.Now()
+				err := w.keeper.Prepare(t.Context(), request)
+				if test.wantError == "" && err != nil || test.wantError != "" && (err == nil || !strings.Contains(err.Error(), test.wantError)) {
+					t.Errorf("error %v, want %q", err, test.wantError)
+				}
+				if took := time.Since(begin); took != test.wantDuration {
+					t.Errorf("took %s, want %s", took, test.wantDuration)
+				}
+				synctest.Wait()
+				time.Sleep(time.Second) // the probe's end
+			})
+		})
+	}
+}
+
+func TestHookFailures(t *testing.T) {
+	tests := map[string]struct {
+		break_     func(*world)
+		want       string
+		wantReason string
+	}{
+		"attach fails": {
+			break_: func(w *world) {
+				w.attachError = &attach.Error{Network: "storage", Interface: "net1", Step: attach.StepUplink, Err: errors.New("gone")}
+			},
+			want:       `network "storage" interface net1: find uplink: gone`,
+			wantReason: v1alpha1.ReasonUplinkNotFound,
+		},
+		"a duplicate address": {
+			break_:     func(w *world) { w.conflict = "address 10.20.0.5 is used by 02:aa:aa:aa:aa:aa" },
+			want:       "address 10.20.0.5 is used by 02:aa:aa:aa:aa:aa",
+			wantReason: v1alpha1.ReasonDuplicateAddress,
+		},
+		"the kernel does not answer": {
+			break_:     func(w *world) { w.attachTakes = 10 * time.Second },
+			want:       "has not attached the interfaces in time",
+			wantReason: v1alpha1.ReasonAttachFailed,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.keeper.Synchronize(nil)
+				w.order(attachmentOrder())
+				test.break_(w)
+				if err := w.keeper.Prepare(t.Context(), request); err != nil {
+					t.Fatal(err)
+				}
+				w.namespace(box.NetNS)
+				begin := time.Now()
+				err := w.keeper.RunSandbox(t.Context(), box)
+				if err == nil || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("error %v, want %q", err, test.want)
+				}
+				if took := time.Since(begin); took > hookLimit {
+					t.Errorf("the hook took %s", took)
+				}
+				if _, err := w.keeper.CheckSandbox(t.Context(), box); err == nil {
+					t.Error("a container may start")
+				}
+				synctest.Wait()
+				if got := w.lastReason(); got != test.wantReason {
+					t.Errorf("reported %q, want %q", got, test.wantReason)
+				}
+				time.Sleep(20 * time.Second)
+				synctest.Wait()
+				if n := w.interfaces(box.NetNS); n != 0 {
+					t.Errorf("%d links came late and stay", n)
+				}
+				// The runtime tears down and tries again; the trouble is over.
+				w.mu.Lock()
+				w.attachError, w.attachTakes, w.conflict = nil, 0, ""
+				w.mu.Unlock()
+				w.keeper.StopSandbox(t.Context(), box)
+				w.keeper.RemoveSandbox(box.ID)
+				w.keeper.probe("pod", w.ledger["pod"].Attachments[0])
+				again := box
+				again.ID = "again"
+				if err := w.keeper.RunSandbox(t.Context(), again); err != nil {
+					t.Error(err)
+				}
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+// TestStart is about an agent that starts on a node with a pod that runs.
+func TestStart(t *testing.T) {
+	tests := map[string]struct {
+		ledger, links, told, deleting, gone bool
+
+		wantLinks, wantClaimReads int
+		wantReports               int
+		wantReleased              []string
+		wantPhase                 phase
+	}{
+		"all is well":                           {ledger: true, links: true, told: true, wantLinks: 1, wantPhase: attached},
+		"killed between attach and report":      {ledger: true, links: true, wantLinks: 1, wantReports: 1, wantPhase: attached},
+		"started without its networks":          {ledger: true, wantLinks: 1, wantReports: 1, wantPhase: attached},
+		"ledger lost":                           {links: true, told: true, wantLinks: 1, wantClaimReads: 1, wantPhase: attached},
+		"ledger and links lost":                 {wantLinks: 1, wantClaimReads: 1, wantReports: 1, wantPhase: attached},
+		"force-deleted, still runs":             {ledger: true, links: true, told: true, deleting: true, wantLinks: 1, wantPhase: attached},
+		"force-deleted and without links":       {ledger: true, deleting: true, wantPhase: broken},
+		"vanished while the agent was down":     {ledger: true, deleting: true, gone: true, wantReleased: []string{"a"}, wantPhase: stopped},
+		"prepared and about to start":           {ledger: true, gone: true, wantPhase: stopped},
+		"vanished with the ledger lost as well": {deleting: true, gone: true, wantReleased: []string{"a"}, wantPhase: stopped},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pna := attachmentOrder()
+				if test.deleting {
+					pna = deletedOrder()
+				}
+				if test.told {
+					pna.Status.SandboxID = box.ID
+					pna.Status.Conditions = []metav1.Condition{{Type: v1alpha1.AttachmentConditionReady, Status: metav1.ConditionTrue}}
+				}
+				var pods []plan.Pod
+				if test.ledger {
+					a, err := plan.FromAttachment(attachmentOrder(), plan.Device{Name: "uplink-eth1", Uplink: "eth1"}, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					pods = []plan.Pod{{Namespace: "ns", Name: "p", UID: "pod", Attachments: []plan.Attachment{a}}}
+				}
+				w := newWorld(t, pods...)
+				w.order(pna)
+				if !test.gone {
+					w.namespace(box.NetNS)
+				}
+				if test.links {
+					w.links[box.NetNS]["net1"] = true
+				}
+				w.keeper.Synchronize([]Sandbox{box})
+				synctest.Wait()
+				_, phase := w.keeper.state.entry(box.ID)
+				got := []any{w.interfaces(box.NetNS), w.claimReads, len(w.reports), w.releases(), phase}
+				want := []any{test.wantLinks, test.wantClaimReads, test.wantReports, test.wantReleased, test.wantPhase}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("links, claim reads, reports, released, phase: -want +got\n%s", diff)
+				}
+				time.Sleep(time.Second)
+			})
+		})
+	}
+}
+
+func TestLinkLostAndCarrierLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := started(t)
+		w.mu.Lock()
+		clear(w.links[box.NetNS])
+		w.mu.Unlock()
+		time.Sleep(verifyEvery + time.Second)
+		synctest.Wait()
+		if n := w.interfaces(box.NetNS); n != 1 {
+			t.Errorf("%d links after the repair", n)
+		}
+		for _, carrier := range []bool{false, true} {
+			w.mu.Lock()
+			w.carrier = carrier
+			w.mu.Unlock()
+			w.keeper.UplinksChanged()
+			synctest.Wait()
+			want := map[bool]string{false: v1alpha1.ReasonUplinkDown, true: v1alpha1.ReasonAttached}[carrier]
+			if got := w.lastReason(); got != want {
+				t.Errorf("carrier %v: reported %q, want %q", carrier, got, want)
+			}
+		}
+	})
+}
+
+// TestStopThatIsNeverTold is about sandboxes that are older than the runtime's process.
+func TestStopThatIsNeverTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := started(t)
+		w.keeper.Disconnected()
+		w.keeper.Synchronize([]Sandbox{box})
+		w.order(deletedOrder())
+		synctest.Wait()
+		if got := w.releases(); got != nil {
+			t.Errorf("released while the sandbox runs: %v", got)
+		}
+		w.mu.Lock()
+		delete(w.links, box.NetNS)
+		w.mu.Unlock()
+		time.Sleep(verifyEvery + time.Second)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"a"}, w.releases()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// TestSandboxMadeAgain is what happens when the pause process dies: no Prepare, a new sandbox of the same pod.
+func TestSandboxMadeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := started(t)
+		w.keeper.StopSandbox(t.Context(), box)
+		again := box
+		again.ID, again.NetNS = "again", "/netns2"
+		w.namespace(again.NetNS)
+		if err := w.keeper.RunSandbox(t.Context(), again); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if old, now := w.interfaces(box.NetNS), w.interfaces(again.NetNS); old != 0 || now != 1 {
+			t.Errorf("%d links in the old sandbox, %d in the new one", old, now)
+		}
+		if got := w.releases(); got != nil {
+			t.Errorf("released %v", got)
+		}
+	})
+}
+
+func TestUnselectedPodsAndBadSelections(t *testing.T) {
+	w := newWorld(t)
+	blank, bad, host := box, box, box
+	blank.Selection, bad.Selection, host.NetNS = " ", "storage@toolonginterfacename", ""
+	if err := w.keeper.RunSandbox(t.Context(), blank); err != nil {
+		t.Error(err)
+	}
+	if path, err := w.keeper.CheckSandbox(t.Context(), blank); err != nil || path != "" {
+		t.Error(path, err)
+	}
+	if err := w.keeper.RunSandbox(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "toolonginterfacename") {
+		t.Errorf("bad selection: %v", err)
+	}
+	if err := w.keeper.RunSandbox(t.Context(), host); err == nil || !strings.Contains(err.Error(), "hostNetwork") {
+		t.Errorf("host network: %v", err)
+	}
+}
