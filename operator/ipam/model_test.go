@@ -1,0 +1,181 @@
+package ipam
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// model is the allocator that nobody could get wrong: sets, and a search through every address.
+type model struct {
+	ranges     []Range
+	quarantine time.Duration
+	used       map[netip.Addr]Owner
+	released   map[netip.Addr]time.Time
+}
+
+// best is the rank of an address that may be given out: lower is better. Used addresses have none.
+func (m *model) allowed(family Family, now time.Time) map[netip.Addr]bool {
+	fresh, over := map[int][]netip.Addr{}, map[int][]netip.Addr{}
+	var oldest []netip.Addr
+	for i, r := range m.ranges {
+		for a := r.bounds.from; r.Family() == family && r.bounds.contains(a); a = a.Next() {
+			if _, used := m.used[a]; used || !r.Contains(a) {
+				continue
+			}
+			since, resting := m.released[a]
+			switch {
+			case !resting:
+				fresh[i] = append(fresh[i], a)
+				continue
+			case now.Sub(since) >= m.quarantine:
+				over[i] = append(over[i], a)
+			}
+			oldest = append(oldest, a)
+		}
+	}
+	for i := range m.ranges {
+		if len(fresh[i]) > 0 {
+			return set(fresh[i])
+		}
+		if len(over[i]) > 0 {
+			return set(m.longest(over[i]))
+		}
+	}
+	return set(m.longest(oldest))
+}
+
+// longest returns those that have rested longest.
+func (m *model) longest(all []netip.Addr) []netip.Addr {
+	var longest []netip.Addr
+	for _, a := range all {
+		switch {
+		case len(longest) == 0 || m.released[a].Before(m.released[longest[0]]):
+			longest = []netip.Addr{a}
+		case m.released[a].Equal(m.released[longest[0]]):
+			longest = append(longest, a)
+		}
+	}
+	return longest
+}
+
+func set(all []netip.Addr) map[netip.Addr]bool {
+	s := map[netip.Addr]bool{}
+	for _, a := range all {
+		s[a] = true
+	}
+	return s
+}
+
+func (m *model) has(family Family) bool {
+	return slices.ContainsFunc(m.ranges, func(r Range) bool { return r.Family() == family })
+}
+
+func TestPoolAgainstModel(t *testing.T) {
+	universe := cidrs(t, "10.0.0.0/29", "10.0.0.16/30", "10.0.0.32/31", "fd00::/126", "fd00::8/127")
+	rapid.Check(t, func(t *rapid.T) {
+		some := func() []Range {
+			var chosen []Range
+			for _, r := range universe {
+				if rapid.Bool().Draw(t, r.Prefix.String()) {
+					chosen = append(chosen, r)
+				}
+			}
+			return chosen
+		}
+		now := start0
+		m := &model{ranges: some(), quarantine: rested, used: map[netip.Addr]Owner{}, released: map[netip.Addr]time.Time{}}
+		p := New(m.ranges, m.quarantine)
+		owners := rapid.SampledFrom([]Owner{"a", "b", "c"})
+		address := rapid.Custom(func(t *rapid.T) netip.Addr {
+			r := rapid.SampledFrom(universe).Draw(t, "range")
+			a := r.bounds.from
+			for range rapid.IntRange(0, 7).Draw(t, "n") {
+				if r.bounds.contains(a.Next()) {
+					a = a.Next()
+				}
+			}
+			return a
+		})
+		t.Repeat(map[string]func(*rapid.T){
+			"allocate": func(t *rapid.T) { allocate(t, p, m, owners.Draw(t, "owner"), now) },
+			"release": func(t *rapid.T) {
+				a, o := address.Draw(t, "address"), owners.Draw(t, "owner")
+				held := m.used[a] == o
+				if p.Release(a, o, now) != held {
+					t.Fatalf("release of %s by %s, model %v", a, o, held)
+				}
+				if held {
+					delete(m.used, a)
+					m.released[a] = now
+				}
+			},
+			"claim": func(t *rapid.T) {
+				a, o := address.Draw(t, "address"), owners.Draw(t, "owner")
+				err := p.Claim(a, o)
+				if held, used := m.used[a]; used && held != o {
+					if !errors.Is(err, ErrConflict) {
+						t.Fatalf("claim of %s: %v, held by %s", a, err, held)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				m.used[a] = o
+				delete(m.released, a)
+			},
+			"reconfigure": func(*rapid.T) {
+				m.ranges = some()
+				p.Reconfigure(m.ranges, m.quarantine)
+			},
+			"rotate": func(*rapid.T) { p.Rotate() },
+			"time":   func(t *rapid.T) { now = now.Add(time.Duration(rapid.IntRange(1, 40).Draw(t, "s")) * time.Second) },
+			"":       func(t *rapid.T) { check(t, p, m) },
+		})
+	})
+}
+
+func allocate(t *rapid.T, p *Pool, m *model, owner Owner, now time.Time) {
+	var allowed []map[netip.Addr]bool
+	exhausted := false
+	for _, family := range []Family{IPv4, IPv6} {
+		if !m.has(family) {
+			continue
+		}
+		a := m.allowed(family, now)
+		exhausted = exhausted || len(a) == 0
+		allowed = append(allowed, a)
+	}
+	got, err := p.Allocate(owner, now)
+	if exhausted != errors.Is(err, ErrExhausted) || !exhausted && len(got) != len(allowed) {
+		t.Fatalf("got %v, %v; model allows %v", got, err, allowed)
+	}
+	for i, a := range got {
+		if !allowed[i][a.Addr] {
+			t.Fatalf("got %s, model allows %v", a.Addr, allowed[i])
+		}
+		m.used[a.Addr] = owner
+		delete(m.released, a.Addr)
+	}
+}
+
+func check(t *rapid.T, p *Pool, m *model) {
+	if len(p.used) != len(m.used) {
+		t.Fatalf("%d in use, model %d", len(p.used), len(m.used))
+	}
+	outside := p.Outside()
+	for a, o := range m.used {
+		if p.Owner(a) != o {
+			t.Fatalf("%s is held by %q, model %q", a, p.Owner(a), o)
+		}
+		inside := slices.ContainsFunc(m.ranges, func(r Range) bool { return r.Contains(a) })
+		if _, out := outside[a]; out == inside {
+			t.Fatalf("%s: outside %v, inside %v", a, out, inside)
+		}
+	}
+}
