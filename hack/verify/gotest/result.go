@@ -41,6 +41,10 @@ func (r *result) add(line []byte, w io.Writer) {
 	key := [2]string{e.Package, e.Test}
 	switch e.Action {
 	case "output":
+		// "=== RUN" and its like tell nothing that the outcome does not.
+		if strings.HasPrefix(e.Output, "=== ") {
+			return
+		}
 		if r.output[key] == nil {
 			r.output[key] = &strings.Builder{}
 		}
