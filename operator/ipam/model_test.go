@@ -2,6 +2,7 @@ package ipam
 
 import (
 	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
@@ -18,7 +19,7 @@ type model struct {
 	released   map[netip.Addr]time.Time
 }
 
-// best is the rank of an address that may be given out: lower is better. Used addresses have none.
+// allowed returns the addresses of which any may be given out next.
 func (m *model) allowed(family Family, now time.Time) map[netip.Addr]bool {
 	fresh, over := map[int][]netip.Addr{}, map[int][]netip.Addr{}
 	var oldest []netip.Addr
@@ -61,6 +62,21 @@ func (m *model) longest(all []netip.Addr) []netip.Addr {
 		}
 	}
 	return longest
+}
+
+// forget is what a release of an address that no range has does with others like it: those that have rested
+// long enough need not be remembered.
+func (m *model) forget(released netip.Addr, now time.Time) {
+	if m.inside(released) {
+		return
+	}
+	maps.DeleteFunc(m.released, func(a netip.Addr, since time.Time) bool {
+		return !m.inside(a) && now.Sub(since) >= m.quarantine
+	})
+}
+
+func (m *model) inside(a netip.Addr) bool {
+	return slices.ContainsFunc(m.ranges, func(r Range) bool { return r.Contains(a) })
 }
 
 func set(all []netip.Addr) map[netip.Addr]bool {
@@ -112,6 +128,7 @@ func TestPoolAgainstModel(t *testing.T) {
 				if held {
 					delete(m.used, a)
 					m.released[a] = now
+					m.forget(a, now)
 				}
 			},
 			"claim": func(t *rapid.T) {
@@ -173,9 +190,8 @@ func check(t *rapid.T, p *Pool, m *model) {
 		if p.Owner(a) != o {
 			t.Fatalf("%s is held by %q, model %q", a, p.Owner(a), o)
 		}
-		inside := slices.ContainsFunc(m.ranges, func(r Range) bool { return r.Contains(a) })
-		if _, out := outside[a]; out == inside {
-			t.Fatalf("%s: outside %v, inside %v", a, out, inside)
+		if _, out := outside[a]; out == m.inside(a) {
+			t.Fatalf("%s: outside %v, inside %v", a, out, m.inside(a))
 		}
 	}
 }
