@@ -2,6 +2,7 @@ package attach
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"testing"
@@ -153,4 +154,24 @@ func (w *world) neighbour(index int, addr netip.Addr) string {
 		}
 	}
 	return ""
+}
+
+func TestProbe(t *testing.T) {
+	w := newWorld(t)
+	conflicts, err := w.attacher.Probe(t.Context(), storage())
+	if err != nil || len(conflicts) != 0 {
+		t.Errorf("conflicts %v, %v where nobody has the addresses", conflicts, err)
+	}
+	kerneltest.Address(t, w.machine, "far1", "10.20.0.5/24")
+	conflicts, err = w.attacher.Probe(t.Context(), storage())
+	if err != nil || len(conflicts) != 1 || conflicts[0].Addr != storage().Addresses[0].Addr() {
+		t.Errorf("conflicts %v, %v where another machine has the IPv4 address", conflicts, err)
+	}
+	missing := storage()
+	missing.Device.Uplink = "eth9"
+	_, err = w.attacher.Probe(t.Context(), missing)
+	var failed *Error
+	if !errors.As(err, &failed) || failed.Step != StepProbe {
+		t.Errorf("error %v, want one of step %q", err, StepProbe)
+	}
 }

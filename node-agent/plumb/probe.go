@@ -25,15 +25,16 @@ type Conflict struct {
 }
 
 // Probe asks the segment of an uplink who has the addresses (ARP probe of RFC 5227, duplicate detection of RFC 4862) and
-// returns who answered, at most one per address. It waits 80 ms for silence, less if every address is
-// answered for or ctx ends. It runs in the node's namespace, before the pod's exists. The kernel does not hand the
-// uplink's frames to macvlan links on the same uplink: a holder on the same node is not found here, but by
-// its MAC when the link comes up.
+// returns who answered, at most one per address, after 80 ms or as soon as every address is answered for. If ctx ends
+// earlier, its error is returned beside what was found, since silence was not heard out. Probe runs in the node's
+// namespace, before the pod's exists. The kernel does not hand the uplink's frames to macvlan links on the same
+// uplink: a holder on the same node is not found here, but by its MAC when the link comes up.
 func Probe(ctx context.Context, uplink string, addrs []netip.Addr) ([]Conflict, error) {
-	deadline := time.Now().Add(probeWait)
-	if earlier, ok := ctx.Deadline(); ok && earlier.Before(deadline) {
-		deadline = earlier
-	}
+	return probeFor(ctx, probeWait, uplink, addrs)
+}
+
+func probeFor(ctx context.Context, wait time.Duration, uplink string, addrs []netip.Addr) ([]Conflict, error) {
+	deadline := time.Now().Add(wait)
 	p4, err := startProbe(uplink, probeIPv4, addrs, deadline)
 	if err != nil {
 		return nil, err
@@ -54,7 +55,11 @@ func Probe(ctx context.Context, uplink string, addrs []netip.Addr) ([]Conflict, 
 	both.Go(func() { conflicts4, err4 = p4.collect() })
 	both.Go(func() { conflicts6, err6 = p6.collect() })
 	both.Wait()
-	return append(conflicts4, conflicts6...), errors.Join(err4, err6)
+	conflicts := append(conflicts4, conflicts6...)
+	if len(conflicts) < len(addrs) {
+		return conflicts, errors.Join(err4, err6, ctx.Err())
+	}
+	return conflicts, nil
 }
 
 // family is what differs between IPv4 and IPv6.

@@ -1,0 +1,29 @@
+package attach
+
+import (
+	"context"
+
+	"github.com/multinet-dev/multinet/node-agent/plan"
+	"github.com/multinet-dev/multinet/node-agent/plumb"
+)
+
+// Probe looks for other holders of an attachment's addresses on the segment that it will be on, which is not
+// that of the bare uplink where the plan has a VLAN. See plumb.Probe. The error is an *Error.
+func (a *Attacher) Probe(ctx context.Context, p plan.Attachment) (conflicts []plumb.Conflict, err error) {
+	node, err := a.openNode()
+	if err != nil {
+		return nil, newError(p, StepProbe, err)
+	}
+	name := p.Device.Uplink
+	if p.Macvlan != nil && p.Macvlan.VLAN != 0 {
+		name = plumb.VLANName(p.Device.Uplink, p.Macvlan.VLAN)
+		if _, err := plumb.EnsureVLAN(node, p.Device.Uplink, p.Macvlan.VLAN); err != nil {
+			return nil, newError(p, StepProbe, err)
+		}
+	}
+	err = node.Do(func() (err error) { conflicts, err = plumb.Probe(ctx, name, hosts(p)); return err })
+	if err != nil {
+		return conflicts, newError(p, StepProbe, err)
+	}
+	return conflicts, nil
+}
