@@ -22,6 +22,8 @@ import (
 // Sandboxes plans what a claim asks for. Prepare blocks while something transient is missing.
 type Sandboxes interface {
 	Prepare(context.Context, sandboxes.Request) error
+	// Wake has the sandboxes looked at.
+	Wake()
 }
 
 // driver implements kubeletplugin.DRAPlugin.
@@ -82,12 +84,13 @@ func requestOf(claim *resourceapi.ResourceClaim) (sandboxes.Request, error) {
 
 // UnprepareResourceClaims frees nothing: with grace period 0 it comes before the sandbox is stopped, else after
 // it, and the addresses are in use for as long as the sandbox is there. The attachment's deletion tells when a
-// plan goes.
+// plan goes. It is a good time to look whether the sandbox is gone, since the runtime may not tell.
 func (d *driver) UnprepareResourceClaims(_ context.Context, claims []kubeletplugin.NamespacedObject) (map[types.UID]error, error) {
 	results := make(map[types.UID]error, len(claims))
 	for _, claim := range claims {
 		results[claim.UID] = nil
 	}
+	d.sandboxes.Wake()
 	return results, nil
 }
 

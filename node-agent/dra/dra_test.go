@@ -1,0 +1,166 @@
+package dra
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/dynamic-resource-allocation/kubeletplugin"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/node-agent/inventory"
+	"github.com/multinet-dev/multinet/node-agent/plan"
+	"github.com/multinet-dev/multinet/node-agent/sandboxes"
+)
+
+func podClaim(name string) *resourceapi.ResourceClaim {
+	controller, share := true, types.UID("share-"+name)
+	return &resourceapi.ResourceClaim{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID(name),
+			Annotations:     map[string]string{"resource.kubernetes.io/pod-claim-name": "multinet-storage-0"},
+			OwnerReferences: []metav1.OwnerReference{{Kind: "Pod", Name: "p", UID: "pod", Controller: &controller}}},
+		Status: resourceapi.ResourceClaimStatus{Allocation: &resourceapi.AllocationResult{
+			Devices: resourceapi.DeviceAllocationResult{Results: []resourceapi.DeviceRequestAllocationResult{
+				{Request: "gpu", Driver: "gpu.example.com", Pool: "node", Device: "gpu0"},
+				{Request: "nic", Driver: v1alpha1.DriverName, Pool: "node", Device: "uplink-eth1", ShareID: &share},
+			}},
+		}},
+	}
+}
+
+func TestRequestOf(t *testing.T) {
+	tests := map[string]struct {
+		change func(*resourceapi.ResourceClaim)
+		want   string
+	}{
+		"of the annotation":    {change: func(*resourceapi.ResourceClaim) {}},
+		"a user's own":         {change: func(c *resourceapi.ResourceClaim) { c.Annotations = nil }, want: "was not made for the annotation multinet.dev/networks"},
+		"shared by pods":       {change: func(c *resourceapi.ResourceClaim) { c.OwnerReferences = nil }, want: "was not made for the annotation"},
+		"of a user's template": {change: func(c *resourceapi.ResourceClaim) { c.Annotations["resource.kubernetes.io/pod-claim-name"] = "nic" }, want: "was not made"},
+		"without our device":   {change: func(c *resourceapi.ResourceClaim) { c.Status.Allocation = nil }, want: "has 0 devices of driver multinet.dev"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			claim := podClaim("c")
+			test.change(claim)
+			got, err := requestOf(claim)
+			if test.want != "" {
+				if err == nil || !strings.Contains(err.Error(), test.want) {
+					t.Fatalf("error %v, want %q", err, test.want)
+				}
+				return
+			}
+			want := sandboxes.Request{Namespace: "ns", PodName: "p", PodUID: "pod", PodClaimName: "multinet-storage-0",
+				Claim: plan.Claim{Name: "c", UID: "c", Request: "nic", Pool: "node", Device: "uplink-eth1", ShareID: "share-c"}}
+			if diff := cmp.Diff(want, got); err != nil || diff != "" {
+				t.Error(err, diff)
+			}
+		})
+	}
+}
+
+// slow takes a second for each claim and refuses "bad".
+type slow struct {
+	mu    sync.Mutex
+	calls int
+}
+
+func (s *slow) Prepare(_ context.Context, r sandboxes.Request) error {
+	time.Sleep(time.Second)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls++
+	if r.Claim.Name == "bad" {
+		return errors.New("no luck")
+	}
+	return nil
+}
+
+func (s *slow) Wake() {}
+
+func TestPrepareAllAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &driver{log: logr.Discard(), sandboxes: &slow{}}
+		begin := time.Now()
+		results, err := d.PrepareResourceClaims(t.Context(), []*resourceapi.ResourceClaim{podClaim("a"), podClaim("bad"), podClaim("c")})
+		if err != nil || len(results) != 3 {
+			t.Fatal(results, err)
+		}
+		if took := time.Since(begin); took != time.Second {
+			t.Errorf("took %s", took)
+		}
+		if err := results["bad"].Err; err == nil || err.Error() != "multinet: no luck" {
+			t.Errorf("bad: %v", err)
+		}
+		share := types.UID("share-a")
+		want := []kubeletplugin.Device{{Requests: []string{"nic"}, PoolName: "node", DeviceName: "uplink-eth1", ShareID: &share}}
+		if diff := cmp.Diff(want, results["a"].Devices); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestDevice(t *testing.T) {
+	numa := 1
+	nic := inventory.Device{Name: "uplink-ens1", Interface: "ens1", Driver: "mlx5_core", Vendor: "0x15b3", PCIAddress: "0000:3b:00.0",
+		PCIeRoot: "pci0000:3a", NUMANode: &numa, LinkSpeed: 25e9, Bandwidth: 20e9, Carrier: true, MAC: "02:00:00:00:00:01"}
+	got := device(nic)
+	text := func(s string) resourceapi.DeviceAttribute { return resourceapi.DeviceAttribute{StringValue: &s} }
+	number := func(n int64) resourceapi.DeviceAttribute { return resourceapi.DeviceAttribute{IntValue: &n} }
+	want := map[resourceapi.QualifiedName]resourceapi.DeviceAttribute{
+		"kind": text("Uplink"), "interface": text("ens1"), "driver": text("mlx5_core"), "vendor": text("0x15b3"), "mac": text("02:00:00:00:00:01"),
+		"linkSpeed": number(25e9), "resource.kubernetes.io/pcieRoot": text("pci0000:3a"),
+		"resource.kubernetes.io/pciBusID": text("0000:3b:00.0"), "resource.kubernetes.io/numaNode": number(1),
+	}
+	if diff := cmp.Diff(want, got.Attributes); diff != "" {
+		t.Error(diff)
+	}
+	if capacity := got.Capacity["bandwidth"]; capacity.Value.Cmp(resource.MustParse("20G")) != 0 || !capacity.RequestPolicy.Default.IsZero() {
+		t.Errorf("capacity %+v", capacity)
+	}
+	if len(got.Taints) != 0 {
+		t.Errorf("tainted with a carrier: %v", got.Taints)
+	}
+	nic.Carrier = false
+	if taints := device(nic).Taints; len(taints) != 1 || taints[0].Key != TaintNoCarrier || taints[0].Effect != resourceapi.DeviceTaintEffectNoSchedule {
+		t.Errorf("taints without a carrier: %v", taints)
+	}
+}
+
+func TestDevices(t *testing.T) {
+	list := []inventory.Device{{Name: "b", Interface: "eth2", LinkSpeed: 1e9}, {Name: "a", Interface: "eth1", Driver: "virtio_net", LinkSpeed: 10e9, Carrier: true}}
+	d := NewDevices(func() ([]inventory.Device, error) { return append([]inventory.Device(nil), list...), nil })
+	if changed, err := d.Refresh(); !changed || err != nil {
+		t.Fatal(changed, err)
+	}
+	if changed, err := d.Refresh(); changed || err != nil {
+		t.Errorf("changed %v without a change, %v", changed, err)
+	}
+	if !d.Carrier("eth1") || d.Carrier("eth2") || d.Carrier("eth9") {
+		t.Error("carrier")
+	}
+	fast := resource.MustParse("5G")
+	for name, test := range map[string]struct {
+		selector v1alpha1.UplinkSelector
+		want     string
+	}{
+		"by name":   {v1alpha1.UplinkSelector{Names: []v1alpha1.InterfaceName{"eth2"}}, "b"},
+		"by driver": {v1alpha1.UplinkSelector{Driver: "virtio_net"}, "a"},
+		"by speed":  {v1alpha1.UplinkSelector{MinLinkSpeed: &fast}, "a"},
+		"none":      {v1alpha1.UplinkSelector{Names: []v1alpha1.InterfaceName{"eth2"}, MinLinkSpeed: &fast}, ""},
+	} {
+		if got, ok := d.Select(test.selector); got.Name != test.want || ok != (test.want != "") {
+			t.Errorf("%s: %v %v", name, got, ok)
+		}
+	}
+}
