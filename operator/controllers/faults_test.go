@@ -84,10 +84,9 @@ func TestTwoLeadersRacing(t *testing.T) {
 	})
 }
 
-// foreign makes an attachment as a second leader would.
-func (w *world) foreign(name, address string, ready bool) *v1alpha1.PodNetworkAttachment {
-	w.t.Helper()
-	pna := &v1alpha1.PodNetworkAttachment{
+// unsaved is an attachment to network "storage".
+func (w *world) unsaved(name, address string) *v1alpha1.PodNetworkAttachment {
+	return &v1alpha1.PodNetworkAttachment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name, Finalizers: []string{v1alpha1.FinalizerRelease}},
 		Spec: v1alpha1.PodNetworkAttachmentSpec{
 			Pod: v1alpha1.PodReference{Name: name, UID: types.UID(name)}, NetworkName: "storage", NodeName: "node1", Interface: "net1",
@@ -96,6 +95,12 @@ func (w *world) foreign(name, address string, ready bool) *v1alpha1.PodNetworkAt
 			Addresses: []v1alpha1.AttachmentAddress{{Address: address}},
 		},
 	}
+}
+
+// foreign makes an attachment as a second leader would.
+func (w *world) foreign(name, address string, ready bool) *v1alpha1.PodNetworkAttachment {
+	w.t.Helper()
+	pna := w.unsaved(name, address)
 	w.must(w.Create(w.ctx, pna))
 	if ready {
 		before := pna.DeepCopy()

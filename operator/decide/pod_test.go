@@ -96,3 +96,24 @@ func TestPlan(t *testing.T) {
 		})
 	}
 }
+
+func TestLingers(t *testing.T) {
+	going := metav1.Now()
+	cases := map[string]struct {
+		pod  corev1.Pod
+		want bool
+	}{
+		"running":   {corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodRunning}}, false},
+		"succeeded": {corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodSucceeded}}, true},
+		"failed":    {corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodFailed}}, true},
+		"failed on its way out": {corev1.Pod{ObjectMeta: metav1.ObjectMeta{DeletionTimestamp: &going},
+			Status: corev1.PodStatus{Phase: corev1.PodFailed}}, false},
+		"failed and held by a finalizer": {corev1.Pod{ObjectMeta: metav1.ObjectMeta{DeletionTimestamp: &going, Finalizers: []string{"batch.kubernetes.io/job-tracking"}},
+			Status: corev1.PodStatus{Phase: corev1.PodFailed}}, true},
+	}
+	for name, c := range cases {
+		if got := Lingers(&c.pod); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

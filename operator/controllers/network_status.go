@@ -1,0 +1,90 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	resourcev1 "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/operator/decide"
+)
+
+// countsPeriod is the least time between two status writes that change nothing but numbers.
+const countsPeriod = 2 * time.Second
+
+func (r *NetworkReconciler) gather(ctx context.Context, network *v1alpha1.Network, facts *decide.NetworkFacts) error {
+	_, found, err := r.class(ctx, "", network)
+	if err != nil {
+		return err
+	}
+	facts.QoSClassMissing = !found
+	var resourceSlices resourcev1.ResourceSliceList
+	if err := r.List(ctx, &resourceSlices, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing ResourceSlices: %w", err)
+	}
+	facts.Nodes = decide.MatchingNodes(network, resourceSlices.Items)
+	var networks v1alpha1.NetworkList
+	if err := r.List(ctx, &networks, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing Networks: %w", err)
+	}
+	facts.Overlaps = decide.Overlaps(network, networks.Items)
+	return nil
+}
+
+// writeStatus writes conditions at once and mere numbers only now and then, and nothing when nothing changed.
+func (r *NetworkReconciler) writeStatus(ctx context.Context, network *v1alpha1.Network, facts decide.NetworkFacts) (ctrl.Result, error) {
+	usage := r.Allocator.Usage(network.Name)
+	facts.Network, facts.Now = network, metav1.Now()
+	facts.Attachments, facts.Usage, facts.Outside = usage.Attachments, usage.Ranges, usage.Outside
+	if !network.DeletionTimestamp.IsZero() {
+		facts.Nodes = network.Status.Nodes
+	}
+	status := decide.NetworkStatus(facts)
+	if equality.Semantic.DeepEqual(status, network.Status) {
+		return ctrl.Result{}, nil
+	}
+	if wait := r.tooSoon(network, status); wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	before := network.DeepCopy()
+	network.Status = status
+	if err := r.Status().Patch(ctx, network, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, fmt.Errorf("network %s: status: %w", network.Name, err)
+	}
+	r.announce(network, before.Status.Conditions)
+	return ctrl.Result{}, nil
+}
+
+func (r *NetworkReconciler) tooSoon(network *v1alpha1.Network, status v1alpha1.NetworkStatus) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	onlyNumbers := equality.Semantic.DeepEqual(status.Conditions, network.Status.Conditions)
+	if wait := countsPeriod - now.Sub(r.written[network.UID]); onlyNumbers && wait > 0 {
+		return wait
+	}
+	maps.DeleteFunc(r.written, func(_ types.UID, at time.Time) bool { return now.Sub(at) > countsPeriod })
+	r.written[network.UID] = now
+	return 0
+}
+
+// announce tells as events what an administrator has to act on.
+func (r *NetworkReconciler) announce(network *v1alpha1.Network, before []metav1.Condition) {
+	quiet := []string{v1alpha1.ReasonValid, v1alpha1.ReasonReady, v1alpha1.ReasonNoUplink}
+	for _, c := range network.Status.Conditions {
+		same := slices.ContainsFunc(before, func(o metav1.Condition) bool { return o.Type == c.Type && o.Reason == c.Reason })
+		if same || slices.Contains(quiet, c.Reason) {
+			continue
+		}
+		r.Events.Eventf(network, nil, "Warning", c.Reason, "Check", "%s", note(c.Message))
+	}
+}
