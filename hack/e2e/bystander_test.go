@@ -33,11 +33,29 @@ var bystanders struct {
 // pingLog is on the node of the first bystander, one file per family.
 const pingLog = "/tmp/bystander-ping"
 
-// startBystanders removes those of an earlier run on a kept cluster.
+// bystanderLabel marks their namespace.
+const bystanderLabel = "e2e.multinet.dev/bystanders"
+
+// stopOldBystanders removes those of an earlier run on a kept cluster, and first the pings: a process in a network
+// namespace keeps it alive.
+func stopOldBystanders(ctx context.Context) error {
+	const stop = "for f in " + pingLog + "-*.pid; do [ ! -e $f ] || { kill $(cat $f); rm $f; }; done"
+	if _, err := multi.OnNode(ctx, nodeA, "sh", "-c", stop); err != nil {
+		return err
+	}
+	_, err := multi.Kubectl(ctx, nil, "delete", "namespaces", "--selector", bystanderLabel)
+	return err
+}
+
 func startBystanders(ctx context.Context) error {
+	if err := stopOldBystanders(ctx); err != nil {
+		return err
+	}
 	bystanders.namespace = fmt.Sprintf("bystanders-%d", time.Now().Unix())
 	bystanders.containers = map[string]string{}
-	if err := multi.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: bystanders.namespace}}); err != nil {
+	if err := multi.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: bystanders.namespace, Labels: map[string]string{bystanderLabel: ""},
+	}}); err != nil {
 		return fmt.Errorf("the bystanders' namespace: %w", err)
 	}
 	network := &v1alpha1.Network{ObjectMeta: metav1.ObjectMeta{Name: "bystanders"}, Spec: networkSpec("eth1")}
@@ -94,8 +112,8 @@ func startPing(ctx context.Context) error {
 		return err
 	}
 	for i, address := range to.Spec.Addresses {
-		ping := fmt.Sprintf("exec nsenter --net=%s ping -n -O -i 0.5 -I %s %s >%s-%d 2>&1",
-			l.namespace, l.Name, netip.MustParsePrefix(address.Address).Addr(), pingLog, i)
+		ping := fmt.Sprintf("echo $$ >%[1]s.pid; exec nsenter --net=%[2]s ping -n -O -i 0.5 -I %[3]s %[4]s >%[1]s 2>&1",
+			fmt.Sprintf("%s-%d", pingLog, i), l.namespace, l.Name, netip.MustParsePrefix(address.Address).Addr())
 		if out, err := multi.Detached(ctx, from.Spec.NodeName, "sh", "-c", ping); err != nil {
 			return fmt.Errorf("the bystanders' ping: %w: %s", err, out)
 		}
