@@ -124,12 +124,27 @@ func TestWrongIsReplaced(t *testing.T) {
 			w.attach(pod, changed)
 			w.check(pod, changed)
 			// And a link that was down is brought up again.
-			link, _, _ := plumb.FindLink(pod, "net1")
-			w.must(pod.Handle().LinkSetDown(linkAt(link.Index)))
+			kerneltest.SetDown(t, pod, "net1")
 			w.attach(pod, changed)
 			w.check(pod, changed)
 		})
 	}
+}
+
+// The driver of the NIC was loaded anew: the kernel took the pods' links with the uplink, and a repair finds another one
+// of its name.
+func TestUplinkComesBack(t *testing.T) {
+	w := newWorld(t)
+	pod := w.pod()
+	w.attach(pod, storage(), backup())
+	kerneltest.Remove(t, w.node, "eth1")
+	if err := w.attacher.Check(t.Context(), pod.Path(), []plan.Attachment{storage(), backup()}); err == nil ||
+		err.Error() != `network "storage" interface net1: check: the interface is missing` {
+		t.Errorf("error %v, want that net1 is missing", err)
+	}
+	kerneltest.Cable(t, w.node, "eth1", w.machine, "far1")
+	w.attach(pod, storage(), backup())
+	w.check(pod, storage(), backup())
 }
 
 func TestManyAtOnce(t *testing.T) {

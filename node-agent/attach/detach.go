@@ -42,7 +42,10 @@ func (a *Attacher) ReleaseAddresses(ctx context.Context, netnsPath string, attac
 func (a *Attacher) RemoveLinks(ctx context.Context, netnsPath string, attachments []plan.Attachment) error {
 	return a.teardown(ctx, netnsPath, attachments, StepRemove, func(r *run, ours []owned) error {
 		if len(ours) > 1 && ours[0].all {
-			return plumb.RemoveMarkedLinks()
+			if err := plumb.RemoveMarkedLinks(); err != nil {
+				return newError(ours[0].plan, StepRemove, err)
+			}
+			return nil
 		}
 		var failed []error
 		for _, o := range ours {

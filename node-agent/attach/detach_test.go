@@ -6,17 +6,11 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/vishvananda/netlink"
-
 	"github.com/multinet-dev/multinet/node-agent/kernel"
 	"github.com/multinet-dev/multinet/node-agent/kernel/kerneltest"
 	"github.com/multinet-dev/multinet/node-agent/plan"
 	"github.com/multinet-dev/multinet/node-agent/plumb"
 )
-
-func linkAt(index int) netlink.Link {
-	return &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: index}}
-}
 
 func TestDetach(t *testing.T) {
 	w := newWorld(t)

@@ -66,6 +66,8 @@ func (r *run) explain(p plan.Attachment, s Step, err error) error {
 		return err
 	case errors.Is(err, plumb.ErrUplinkMissing):
 		return fmt.Errorf("uplink %s: %w: correct the Network's spec.macvlan.uplink or the node", p.Device.Uplink, err)
+	case s == StepUp && errors.Is(err, unix.EROFS):
+		return fmt.Errorf("%w: mount the host's /proc into the node agent's container and tell it where", err)
 	case s == StepUp && errors.Is(err, unix.EADDRINUSE):
 		return fmt.Errorf("MAC %s is in use on uplink %s of this node, by another pod or a former sandbox of this one that is not gone yet: %w",
 			p.MAC, p.Device.Uplink, err)

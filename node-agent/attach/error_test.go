@@ -99,6 +99,20 @@ func withMAC(p plan.Attachment, last byte) plan.Attachment {
 	return p
 }
 
+// A container that is not privileged has /proc/sys read only.
+func TestProcIsReadOnly(t *testing.T) {
+	w := newWorld(t)
+	pod := w.pod()
+	root := t.TempDir()
+	w.must(unix.Mount("proc", root, "proc", unix.MS_RDONLY, ""))
+	defer func() { w.must(unix.Unmount(root, unix.MNT_DETACH)) }()
+	a := New(Options{NodeNamespace: w.node.Path(), ProcRoot: root})
+	_, err := a.Attach(t.Context(), pod.Path(), []plan.Attachment{storage()})
+	if !errors.Is(err, unix.EROFS) || !strings.Contains(err.Error(), "mount the host's /proc") {
+		t.Errorf("error %v, want one that tells what to mount", err)
+	}
+}
+
 // The sandbox of a pod was replaced, and the kernel has not removed the link of the former one yet.
 func TestFormerSandboxGoesWhileWaiting(t *testing.T) {
 	w := newWorld(t)
@@ -129,8 +143,8 @@ func TestNamesAndIndexesOfOthers(t *testing.T) {
 	w.attach(taken, withMAC(storage(), 79))
 	link, _, err := plumb.FindLink(taken, "net1")
 	w.must(err)
-	w.must(taken.Handle().LinkSetDown(linkAt(link.Index)))
-	w.must(taken.Handle().LinkSetName(linkAt(link.Index), "other"))
+	kerneltest.SetDown(t, taken, "net1")
+	kerneltest.Rename(t, taken, "net1", "other")
 	result := w.attach(taken, withMAC(storage(), 78))
 	if result[0].IfIndex == link.Index {
 		t.Errorf("index %d stands for two links", link.Index)

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/multinet-dev/multinet/node-agent/kernel"
@@ -37,11 +36,7 @@ func TestRogueRouterIsIgnored(t *testing.T) {
 	w.attach(pod, storage())
 	w.wantQuiet(pod, "net1")
 
-	uplink, err := plumb.FindUplink(w.node, "eth1")
-	w.must(err)
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.ParentIndex, attrs.Namespace, attrs.Flags = "naive", uplink.Index, netlink.NsFd(pod.FD()), net.FlagUp
-	w.must(w.node.Handle().LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_BRIDGE}))
+	kerneltest.Macvlan(t, w.node, "eth1", pod, "naive")
 	naive, _, err := plumb.FindLink(pod, "naive")
 	w.must(err)
 
@@ -127,33 +122,17 @@ func TestAnnouncementCorrectsNeighbours(t *testing.T) {
 	pod := w.pod()
 	kerneltest.Address(t, w.machine, "far1", "10.20.0.1/24")
 	kerneltest.Address(t, w.machine, "far1", "fd00:20::1/64")
-	index, _, err := w.machine.Interface("far1")
-	w.must(err)
 	former := net.HardwareAddr{2, 0, 0, 0, 9, 9}
 	for _, address := range storage().Addresses {
-		w.must(w.machine.Handle().NeighSet(&netlink.Neigh{
-			LinkIndex: index, IP: address.Addr().AsSlice(), HardwareAddr: former, State: netlink.NUD_STALE,
-		}))
+		kerneltest.SetNeighbour(t, w.machine, "far1", address.Addr(), former)
 	}
 	w.attach(pod, storage())
 	w.must(w.attacher.Announce(t.Context(), pod.Path(), []plan.Attachment{storage()}))
 	for _, address := range storage().Addresses {
 		kerneltest.Eventually(t, "the neighbour knows the new MAC of "+address.Addr().String(), func() bool {
-			return w.neighbour(index, address.Addr()) == storage().MAC.String()
+			return kerneltest.Neighbour(t, w.machine, "far1", address.Addr()) == storage().MAC.String()
 		})
 	}
-}
-
-func (w *world) neighbour(index int, addr netip.Addr) string {
-	w.t.Helper()
-	list, err := kernel.Dump(func() ([]netlink.Neigh, error) { return w.machine.Handle().NeighList(index, netlink.FAMILY_ALL) })
-	w.must(err)
-	for _, neighbour := range list {
-		if neighbour.IP.Equal(addr.AsSlice()) {
-			return neighbour.HardwareAddr.String()
-		}
-	}
-	return ""
 }
 
 func TestProbe(t *testing.T) {
