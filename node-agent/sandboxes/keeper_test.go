@@ -39,7 +39,9 @@ type world struct {
 	reports     []publish.Report
 	released    []string
 	claimReads  int
-	keeper      *Keeper
+	// listedAt is when the API server has told of the orders.
+	listedAt time.Time
+	keeper   *Keeper
 }
 
 func newWorld(t *testing.T, pods ...plan.Pod) *world {
@@ -106,12 +108,23 @@ func (w *world) releases() []string {
 }
 
 // Attachments.
-func (w *world) Listed() bool               { return true }
-func (w *world) WaitListed(context.Context) {}
+func (w *world) Listed() bool { return w.untilListed() <= 0 }
+
+func (w *world) WaitListed(context.Context) { time.Sleep(w.untilListed()) }
+
+func (w *world) untilListed() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Until(w.listedAt)
+}
+
 func (w *world) All() []*v1alpha1.PodNetworkAttachment {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var all []*v1alpha1.PodNetworkAttachment
+	if time.Now().Before(w.listedAt) {
+		return nil
+	}
 	for _, pna := range w.orders {
 		all = append(all, pna)
 	}
@@ -457,6 +470,9 @@ func TestStart(t *testing.T) {
 					pods = []plan.Pod{{Namespace: "ns", Name: "p", UID: "pod", Attachments: []plan.Attachment{a}}}
 				}
 				w := newWorld(t, pods...)
+				w.mu.Lock()
+				w.listedAt = time.Now().Add(time.Second)
+				w.mu.Unlock()
 				w.order(pna)
 				if !test.gone {
 					w.namespace(box.NetNS)
@@ -465,6 +481,8 @@ func TestStart(t *testing.T) {
 					w.links[box.NetNS]["net1"] = true
 				}
 				w.keeper.Synchronize([]Sandbox{box})
+				time.Sleep(2 * time.Second)
+				w.keeper.Wake()
 				synctest.Wait()
 				_, phase := w.keeper.state.entry(box.ID)
 				got := []any{w.interfaces(box.NetNS), w.claimReads, len(w.reports), w.releases(), phase}

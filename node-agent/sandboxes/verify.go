@@ -13,7 +13,8 @@ import (
 // verifyLimit ends a verification that waits for the API server or for the kernel.
 const verifyLimit = 30 * time.Second
 
-// listLimit is how long a verification waits for the API server just to find out that nothing is to be told.
+// listLimit is how long a verification waits for the API server to tell of the attachments. An agent that starts is
+// faster than its cache.
 const listLimit = 5 * time.Second
 
 // verify makes sure that a sandbox has what it selects. It is how links come back that were lost, and how a
@@ -42,6 +43,7 @@ func (k *Keeper) verified(ctx context.Context, e *entry) {
 	}
 	attachments, missing := k.state.planned(e.PodUID, selections)
 	if len(missing) > 0 {
+		k.listed(ctx)
 		k.replanIn(ctx, e.Sandbox)
 		attachments, missing = k.state.planned(e.PodUID, selections)
 	}
@@ -54,7 +56,7 @@ func (k *Keeper) verified(ctx context.Context, e *entry) {
 		k.intact(ctx, e, attachments)
 		return
 	}
-	if !k.ordered(e, attachments) {
+	if k.listed(ctx); !k.ordered(e, attachments) {
 		k.state.setPhase(e, broken) // it goes; nothing is given to it any more
 		return
 	}
