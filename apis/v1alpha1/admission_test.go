@@ -168,50 +168,33 @@ func TestOtherPodsAreUntouched(t *testing.T) {
 	}
 }
 
-// TestReinvocation lets another policy select one more network after ours, which makes the API server call ours again.
+// lateSelection is a policy of somebody else that selects networks for a pod with the label late. The API server
+// calls policies in an order that is open, so it tells by the pod itself whether its time has come: with the value
+// after-gate when our policy was there, with second-pass when it is called for the second time.
+const lateSelection = `
+object.metadata.labels.late == "after-gate" && has(object.spec.readinessGates) || "pass" in object.metadata.labels ?
+	[JSONPatch{op: "add", path: "/metadata/annotations", value: {"multinet.dev/networks": "storage,rack"}}] :
+object.metadata.labels.late == "second-pass" ?
+	[JSONPatch{op: "add", path: "/metadata/labels/pass", value: "1"}] :
+	[]`
+
+// TestReinvocation shows that our policy does the right thing when it is called again for a pod that it has changed,
+// and that a pod is refused for which it should have been called again and was not.
 func TestReinvocation(t *testing.T) {
 	s := requireAPIServer(t)
-	// Policies are called in the order of their names: this one after pod-networks.multinet.dev.
-	const name = "zz-adds-a-gate.example.com"
-	policy := &admissionv1.MutatingAdmissionPolicy{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: admissionv1.MutatingAdmissionPolicySpec{
-			ReinvocationPolicy: admissionv1.NeverReinvocationPolicy,
-			FailurePolicy:      ptr.To(admissionv1.Fail),
-			MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
-				Operations: []admissionv1.OperationType{admissionv1.Create},
-				Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
-			}}}},
-			MatchConditions: []admissionv1.MatchCondition{{Name: "asked-for", Expression: "object.metadata.?labels[?'late'].orValue('') == 'yes'"}},
-			Mutations: []admissionv1.Mutation{{PatchType: admissionv1.PatchTypeJSONPatch, JSONPatch: &admissionv1.JSONPatch{Expression: `[
-				JSONPatch{op: "add", path: "/metadata/annotations", value: {"multinet.dev/networks": "storage,rack"}},
-				JSONPatch{op: "add", path: "/metadata/labels/order", value: has(object.spec.readinessGates) ? "after" : "before"}]`}}},
-		},
-	}
-	binding := &admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: admissionv1.MutatingAdmissionPolicyBindingSpec{PolicyName: name}}
-	for _, o := range []client.Object{policy, binding} {
-		if err := s.admin.Create(t.Context(), o); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = s.admin.Delete(t.Context(), o) })
-	}
-
-	create := func(networks string) (*corev1.Pod, error) {
+	s.createLatePolicy(t)
+	create := func(networks, late string) (*corev1.Pod, error) {
 		pod := newPod(networks)
-		pod.Labels = map[string]string{"late": "yes"}
+		pod.Labels = map[string]string{"late": late}
 		return pod, s.admin.Create(t.Context(), pod, client.DryRunAll)
 	}
 	var pod *corev1.Pod
 	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, 20*time.Second, true, func(context.Context) (_ bool, err error) {
-		pod, err = create("storage")
-		return pod.Labels["order"] != "", err
+		pod, err = create("storage", "after-gate")
+		return pod.Annotations[v1alpha1.AnnotationNetworks] == "storage,rack", err
 	})
 	if err != nil {
-		t.Fatalf("waiting for the second policy: %v", err)
-	}
-	if got := pod.Labels["order"]; got != "after" {
-		t.Errorf("the second policy ran %s ours, want after: nothing was tested", got)
+		t.Fatalf("waiting for the other policy: %v", err)
 	}
 	claims := []corev1.PodResourceClaim{templateClaim("multinet-storage-0", "storage.multinet.dev"), templateClaim("multinet-rack-0", "rack.multinet.dev")}
 	if diff := cmp.Diff(claims, pod.Spec.ResourceClaims); diff != "" {
@@ -221,9 +204,35 @@ func TestReinvocation(t *testing.T) {
 		t.Errorf("readiness gates (-want +got):\n%s", diff)
 	}
 
-	// Where there was no annotation at first, the API server does not call ours again.
-	_, err = create("")
+	// A policy whose conditions did not match in the first pass is not asked in the second.
+	_, err = create("", "second-pass")
 	checkAnswer(t, err, `the resource claim "multinet-storage-0" is missing: the annotation was set by a webhook or a policy that came after`)
+}
+
+func (s *apiServer) createLatePolicy(t *testing.T) {
+	t.Helper()
+	const name = "late.example.com"
+	policy := &admissionv1.MutatingAdmissionPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: admissionv1.MutatingAdmissionPolicySpec{
+			ReinvocationPolicy: admissionv1.IfNeededReinvocationPolicy,
+			FailurePolicy:      ptr.To(admissionv1.Fail),
+			MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+				Operations: []admissionv1.OperationType{admissionv1.Create},
+				Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
+			}}}},
+			MatchConditions: []admissionv1.MatchCondition{{Name: "asked-for", Expression: "'late' in object.metadata.?labels.orValue({})"}},
+			Mutations:       []admissionv1.Mutation{{PatchType: admissionv1.PatchTypeJSONPatch, JSONPatch: &admissionv1.JSONPatch{Expression: lateSelection}}},
+		},
+	}
+	binding := &admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: admissionv1.MutatingAdmissionPolicyBindingSpec{PolicyName: name}}
+	for _, o := range []client.Object{policy, binding} {
+		if err := s.admin.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.admin.Delete(context.WithoutCancel(t.Context()), o) })
+	}
 }
 
 func TestRefusedPods(t *testing.T) {
@@ -274,7 +283,7 @@ func TestSelectionIsImmutable(t *testing.T) {
 			if err := s.admin.Create(t.Context(), pod); err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { _ = s.admin.Delete(t.Context(), pod, client.GracePeriodSeconds(0)) })
+			t.Cleanup(func() { _ = s.admin.Delete(context.WithoutCancel(t.Context()), pod, client.GracePeriodSeconds(0)) })
 			pod.Annotations = newPod(c.after).Annotations
 			pod.Labels = map[string]string{"other": "change"}
 			checkAnswer(t, s.admin.Update(t.Context(), pod), c.want)

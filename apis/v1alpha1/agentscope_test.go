@@ -15,14 +15,32 @@ import (
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
-// agentScopeInForce tells whether a token without a node is refused.
+// agentScopeInForce tells whether all policies about the agent refuse a token without a node.
 func (s *apiServer) agentScopeInForce(ctx context.Context) bool {
 	agent, err := s.asAgent("")
 	if err != nil {
 		return false
 	}
-	err = agent.Create(ctx, newSlice("canary", "n1"), client.DryRunAll)
-	return err != nil && strings.Contains(err.Error(), "must be bound to a pod that has a node")
+	pod, pna := newPod(""), newAttachment("n1")
+	pod.Name, pod.GenerateName = "", "canary-"
+	pna.Finalizers = nil
+	for _, o := range []client.Object{pod, pna} {
+		if s.admin.Create(ctx, o) != nil {
+			return false
+		}
+		defer func() { _ = s.admin.Delete(ctx, o, client.GracePeriodSeconds(0)) }()
+	}
+	relabelling := client.RawPatch(types.MergePatchType, []byte(relabel))
+	for _, err := range []error{
+		agent.Create(ctx, newSlice("canary", "n1"), client.DryRunAll),
+		agent.Status().Patch(ctx, pod, relabelling, client.DryRunAll),
+		agent.Patch(ctx, pna, relabelling, client.DryRunAll),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "must not touch") {
+			return false
+		}
+	}
+	return true
 }
 
 func newSlice(name, node string) *resourcev1.ResourceSlice {
@@ -58,9 +76,9 @@ func TestAgentScopeOfAttachments(t *testing.T) {
 	}{
 		"releases its own":           {"n1", "n1", false, releasePatch, ""},
 		"reports on its own":         {"n1", "n1", true, statusPatch, ""},
-		"releases another's":         {"n1", "n2", false, releasePatch, `the agent of node "n1" must not touch podnetworkattachments of node "n2"`},
-		"reports on another's":       {"n1", "n2", true, statusPatch, `the agent of node "n1" must not touch podnetworkattachments/status of node "n2"`},
-		"token without a node":       {"", "n1", true, statusPatch, "the token of a node agent must be bound to a pod that has a node"},
+		"releases another's":         {"n1", "n2", false, releasePatch, `the agent of node "n1" must not touch an attachment of node "n2"`},
+		"reports on another's":       {"n1", "n2", true, statusPatch, `the agent of node "n1" must not touch an attachment of node "n2"`},
+		"token without a node":       {"", "n1", true, statusPatch, `the agent of node "" must not touch an attachment of node "n1"`},
 		"removes others' finalizers": {"n1", "n1", false, allFinalizers, "removes the finalizer multinet.dev/release, nothing else"},
 		"relabels":                   {"n1", "n1", false, relabel, "removes the finalizer multinet.dev/release, nothing else"},
 		"gives to another owner":     {"n1", "n1", false, disown, "removes the finalizer multinet.dev/release, nothing else"},
@@ -104,7 +122,7 @@ func TestAgentScopeOfPods(t *testing.T) {
 		"its part": {"n1", `{"metadata":{"annotations":{"multinet.dev/pod-ips":"[]","k8s.v1.cni.cncf.io/network-status":"[]"}},
 			"status":{"conditions":[{"type":"multinet.dev/attached","status":"True","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}`, ""},
 		"pod of another node": {"n2", `{"status":{"conditions":[{"type":"multinet.dev/attached","status":"True"}]}}`,
-			`the agent of node "n2" must not touch pods/status of node "n1"`},
+			`the agent of node "n2" must not touch a pod of node "n1"`},
 		"another condition":  {"n1", `{"status":{"conditions":[{"type":"Ready","status":"True"}]}}`, refusal},
 		"another annotation": {"n1", `{"metadata":{"annotations":{"a":"b"}}}`, refusal},
 		"a label":            {"n1", `{"metadata":{"labels":{"app":"stolen"}}}`, refusal},
@@ -137,13 +155,16 @@ func TestAgentScopeOfResourceSlices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkAnswer(t, agent.Create(t.Context(), newSlice("foreign", "n2")), `the agent of node "n1" must not touch resourceslices of node "n2"`)
+	checkAnswer(t, agent.Create(t.Context(), newSlice("foreign", "n2")), `the agent of node "n1" must not touch a ResourceSlice of node "n2"`)
+	otherDriver := newSlice("other", "n1")
+	otherDriver.Spec.Driver = "gpu.example.com"
+	checkAnswer(t, agent.Create(t.Context(), otherDriver), `a node agent must not touch a ResourceSlice of driver "gpu.example.com"`)
 	foreign, own := newSlice("n2", "n2"), newSlice("n1", "n1")
 	if err := s.admin.Create(t.Context(), foreign); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.admin.Delete(context.WithoutCancel(t.Context()), foreign) })
-	checkAnswer(t, agent.Delete(t.Context(), foreign.DeepCopy()), `the agent of node "n1" must not touch resourceslices of node "n2"`)
+	checkAnswer(t, agent.Delete(t.Context(), foreign.DeepCopy()), `the agent of node "n1" must not touch a ResourceSlice of node "n2"`)
 	checkAnswer(t, agent.Create(t.Context(), own), "")
 	own.Spec.Pool.Generation++
 	checkAnswer(t, agent.Update(t.Context(), own), "")
