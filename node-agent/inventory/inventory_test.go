@@ -202,7 +202,7 @@ func TestParseConfig(t *testing.T) {
 		"empty":              {"", ""},
 		"comments only":      {"# nothing\n", ""},
 		"one":                {"uplinks:\n- name: eth1\n  bandwidth: 10G\n", ""},
-		"unknown field":      {"uplinks: [{name: eth1, bandwith: 10G}]", `unknown field "bandwith"`},
+		"unknown field":      {"uplinks: [{name: eth1, bandwidths: 10G}]", `unknown field "bandwidths"`},
 		"unknown top field":  {"uplink: []", `unknown field "uplink"`},
 		"field twice":        {"uplinks: []\nuplinks: []", "already set"},
 		"not YAML":           {"uplinks: [", "configuration: "},
