@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/operator/decide"
 )
 
 // networkIs waits for a condition of a Network and returns it.
@@ -148,6 +150,17 @@ func TestDeleteNetworkInUse(t *testing.T) {
 		}
 		return fmt.Errorf("still there: %w", err)
 	})
+}
+
+// A Network that is not held yet could go away under its attachments.
+func TestNothingIsAttachedToNetworkThatIsNotHeld(t *testing.T) {
+	w := newWorld(t)
+	n := w.network("storage")
+	r := &PodReconciler{Client: w.Client, Live: w.Client, Allocator: NewAllocator()}
+	pod := w.pod("a", "storage", "node1")
+	if _, err := r.attach(w.ctx, pod, []decide.Planned{{Network: n}}); !errors.Is(err, errNotHeld) {
+		t.Errorf("error is %v", err)
+	}
 }
 
 func TestOverlappingNetworksAreReported(t *testing.T) {

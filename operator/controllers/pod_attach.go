@@ -11,15 +11,24 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/operator/decide"
 	"github.com/multinet-dev/multinet/operator/ipam"
 )
 
+// errNotHeld: the Network has no finalizer yet, so it could go away under the attachment. The pod waits.
+var errNotHeld = errors.New("the Network is not held yet")
+
 // attach creates the attachments that a bound pod lacks. One that the allocator leaves out was just made, or its
 // deletion is about to be seen, which wakes the pod.
 func (r *PodReconciler) attach(ctx context.Context, pod *corev1.Pod, planned []decide.Planned) (*decide.Refusal, error) {
+	for _, p := range planned {
+		if !controllerutil.ContainsFinalizer(p.Network, v1alpha1.FinalizerInUse) {
+			return nil, errNotHeld
+		}
+	}
 	existing, err := r.existing(ctx, pod)
 	if err != nil {
 		return nil, fmt.Errorf("listing its attachments: %w", err)

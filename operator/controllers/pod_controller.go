@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -68,6 +69,9 @@ func (r *PodReconciler) plan(ctx context.Context, pod *corev1.Pod) error {
 	planned, refusal := decide.Plan(snapshot)
 	if refusal == nil {
 		refusal, err = r.apply(ctx, pod, planned)
+	}
+	if errors.Is(err, errNotHeld) {
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("pod %s: %w", key, err)

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -36,7 +37,7 @@ func (r *PodReconciler) setup(mgr ctrl.Manager) error {
 		For(&corev1.Pod{}, builder.WithPredicates(podsThatSelect())).
 		Watches(&v1alpha1.Network{}, enqueue(func(_ context.Context, n client.Object) []types.NamespacedName {
 			return r.waiting.forNetwork(n.GetName())
-		}), builder.WithPredicates(specChanged())).
+		}), builder.WithPredicates(predicate.Or(specChanged(), held()))).
 		Watches(&v1alpha1.QoSClass{}, enqueue(func(context.Context, client.Object) []types.NamespacedName {
 			return r.waiting.where(func(types.NamespacedName) bool { return true })
 		}), builder.WithPredicates(specChanged())).
@@ -180,6 +181,14 @@ func specChanged() predicate.Predicate {
 		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
 			e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero() ||
 			!maps.Equal(e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels())
+	}}
+}
+
+// held is the moment in which a Network got its finalizer: attachments wait for it.
+func held() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return controllerutil.ContainsFinalizer(e.ObjectNew, v1alpha1.FinalizerInUse) &&
+			!controllerutil.ContainsFinalizer(e.ObjectOld, v1alpha1.FinalizerInUse)
 	}}
 }
 
