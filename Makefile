@@ -14,6 +14,7 @@ CLUSTER := go -C hack/cluster run .
 GOTEST := go run ./hack/verify/gotest -summary bin/test-summary.txt -count 1
 ASSETS = KUBEBUILDER_ASSETS="$$($(CLUSTER) envtest-assets)"
 ALL := MULTINET_REQUIRE_ALL=1
+E2E = $(ALL) $(GOTEST) -name "end to end" -tags e2e -timeout 40m ./hack/e2e/...
 
 .PHONY: help
 help: ## List the targets
@@ -53,7 +54,7 @@ test: need-root ## Everything that proves the project (root; about 10 minutes wi
 	@rm -f bin/test-summary.txt; status=0; \
 	$(ALL) $(ASSETS) $(GOTEST) -name "unit, kernel, API server" ./... || status=1; \
 	$(ALL) $(GOTEST) -name "tooling" -C hack/cluster ./... || status=1; \
-	$(MAKE) --no-print-directory test-e2e || status=1; \
+	$(E2E) || status=1; \
 	echo; cat bin/test-summary.txt; exit $$status
 
 test-unit: ## What needs no root and no cluster (seconds)
@@ -67,7 +68,7 @@ test-api: ## The API, the policies and the operator on a real API server
 	@$(ALL) $(ASSETS) $(GOTEST) -name "API server" ./apis/... ./operator/... ./node-agent/publish/...
 
 test-e2e: need-root ## Users' mistakes and every fault of a part, on a kind cluster (root)
-	@$(ALL) $(GOTEST) -name "end to end" -tags e2e -timeout 40m ./hack/e2e/...
+	@$(E2E)
 
 bench: need-root ## Measure ours against the same work by hand; one line `ratio NAME VALUE` per comparison (root)
 	@for program in hack/bench/*/; do go run "./$$program"; done
