@@ -86,7 +86,8 @@ func (s *slow) Prepare(_ context.Context, r sandboxes.Request) error {
 	return nil
 }
 
-func (s *slow) Wake() {}
+func (s *slow) Wake()              {}
+func (s *slow) AskAgain(time.Time) {}
 
 func TestPrepareAllAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

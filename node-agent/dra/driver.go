@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	resourceapi "k8s.io/api/resource/v1"
@@ -24,6 +25,8 @@ type Sandboxes interface {
 	Prepare(context.Context, sandboxes.Request) error
 	// Wake has the sandboxes looked at.
 	Wake()
+	// AskAgain has the kubelet prepare the pods that it could not prepare while this agent was away.
+	AskAgain(now time.Time)
 }
 
 // driver implements kubeletplugin.DRAPlugin.

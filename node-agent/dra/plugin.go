@@ -91,7 +91,7 @@ func (p *Plugin) watchRegistration(ctx context.Context, request any, info *grpc.
 	return handler(ctx, request)
 }
 
-// Run publishes again after each registration until ctx ends.
+// Run publishes again after each registration, and has pods prepared that were missed, until ctx ends.
 func (p *Plugin) Run(ctx context.Context) {
 	var again <-chan time.Time
 	for {
@@ -105,6 +105,7 @@ func (p *Plugin) Run(ctx context.Context) {
 			if err := p.Publish(ctx); err != nil {
 				p.Log.Error(err, "after registration with the kubelet")
 			}
+			p.Sandboxes.AskAgain(time.Now())
 		}
 	}
 }

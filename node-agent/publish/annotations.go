@@ -10,7 +10,13 @@ import (
 
 // annotations returns the two annotations that list a pod's addresses. The interface of the default network is
 // eth0: every runtime names it so, and does not tell.
+//
+// A pod that is not attached has an empty list of addresses. That it appears is also what makes the kubelet look at
+// the pod at once: a change of an annotation does, one of the status does not.
 func annotations(r Report, defaultNetwork string) (map[string]string, error) {
+	if !r.attached() {
+		return map[string]string{v1alpha1.AnnotationPodIPs: "[]"}, nil
+	}
 	list := []netstatus.Interface{{
 		Name: defaultNetwork, Interface: "eth0", IPs: r.PrimaryIPs, Default: true,
 	}}

@@ -43,13 +43,11 @@ func (p *Publisher) pod(ctx context.Context, r Report) error {
 			p.condition(r.UID, "pod", v1alpha1.PodConditionAttached, string(status), reason, message),
 		}},
 	}
-	if r.attached() {
-		annotations, err := annotations(r, p.defaultNetwork)
-		if err != nil {
-			return fmt.Errorf("annotations of pod %s/%s: %w", r.Namespace, r.Name, err)
-		}
-		object["metadata"].(map[string]any)["annotations"] = annotations
+	annotations, err := annotations(r, p.defaultNetwork)
+	if err != nil {
+		return fmt.Errorf("annotations of pod %s/%s: %w", r.Namespace, r.Name, err)
 	}
+	object["metadata"].(map[string]any)["annotations"] = annotations
 	return p.apply(ctx, r.UID, target{resource: "pods", namespace: r.Namespace, name: r.Name, status: true}, object)
 }
 

@@ -564,6 +564,44 @@ func TestSandboxMadeAgain(t *testing.T) {
 	})
 }
 
+func TestAskAgain(t *testing.T) {
+	tests := map[string]struct {
+		age      time.Duration
+		prepared bool
+		deleting bool
+		want     int
+	}{
+		"missed while the agent was away": {age: time.Minute, want: 1},
+		"just ordered":                    {age: time.Second},
+		"prepared":                        {age: time.Minute, prepared: true},
+		"being deleted":                   {age: time.Minute, deleting: true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.keeper.Synchronize(nil)
+				pna := attachmentOrder()
+				if test.deleting {
+					pna = deletedOrder()
+				}
+				pna.CreationTimestamp = metav1.NewTime(time.Now().Add(-test.age))
+				w.order(pna)
+				if test.prepared {
+					if err := w.keeper.Prepare(t.Context(), request); err != nil {
+						t.Fatal(err)
+					}
+				}
+				w.keeper.AskAgain(time.Now())
+				if len(w.reports) != test.want {
+					t.Errorf("%d reports, want %d", len(w.reports), test.want)
+				}
+				time.Sleep(time.Second)
+			})
+		})
+	}
+}
+
 func TestUnselectedPodsAndBadSelections(t *testing.T) {
 	w := newWorld(t)
 	blank, bad, host := box, box, box

@@ -8,6 +8,7 @@ import (
 	"github.com/multinet-dev/multinet/apis/selection"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/node-agent/plan"
+	"github.com/multinet-dev/multinet/node-agent/publish"
 )
 
 // verifyLimit ends a verification that waits for the API server or for the kernel.
@@ -16,6 +17,9 @@ const verifyLimit = 30 * time.Second
 // listLimit is how long a verification waits for the API server to tell of the attachments. An agent that starts is
 // faster than its cache.
 const listLimit = 5 * time.Second
+
+// askAgainAfter is the age of an attachment that the kubelet must have asked for.
+const askAgainAfter = 5 * time.Second
 
 // verify makes sure that a sandbox has what it selects. It is how links come back that were lost, and how a
 // sandbox that started while the agent was away is attached late.
@@ -149,4 +153,23 @@ func (k *Keeper) replanOne(ctx context.Context, pna *v1alpha1.PodNetworkAttachme
 		return fmt.Errorf("claim %s: %w", pna.Spec.PodClaimName, err)
 	}
 	return k.planFor(pna, claim)
+}
+
+// AskAgain has the kubelet prepare the pods again that it could not prepare because this agent was away. By itself it
+// would try again after 60 to 90 s. It is called when the kubelet has registered the agent.
+func (k *Keeper) AskAgain(now time.Time) {
+	if !k.Attachments.Listed() {
+		return
+	}
+	for _, pna := range k.Attachments.All() {
+		pod := pna.Spec.Pod
+		_, planned := k.state.plan(pod.UID)
+		waits := pna.DeletionTimestamp == nil && !planned && !k.state.holding(pod.UID) &&
+			pna.Spec.PodClaimName != "" && now.Sub(pna.CreationTimestamp.Time) > askAgainAfter
+		if waits {
+			r := publish.Report{Namespace: pna.Namespace, Name: pod.Name, UID: pod.UID}
+			r.Trouble = "the node agent was away when the pod was to be prepared; the kubelet is asked to try again"
+			k.Publisher.Publish(r)
+		}
+	}
 }
