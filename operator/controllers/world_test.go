@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/operator/decide"
 )
 
 type edit func(*v1alpha1.Network)
@@ -46,6 +47,11 @@ func (w *world) pod(name, networks, node string) *corev1.Pod {
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name, Annotations: map[string]string{v1alpha1.AnnotationNetworks: networks}},
 		Spec:       corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "c", Image: "none"}}},
+	}
+	// As the admission policy does it, which is not installed here.
+	for _, s := range decide.Selected(p) {
+		template := v1alpha1.ClaimTemplateName(s.Network, s.QoSClass)
+		p.Spec.ResourceClaims = append(p.Spec.ResourceClaims, corev1.PodResourceClaim{Name: s.PodClaimName, ResourceClaimTemplateName: &template})
 	}
 	w.must(w.Create(w.ctx, p))
 	return p

@@ -55,7 +55,7 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			NetworkName:  network.Name,
 			NodeName:     pod.Spec.NodeName,
 			Interface:    v1alpha1.InterfaceName(iface),
-			PodClaimName: claimOf(pod, p.Selection.PodClaimName),
+			PodClaimName: p.Selection.PodClaimName,
 			Type:         network.Spec.Type,
 			Macvlan:      network.Spec.Macvlan.DeepCopy(),
 			MTU:          network.Spec.MTU,
@@ -65,16 +65,6 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			QoS:          resolveQoS(p.QoS),
 		},
 	}
-}
-
-// claimOf returns name if the pod has that claim. Pods made before the admission policy have none.
-func claimOf(pod *corev1.Pod, name string) string {
-	for _, c := range pod.Spec.ResourceClaims {
-		if c.Name == name {
-			return name
-		}
-	}
-	return ""
 }
 
 func attachmentAddresses(assigned []ipam.Assignment) []v1alpha1.AttachmentAddress {

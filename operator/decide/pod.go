@@ -47,6 +47,9 @@ func Plan(s PodSnapshot) ([]Planned, *Refusal) {
 	if refusal := checkPod(s.Pod); refusal != nil {
 		return nil, refusal
 	}
+	if refusal := checkClaims(s.Pod, selections); refusal != nil {
+		return nil, refusal
+	}
 	planned := make([]Planned, 0, len(selections))
 	for _, sel := range selections {
 		p, refusal := s.plan(sel)
@@ -122,6 +125,23 @@ func checkPod(pod *corev1.Pod) *Refusal {
 		return refuse("a static pod")
 	case pod.Spec.OS != nil && pod.Spec.OS.Name == corev1.Windows:
 		return refuse("a Windows pod")
+	}
+	return nil
+}
+
+// checkClaims refuses what the scheduler was not asked for: the admission policy adds the claims when a pod is created,
+// and never again.
+func checkClaims(pod *corev1.Pod, selections []selection.Selection) *Refusal {
+	for _, sel := range selections {
+		template := v1alpha1.ClaimTemplateName(sel.Network, sel.QoSClass)
+		if !slices.ContainsFunc(pod.Spec.ResourceClaims, func(c corev1.PodResourceClaim) bool {
+			return c.Name == sel.PodClaimName && c.ResourceClaimTemplateName != nil && *c.ResourceClaimTemplateName == template
+		}) {
+			return &Refusal{v1alpha1.ReasonUnsupportedPod, fmt.Sprintf(
+				"the pod was created without a claim for network %q interface %s; create it again: the annotation %s cannot be "+
+					"changed later, and needs the admission policy pod-networks.%s when the pod is created",
+				sel.Network, sel.Interface, v1alpha1.AnnotationNetworks, v1alpha1.GroupName)}
+		}
 	}
 	return nil
 }

@@ -26,6 +26,10 @@ func network(name string, edits ...func(*v1alpha1.Network)) *v1alpha1.Network {
 func podSelecting(selection string, edits ...func(*corev1.Pod)) *corev1.Pod {
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db-0", UID: "pod-uid",
 		Annotations: map[string]string{v1alpha1.AnnotationNetworks: selection}}}
+	for _, s := range Selected(p) {
+		template := v1alpha1.ClaimTemplateName(s.Network, s.QoSClass)
+		p.Spec.ResourceClaims = append(p.Spec.ResourceClaims, corev1.PodResourceClaim{Name: s.PodClaimName, ResourceClaimTemplateName: &template})
+	}
 	for _, edit := range edits {
 		edit(p)
 	}
@@ -54,8 +58,12 @@ func TestPlan(t *testing.T) {
 		want []string
 		says []string
 	}{
-		"nothing selected":                    {pod: podSelecting(" ")},
-		"several, with classes":               {pod: podSelecting("storage, storage@data:gold, classy"), want: []string{"net1=storage/", "data=storage/gold", "net3=classy/gold"}},
+		"nothing selected":      {pod: podSelecting(" ")},
+		"several, with classes": {pod: podSelecting("storage, storage@data:gold, classy"), want: []string{"net1=storage/", "data=storage/gold", "net3=classy/gold"}},
+		"annotation added later": {pod: podSelecting("storage", func(p *corev1.Pod) { p.Spec.ResourceClaims = nil }),
+			want: []string{v1alpha1.ReasonUnsupportedPod}, says: []string{`network "storage" interface net1`, "create it again"}},
+		"class added later": {pod: podSelecting("storage", func(p *corev1.Pod) { p.Annotations[v1alpha1.AnnotationNetworks] = "storage:gold" }),
+			want: []string{v1alpha1.ReasonUnsupportedPod}, says: []string{"create it again"}},
 		"admitted namespace":                  {pod: podSelecting("restricted"), want: []string{"net1=restricted/"}},
 		"malformed":                           {pod: podSelecting("storage@eth0"), want: []string{v1alpha1.ReasonMalformedSelection}, says: []string{`"storage@eth0"`, "network[@interface][:qosclass]"}},
 		"unknown network":                     {pod: podSelecting("storage,absent"), want: []string{v1alpha1.ReasonUnknownNetwork}, says: []string{`"absent"`, "create it"}},
