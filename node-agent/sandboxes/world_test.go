@@ -1,0 +1,251 @@
+package sandboxes
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/node-agent/attach"
+	"github.com/multinet-dev/multinet/node-agent/plan"
+	"github.com/multinet-dev/multinet/node-agent/publish"
+)
+
+// world is the node around a Keeper: what the API server orders, what the kernel holds, what was written.
+type world struct {
+	mu      sync.Mutex
+	orders  map[string]*v1alpha1.PodNetworkAttachment
+	changed chan struct{}
+	// links of each namespace, by interface.
+	links map[string]map[string]bool
+	// attachError fails attaches; attachTakes makes them slow.
+	attachError error
+	attachTakes time.Duration
+	conflict    string
+	carrier     bool
+	ledger      map[types.UID]plan.Pod
+	reports     []publish.Report
+	released    []string
+	claimReads  int
+	// listedAt is when the API server has told of the orders.
+	listedAt time.Time
+	keeper   *Keeper
+}
+
+func newWorld(t *testing.T, pods ...plan.Pod) *world {
+	w := &world{
+		orders: map[string]*v1alpha1.PodNetworkAttachment{}, changed: make(chan struct{}),
+		links: map[string]map[string]bool{}, carrier: true, ledger: map[types.UID]plan.Pod{},
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	w.keeper = New(ctx, Options{
+		Log: logr.Discard(), Attachments: w, Ledger: w, Devices: devices{w}, Path: w, Publisher: w, Claims: claims{w},
+		Probe: func(context.Context, string, []netip.Addr) (string, error) {
+			time.Sleep(80 * time.Millisecond)
+			return w.conflict, nil
+		},
+		Files:          Files{Dir: t.TempDir()},
+		NamespaceLives: func(path string) bool { return w.hasNamespace(path) },
+	}, pods)
+	done := make(chan struct{})
+	go func() { defer close(done); w.keeper.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return w
+}
+
+func (w *world) order(pna *v1alpha1.PodNetworkAttachment) {
+	w.mu.Lock()
+	w.orders[pna.Name] = pna
+	close(w.changed)
+	w.changed = make(chan struct{})
+	w.mu.Unlock()
+	w.keeper.Wake()
+}
+
+func (w *world) hasNamespace(path string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.links[path] != nil
+}
+
+func (w *world) namespace(path string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.links[path] = map[string]bool{}
+}
+
+func (w *world) interfaces(path string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.links[path])
+}
+
+func (w *world) lastReason() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.reports) == 0 || len(w.reports[len(w.reports)-1].Interfaces) == 0 {
+		return ""
+	}
+	return w.reports[len(w.reports)-1].Interfaces[0].Reason
+}
+
+func (w *world) releases() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]string(nil), w.released...)
+}
+
+// Attachments.
+func (w *world) Listed() bool { return w.untilListed() <= 0 }
+
+func (w *world) WaitListed(context.Context) { time.Sleep(w.untilListed()) }
+
+func (w *world) untilListed() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Until(w.listedAt)
+}
+
+func (w *world) All() []*v1alpha1.PodNetworkAttachment {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []*v1alpha1.PodNetworkAttachment
+	if time.Now().Before(w.listedAt) {
+		return nil
+	}
+	for _, pna := range w.orders {
+		all = append(all, pna)
+	}
+	return all
+}
+func (w *world) ForPod(types.UID) []*v1alpha1.PodNetworkAttachment { return w.All() }
+func (w *world) WaitFor(ctx context.Context, _ types.UID, claim string) (*v1alpha1.PodNetworkAttachment, error) {
+	for {
+		w.mu.Lock()
+		changed := w.changed
+		w.mu.Unlock()
+		for _, pna := range w.All() {
+			if pna.Spec.PodClaimName == claim && pna.DeletionTimestamp == nil {
+				return pna, nil
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Ledger.
+func (w *world) Put(p plan.Pod) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ledger[p.UID] = p
+	return nil
+}
+func (w *world) Delete(uid types.UID) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.ledger, uid)
+	return nil
+}
+
+// Path.
+func (w *world) Attach(_ context.Context, netns string, attachments []plan.Attachment) ([]attach.Result, error) {
+	time.Sleep(w.attachTakes)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.attachError != nil {
+		return nil, w.attachError
+	}
+	var results []attach.Result
+	for _, a := range attachments {
+		w.links[netns][a.Interface] = true
+		results = append(results, attach.Result{Interface: a.Interface, MAC: net.HardwareAddr(a.MAC), MTU: 1500, Addresses: a.Addresses})
+	}
+	return results, nil
+}
+func (w *world) Check(_ context.Context, netns string, attachments []plan.Attachment) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range attachments {
+		if !w.links[netns][a.Interface] {
+			return errors.New("the interface is missing")
+		}
+	}
+	return nil
+}
+func (w *world) ReleaseAddresses(context.Context, string, []plan.Attachment) error { return nil }
+func (w *world) RemoveLinks(_ context.Context, netns string, _ []plan.Attachment) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.links[netns])
+	return nil
+}
+func (w *world) Announce(context.Context, string, []plan.Attachment) error { return nil }
+
+// Publisher.
+func (w *world) Publish(r publish.Report) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reports = append(w.reports, r)
+}
+func (w *world) Release(_, name string, _ types.UID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.released = append(w.released, name)
+}
+func (w *world) Forget(types.UID) {}
+
+type devices struct{ *world }
+
+func (devices) Device(name string) (plan.Device, bool) {
+	return plan.Device{Name: name, Uplink: "eth1"}, name == "uplink-eth1"
+}
+func (devices) Select(v1alpha1.UplinkSelector) (plan.Device, bool) { return plan.Device{}, false }
+func (d devices) Carrier(string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.carrier
+}
+
+type claims struct{ *world }
+
+func (c claims) ForPod(context.Context, string, string, types.UID, string) (*plan.Claim, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.claimReads++
+	return &plan.Claim{Name: "claim", Device: "uplink-eth1"}, nil
+}
+
+func attachmentOrder() *v1alpha1.PodNetworkAttachment {
+	return &v1alpha1.PodNetworkAttachment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "a", UID: "order-a", Finalizers: []string{v1alpha1.FinalizerRelease}},
+		Spec: v1alpha1.PodNetworkAttachmentSpec{
+			Pod: v1alpha1.PodReference{Name: "p", UID: "pod"}, NetworkName: "storage", NodeName: "node", Interface: "net1",
+			PodClaimName: "multinet-storage-0", Type: v1alpha1.NetworkTypeMacvlan, Macvlan: &v1alpha1.MacvlanSpec{},
+			MAC: "02:00:00:00:00:01", Addresses: []v1alpha1.AttachmentAddress{{Address: "10.20.0.5/24"}},
+		},
+	}
+}
+
+func deletedOrder() *v1alpha1.PodNetworkAttachment {
+	pna := attachmentOrder()
+	pna.DeletionTimestamp = &metav1.Time{}
+	return pna
+}
+
+var (
+	request = Request{Namespace: "ns", PodName: "p", PodUID: "pod", PodClaimName: "multinet-storage-0",
+		Claim: plan.Claim{Name: "claim", Device: "uplink-eth1"}}
+	box = Sandbox{ID: "box", Namespace: "ns", Name: "p", PodUID: "pod", NetNS: "/netns", Selection: "storage"}
+)
