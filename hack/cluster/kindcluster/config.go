@@ -41,6 +41,13 @@ const kubeletPatch = `kind: KubeletConfiguration
 failCgroupV1: false
 `
 
+// validatorPatch has containerd refuse containers of pods that require a plugin (annotation
+// required-plugins.noderesource.dev) while it is not connected. Without it a pod whose agent dies between prepare
+// and sandbox starts without its networks.
+const validatorPatch = `[plugins."io.containerd.nri.v1.nri".default_validator]
+  enable = true
+`
+
 // config is the kind configuration. ownCNI: the node image has no kindnet, so kind must not look for it.
 // The API server's port is left to Docker, which takes a free one.
 func config(r Request, files Files, ownCNI bool) *v1alpha4.Cluster {
@@ -50,7 +57,8 @@ func config(r Request, files Files, ownCNI bool) *v1alpha4.Cluster {
 		Networking: v1alpha4.Networking{
 			PodSubnet: podSubnet, DisableDefaultCNI: ownCNI, KubeProxyMode: v1alpha4.NFTablesProxyMode,
 		},
-		KubeadmConfigPatches: []string{kubeletPatch},
+		KubeadmConfigPatches:    []string{kubeletPatch},
+		ContainerdConfigPatches: []string{validatorPatch},
 		KubeadmConfigPatchesJSON6902: []v1alpha4.PatchJSON6902{
 			{Group: "kubeadm.k8s.io", Version: "v1beta4", Kind: "ClusterConfiguration", Patch: auditPatch},
 		},

@@ -29,6 +29,15 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// A misspelt key would be ignored by containerd, and pods would start without the plugin that they require.
+func TestValidatorIsOn(t *testing.T) {
+	patches := config(Request{Name: "dev"}, Files{}, true).ContainerdConfigPatches
+	want := []string{"[plugins.\"io.containerd.nri.v1.nri\".default_validator]\n  enable = true\n"}
+	if diff := cmp.Diff(want, patches); diff != "" {
+		t.Errorf("containerd patches (-want +got)\n%s", diff)
+	}
+}
+
 func TestAuditPatchPointsAtTheMounts(t *testing.T) {
 	var patch []struct {
 		Op, Path string
