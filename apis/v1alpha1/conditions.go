@@ -62,4 +62,5 @@ const (
 	ReasonNetworkNotAccepted = "NetworkNotAccepted"
 	ReasonNetworkDeleting    = "NetworkDeleting"
 	ReasonUnsupportedPod     = "UnsupportedPod"
+	ReasonRouteConflict      = "RouteConflict"
 )

@@ -70,7 +70,8 @@ type NetworkSpec struct {
 	// +optional
 	IPAM *IPAMSpec `json:"ipam,omitempty"`
 
-	// routes are added to the pod, through this network's interface.
+	// routes are added to the pod, through its first interface on this network. A pod cannot select two Networks
+	// with a route to the same destination.
 	// +kubebuilder:validation:MaxItems=32
 	// +listType=atomic
 	// +optional
@@ -230,7 +231,7 @@ type NetworkStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Accepted and Ready.
+	// conditions are Accepted and Ready, and AddressConflict where another Network uses the same addresses on the same uplink.
 	// +listType=map
 	// +listMapKey=type
 	// +optional

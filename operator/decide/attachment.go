@@ -61,7 +61,7 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			MTU:          network.Spec.MTU,
 			MAC:          MAC(network.Name, addresses, pod.UID, iface).String(),
 			Addresses:    attachmentAddresses(addresses),
-			Routes:       resolveRoutes(network.Spec.Routes, addresses),
+			Routes:       resolveRoutes(p.Routes, addresses),
 			QoS:          resolveQoS(p.QoS),
 		},
 	}

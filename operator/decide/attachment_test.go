@@ -35,7 +35,7 @@ func TestAttachment(t *testing.T) {
 	})
 	class := &v1alpha1.QoSClass{ObjectMeta: metav1.ObjectMeta{Name: "gold"}, Spec: v1alpha1.QoSClassSpec{Priority: &priority}}
 	got := Attachment(pod, Planned{
-		Selection: selection.Selection{Network: "storage", Interface: "net1", PodClaimName: "multinet-storage-0"}, Network: n, QoS: class,
+		Selection: selection.Selection{Network: "storage", Interface: "net1", PodClaimName: "multinet-storage-0"}, Network: n, QoS: class, Routes: n.Spec.Routes,
 	}, assignments())
 	want := &v1alpha1.PodNetworkAttachment{
 		ObjectMeta: metav1.ObjectMeta{

@@ -27,6 +27,8 @@ type Planned struct {
 	Network   *v1alpha1.Network
 	// QoS is nil where neither the selection nor the Network names a class.
 	QoS *v1alpha1.QoSClass
+	// Routes of the Network, on its first interface in the pod: the kernel has one route to a destination.
+	Routes []v1alpha1.Route
 }
 
 // Refusal says why a pod cannot have its networks now. It is the reason and message of an event and of the
@@ -58,7 +60,29 @@ func Plan(s PodSnapshot) ([]Planned, *Refusal) {
 		}
 		planned = append(planned, p)
 	}
+	if refusal := assignRoutes(planned); refusal != nil {
+		return nil, refusal
+	}
 	return planned, nil
+}
+
+// assignRoutes gives each Network's routes to its first interface, and refuses two Networks that route one destination.
+func assignRoutes(planned []Planned) *Refusal {
+	routedBy := map[string]string{}
+	for i, p := range planned {
+		for _, route := range p.Network.Spec.Routes {
+			switch other, taken := routedBy[route.To]; {
+			case !taken:
+				routedBy[route.To] = p.Network.Name
+				planned[i].Routes = append(planned[i].Routes, route)
+			case other != p.Network.Name:
+				return &Refusal{v1alpha1.ReasonRouteConflict, fmt.Sprintf(
+					"Networks %q and %q both have a route to %s, and a pod can have one; select one of them or change spec.routes of a Network",
+					other, p.Network.Name, route.To)}
+			}
+		}
+	}
+	return nil
 }
 
 func (s PodSnapshot) plan(sel selection.Selection) (Planned, *Refusal) {

@@ -47,6 +47,8 @@ func TestPlan(t *testing.T) {
 		"restricted": network("restricted", func(n *v1alpha1.Network) {
 			n.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "db"}}
 		}),
+		"routed":  network("routed", routing("10.99.0.0/16", "fd99::/48")),
+		"routed2": network("routed2", routing("fd99::/48")),
 		"nobody": network("nobody", func(n *v1alpha1.Network) {
 			n.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "none"}}
 		}),
@@ -64,6 +66,8 @@ func TestPlan(t *testing.T) {
 			want: []string{v1alpha1.ReasonUnsupportedPod}, says: []string{`network "storage" interface net1`, "create it again"}},
 		"class added later": {pod: podSelecting("storage", func(p *corev1.Pod) { p.Annotations[v1alpha1.AnnotationNetworks] = "storage:gold" }),
 			want: []string{v1alpha1.ReasonUnsupportedPod}, says: []string{"create it again"}},
+		"two networks to one destination": {pod: podSelecting("routed,routed2"),
+			want: []string{v1alpha1.ReasonRouteConflict}, says: []string{`"routed" and "routed2"`, "fd99::/48"}},
 		"admitted namespace":                  {pod: podSelecting("restricted"), want: []string{"net1=restricted/"}},
 		"malformed":                           {pod: podSelecting("storage@eth0"), want: []string{v1alpha1.ReasonMalformedSelection}, says: []string{`"storage@eth0"`, "network[@interface][:qosclass]"}},
 		"unknown network":                     {pod: podSelecting("storage,absent"), want: []string{v1alpha1.ReasonUnknownNetwork}, says: []string{`"absent"`, "create it"}},
@@ -123,5 +127,24 @@ func TestLingers(t *testing.T) {
 		if got := Lingers(&c.pod); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+func routing(destinations ...string) func(*v1alpha1.Network) {
+	return func(n *v1alpha1.Network) {
+		for _, to := range destinations {
+			n.Spec.Routes = append(n.Spec.Routes, v1alpha1.Route{To: to})
+		}
+	}
+}
+
+func TestRoutesGoToTheFirstInterfaceOfANetwork(t *testing.T) {
+	n := network("routed", routing("10.99.0.0/16", "fd99::/48"))
+	planned, refusal := Plan(PodSnapshot{Pod: podSelecting("routed,routed"), Networks: map[string]*v1alpha1.Network{"routed": n}})
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	if diff := cmp.Diff([][]v1alpha1.Route{n.Spec.Routes, nil}, [][]v1alpha1.Route{planned[0].Routes, planned[1].Routes}); diff != "" {
+		t.Error(diff)
 	}
 }
