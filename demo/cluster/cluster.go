@@ -10,11 +10,13 @@ import (
 	"os/exec"
 	"strings"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
@@ -45,6 +47,8 @@ func Connect(tool Tool) (*Cluster, error) {
 	if err := v1alpha1.AddToScheme(clientscheme.Scheme); err != nil {
 		return nil, fmt.Errorf("registering the API types: %w", err)
 	}
+	// What goes wrong is returned here, and never logged.
+	log.SetLogger(logr.Discard())
 	c, err := client.NewWithWatch(config, client.Options{Scheme: clientscheme.Scheme})
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: connecting: %w", tool.Name, err)

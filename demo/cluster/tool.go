@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -43,8 +44,19 @@ func (t Tool) Load(ctx context.Context) error {
 	return t.run(ctx, append([]string{"load", "--name", t.Name}, archives...)...)
 }
 
-// Down removes the cluster, and the Docker daemon if the tool started it and nothing else uses it.
-func (t Tool) Down(ctx context.Context) error { return t.run(ctx, "down", "--name", t.Name) }
+// Down removes the cluster, and with the last one the Docker daemon, if hack/cluster started it.
+func (t Tool) Down(ctx context.Context) error {
+	clusters, err := os.ReadDir(t.state("clusters"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("looking for other clusters: %w", err)
+	}
+	for _, c := range clusters {
+		if c.Name() != t.Name {
+			return t.run(ctx, "down", "--name", t.Name)
+		}
+	}
+	return t.run(ctx, "down", "--all")
+}
 
 func (t Tool) run(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, "go", append([]string{"run", "."}, args...)...)
@@ -68,10 +80,11 @@ func (t Tool) state(path ...string) string {
 // kubeconfig is the administrator's.
 func (t Tool) kubeconfig() (string, error) {
 	file := t.state("clusters", t.Name, "kubeconfig")
-	if _, err := os.Stat(file); err != nil {
-		return "", fmt.Errorf("there is no cluster %s (%w)", t.Name, err)
+	_, err := os.Stat(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("there is no cluster %s: bring it up first", t.Name)
 	}
-	return file, nil
+	return file, err
 }
 
 // dockerHost is the address of the daemon that hack/cluster started, or empty if the machine has its own.

@@ -5,6 +5,8 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,6 +105,17 @@ func TestBenchAgentMemory(t *testing.T) {
 	kib, err := strconv.Atoi(strings.Fields(s.resident(nodeA))[1])
 	s.must(err)
 	fmt.Printf("agent-rss %.1f MiB (goal: under 40)\n", float64(kib)/1024)
+}
+
+// TestBenchImageSize adds up nothing: each image is one static program.
+func TestBenchImageSize(t *testing.T) {
+	for _, program := range []string{"operator", "agent"} {
+		info, err := os.Stat(filepath.Join(tool.Repository, "bin", "multinet-"+program))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Printf("image-size %s %.1f MiB (goal: under 60)\n", program, float64(info.Size())/(1<<20))
+	}
 }
 
 // resident are the lines VmRSS, RssAnon, RssFile of the agent on a node, as one.
