@@ -72,6 +72,7 @@ func (a *Attacher) Attach(ctx context.Context, netnsPath string, attachments []p
 	}
 	results := make([]Result, 0, len(attachments))
 	err := a.inside(ctx, netnsPath, attachments[0], StepNamespace, func(r *run) error {
+		r.several = len(attachments) > 1
 		for _, attachment := range attachments {
 			result, err := r.attach(attachment)
 			if err != nil {

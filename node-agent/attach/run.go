@@ -21,6 +21,8 @@ type run struct {
 	node *kernel.Namespace
 	pod  *kernel.Namespace
 	undo undoStack
+	// several interfaces of one pod may be on one segment, where Linux lets each answer for the others' addresses.
+	several bool
 }
 
 // attach makes one interface, in the order that the kernel needs: the sysctls can be written once the link
@@ -116,7 +118,11 @@ func (r *run) bringUp(p plan.Attachment, link *plumb.Link) error {
 	if err := plumb.QuietIPv6(r.proc, p.Interface); err != nil {
 		return err
 	}
-	if err := r.waitForMAC(func() error { return plumb.SetUp(r.pod, link.Index) }); err != nil {
+	up := func() error { return plumb.SetUp(r.pod, link.Index) }
+	if r.several {
+		up = func() error { return plumb.SetUpStrict(link.Index) }
+	}
+	if err := r.waitForMAC(up); err != nil {
 		return err
 	}
 	link.Up = true
