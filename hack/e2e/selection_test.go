@@ -98,6 +98,26 @@ func TestTwoNetworksAndNamesOfInterfaces(t *testing.T) {
 			}
 		}
 	}
+	s.answersForItself("peer", "slow.1", both["fast0"], both["net3"])
+}
+
+// answersForItself asks over a pod's interface who has the IPv4 addresses of two attachments of one pod to one
+// Network. The kernel's default is that both interfaces answer for both.
+func (s *scene) answersForItself(from, device string, attachments ...v1alpha1.PodNetworkAttachment) {
+	s.t.Helper()
+	pod, err := s.get(s.ctx, from)
+	s.must(err)
+	for _, a := range attachments {
+		address, _, _ := strings.Cut(a.Spec.Addresses[0].Address, "/")
+		out, err := s.InPod(s.ctx, pod, "arping", "-I", device, "-b", "-c", "2", "-w", "3", address)
+		s.must(err)
+		want := strings.ToLower("[" + a.Spec.MAC + "]")
+		for line := range strings.Lines(strings.ToLower(out)) {
+			if strings.Contains(line, "reply from") && !strings.Contains(line, want) {
+				s.t.Errorf("%s of %s is answered for by another interface: %s", address, a.Spec.Interface, line)
+			}
+		}
+	}
 }
 
 func TestPodWithoutNetworksIsNotTouched(t *testing.T) {
