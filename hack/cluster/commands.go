@@ -23,12 +23,13 @@ var subcommands = map[string]subcommand{
 	"testbox":        {"write the image with a shell and network tools to an archive", testbox},
 	"node-image":     {"build the node image into the cache", nodeImage},
 	"envtest-assets": {"build kube-apiserver, etcd and kubectl; prints the folder for KUBEBUILDER_ASSETS", envtestAssets},
+	"vm":             {"run a command as root in a throw-away virtual machine", virtualMachine},
 	"preflight":      {"say whether this machine will do", preflightCommand},
 	"clean-cache":    {"remove built programs and images", cleanCache},
 }
 
 // order is that of the list shown to users: by need, not by name.
-var order = []string{"up", "down", "load", "image", "testbox", "node-image", "envtest-assets", "preflight", "clean-cache"}
+var order = []string{"up", "down", "load", "image", "testbox", "node-image", "envtest-assets", "vm", "preflight", "clean-cache"}
 
 func dispatch(ctx context.Context, args []string) error {
 	if len(args) == 0 {

@@ -16,6 +16,7 @@ import (
 	"github.com/multinet-dev/multinet/hack/cluster/dirs"
 	"github.com/multinet-dev/multinet/hack/cluster/progress"
 	"github.com/multinet-dev/multinet/hack/cluster/runcwrap"
+	"github.com/multinet-dev/multinet/hack/cluster/vm"
 )
 
 func main() { os.Exit(run()) }
@@ -31,6 +32,11 @@ func run() int {
 	err := dispatch(ctx, os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
 		return 2
+	}
+	// The guest's command has said itself why it failed.
+	var exit vm.Exit
+	if errors.As(err, &exit) {
+		return int(exit)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)

@@ -65,7 +65,7 @@ func (b Builder) ensure(ctx context.Context, r rootfs) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return "", err
 	}
-	mirror, err := machineMirror(ctx)
+	mirror, err := apt.Mirror(ctx, suite)
 	if err != nil {
 		return "", err
 	}
@@ -101,33 +101,4 @@ func (b Builder) installMmdebstrap(ctx context.Context) error {
 	}
 	defer b.Log.Step("installing mmdebstrap with apt-get")()
 	return apt.Install(ctx, "mmdebstrap")
-}
-
-// machineMirror is where this machine gets Debian from. Empty: mmdebstrap's default.
-func machineMirror(ctx context.Context) (string, error) {
-	out, err := command.New("apt-get", "indextargets", "--format", "$(ORIGIN)|$(CODENAME)|$(REPO_URI)",
-		"Identifier: Packages").Run(ctx)
-	if err != nil {
-		return "", fmt.Errorf("asking apt for the machine's mirror: %w", err)
-	}
-	return chooseMirror(out), nil
-}
-
-// chooseMirror prefers a source of our suite; any Debian archive has the others' suites as well, except the
-// security and updates archives.
-func chooseMirror(indexTargets string) string {
-	mirror := ""
-	for line := range strings.Lines(indexTargets) {
-		field := strings.Split(strings.TrimSpace(line), "|")
-		if len(field) != 3 || field[0] != "Debian" {
-			continue
-		}
-		if field[1] == suite {
-			return field[2]
-		}
-		if mirror == "" && !strings.Contains(field[1], "-") {
-			mirror = field[2]
-		}
-	}
-	return mirror
 }

@@ -1,0 +1,128 @@
+package vm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Exit is the status of a command that ran to its end and failed.
+type Exit int
+
+func (e Exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// Runner runs commands in guests.
+type Runner struct {
+	Assets     Assets
+	Repository string        // at /repository in the guest
+	Limit      time.Duration // for the whole life of a guest
+	Stdout     io.Writer
+}
+
+// Run runs a command in a new guest. A program with a path is copied into it and so must be static. The command starts in
+// the folder of the repository that dir is, with the given environment. Its output is written when the guest has ended.
+func (r Runner) Run(ctx context.Context, g Guest, dir string, env, args []string) error {
+	err := r.try(ctx, g, dir, env, args)
+	var failed *exec.ExitError
+	if errors.As(err, &failed) && failed.Sys().(syscall.WaitStatus).Signal() == syscall.SIGABRT {
+		// QEMU's emulation aborts about once in sixty boots.
+		r.Assets.Log.Note("QEMU aborted; once more: %v", err)
+		err = r.try(ctx, g, dir, env, args)
+	}
+	return err
+}
+
+func (r Runner) try(ctx context.Context, g Guest, dir string, env, args []string) error {
+	control, err := os.MkdirTemp("", "multinet-vm-")
+	if err != nil {
+		return fmt.Errorf("making the control folder: %w", err)
+	}
+	defer os.RemoveAll(control)
+	if err := prepare(control, r.Repository, dir, env, args); err != nil {
+		return fmt.Errorf("preparing the guest's command: %w", err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, r.Limit, fmt.Errorf("it did not end within %s", r.Limit))
+	defer cancel()
+	err = r.boot(ctx, g, control)
+	var failed *exec.ExitError
+	if errors.As(err, &failed) {
+		// Without its output, which would come twice.
+		return err
+	}
+	return errors.Join(r.printOutput(control), result(control, err))
+}
+
+func (r Runner) printOutput(control string) error {
+	output, err := os.ReadFile(filepath.Join(control, "output"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		_, err = r.Stdout.Write(output)
+	}
+	if err != nil {
+		return fmt.Errorf("passing on the guest's output: %w", err)
+	}
+	return nil
+}
+
+// result is the command's, unless the guest has not come so far.
+func result(control string, guest error) error {
+	status, err := os.ReadFile(filepath.Join(control, "status"))
+	if guest == nil && errors.Is(err, os.ErrNotExist) {
+		guest = errors.New("it stopped before the command had ended")
+	}
+	if guest != nil {
+		return fmt.Errorf("virtual machine: %w\n%s", guest, consoleTail(control))
+	}
+	if err != nil {
+		return err
+	}
+	code, err := strconv.Atoi(strings.TrimSpace(string(status)))
+	if err != nil {
+		return fmt.Errorf("reading the command's exit status: %w", err)
+	}
+	if code != 0 {
+		return Exit(code)
+	}
+	return nil
+}
+
+// boot runs QEMU with the libraries it was built with, whatever this machine has.
+func (r Runner) boot(ctx context.Context, g Guest, control string) error {
+	usr := filepath.Join(r.Assets.tree(), "usr")
+	libraries := filepath.Join(usr, "lib", "x86_64-linux-gnu")
+	args := []string{"--library-path", libraries, filepath.Join(usr, "bin", "qemu-system-x86_64")}
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, filepath.Join(libraries, "ld-linux-x86-64.so.2"), append(args, g.arguments(r.Assets, r.Repository, control)...)...)
+	cmd.Env = append(os.Environ(), "QEMU_MODULE_DIR="+filepath.Join(libraries, "qemu"))
+	cmd.Stderr = &stderr
+	// go test kills what runs too long for it with a signal that nobody catches.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("virtual machine: QEMU: %w: %s", err, strings.TrimSpace(stderr.String()))
+	}
+	return nil
+}
+
+func consoleTail(control string) string {
+	text, err := os.ReadFile(filepath.Join(control, "console"))
+	if err != nil {
+		return "it has no console: " + err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return "the end of its console:\n  " + strings.Join(lines[max(0, len(lines)-20):], "\n  ")
+}
