@@ -73,10 +73,16 @@ func (s *scene) must(err error) {
 
 func (s *scene) until(limit time.Duration, what string, condition func(context.Context) error) {
 	s.t.Helper()
-	start := time.Now()
-	s.must(cluster.Until(s.ctx, limit, what, condition))
+	start, last := time.Now(), error(nil)
+	s.must(cluster.Until(s.ctx, limit, what, func(ctx context.Context) error {
+		err := condition(ctx)
+		if err != nil {
+			last = err
+		}
+		return err
+	}))
 	if took := time.Since(start); took > 5*time.Second {
-		s.t.Logf("%.1fs until %s", took.Seconds(), what)
+		s.t.Logf("%.1fs until %s; at the end it was: %.300v", took.Seconds(), what, last)
 	}
 }
 
