@@ -20,10 +20,10 @@ import (
 
 // pod is a box that selects networks. node may be empty: then the scheduler chooses, and else it still has its say.
 func (s *scene) pod(name, node, selection string) *corev1.Pod {
-	pod := box(s.namespace, name, node, selection)
-	return pod
+	return box(s.namespace, name, node, selection)
 }
 
+// box is such a pod in any namespace.
 func box(namespace, name, node, selection string) *corev1.Pod {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"app": "e2e"}},

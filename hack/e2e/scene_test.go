@@ -3,12 +3,10 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -100,11 +98,6 @@ func (s *scene) dump() {
 	}
 }
 
-// apply is what a user does, and gives what a user reads.
-func (s *scene) apply(manifest string) (string, error) {
-	return s.Kubectl(s.ctx, bytes.NewReader([]byte(manifest)), "apply", "-n", s.namespace, "-f", "-")
-}
-
 // subnets counts the subnets that tests have taken; every Network of the suite lies on eth1 or on nothing.
 var subnets atomic.Int32
 
@@ -165,9 +158,4 @@ func (s *scene) waitNetwork(name string, status metav1.ConditionStatus, reason s
 		return fmt.Errorf("its conditions are %v", network.Status.Conditions)
 	})
 	return &network
-}
-
-// nsenter is a command in a network namespace of a node.
-func (s *scene) nsenter(node, namespace string, command ...string) *exec.Cmd {
-	return s.Command(s.ctx, node, append([]string{"nsenter", "--net=" + namespace}, command...)...)
 }
