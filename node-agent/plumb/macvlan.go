@@ -48,7 +48,7 @@ var modeNames = map[netlink.MacvlanMode]string{
 // kernel.
 func EnsureMacvlan(node, pod *kernel.Namespace, want Macvlan) (link Link, created bool, err error) {
 	link, err = createMacvlan(node, pod, want, chosenIndex(want.Name))
-	if !errors.Is(err, unix.EEXIST) {
+	if !mayBeThere(err) {
 		return link, err == nil, err
 	}
 	present, found, err := FindLink(pod, want.Name)
@@ -71,6 +71,12 @@ func EnsureMacvlan(node, pod *kernel.Namespace, want Macvlan) (link Link, create
 		err = ErrNameOnNode
 	}
 	return link, err == nil, err
+}
+
+// mayBeThere tells whether the name or the index may be taken. Linux 6.12 does not always answer EEXIST: for an index
+// EBUSY, and where a link in mode passthru is there EINVAL, since it looks at the uplink before the name.
+func mayBeThere(err error) bool {
+	return errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EINVAL)
 }
 
 // createMacvlan creates the link where it belongs with all its attributes in one request. A link that is moved
