@@ -17,14 +17,17 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/plan"
 )
 
+// AddressInUseWait bounds how long an Attach waits for a former sandbox of the pod to give up its MACs, unless Options say
+// otherwise. The runtime's hook lock is node-wide: every other pod waits as well.
+const AddressInUseWait = 300 * time.Millisecond
+
 // Options of an Attacher. The zero value fits a process on the node itself.
 type Options struct {
 	// ProcRoot is where the host's procfs is mounted, /proc if empty. See kernel.Proc.
 	ProcRoot string
 	// NodeNamespace is the path of the namespace that has the uplinks; empty for that of the process.
 	NodeNamespace string
-	// AddressInUseWait bounds how long an attach waits for a former sandbox of the pod to give up the MAC, 300 ms if 0.
-	// The hook lock is node-wide: every other pod waits as well.
+	// AddressInUseWait is the constant of that name if 0.
 	AddressInUseWait time.Duration
 }
 
@@ -37,6 +40,9 @@ type Attacher struct {
 
 	mu   sync.Mutex
 	node *kernel.Namespace
+
+	// vlans is held for reading by what needs a VLAN link, and for writing by its removal.
+	vlans sync.RWMutex
 
 	// before is called ahead of each step; tests fail or kill there.
 	before func(network, iface string, step Step) error
@@ -58,7 +64,7 @@ type Result struct {
 func New(options Options) *Attacher {
 	wait := options.AddressInUseWait
 	if wait == 0 {
-		wait = 300 * time.Millisecond
+		wait = AddressInUseWait
 	}
 	return &Attacher{proc: kernel.Proc(options.ProcRoot), nodePath: options.NodeNamespace, inUseWait: wait}
 }
@@ -70,6 +76,7 @@ func (a *Attacher) Attach(ctx context.Context, netnsPath string, attachments []p
 	if len(attachments) == 0 {
 		return nil, nil
 	}
+	defer a.holdVLANs(attachments...)()
 	results := make([]Result, 0, len(attachments))
 	err := a.inside(ctx, netnsPath, attachments[0], StepNamespace, func(r *run) error {
 		r.several = len(attachments) > 1

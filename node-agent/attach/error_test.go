@@ -59,6 +59,15 @@ func TestErrors(t *testing.T) {
 			plan: func(p *plan.Attachment) { p.Routes = []plan.Route{routeVia("0.0.0.0/0", "10.20.0.1")} },
 			text: `add route: 0.0.0.0/0: the pod already has a route to 0.0.0.0/0 through eth0`,
 		},
+		"route taken by another interface of ours": {
+			prepare: func(w *world, pod *kernel.Namespace) { w.attach(pod, sameRoutes("net2")) },
+			text:    `network "storage" interface net1: add route: 10.99.0.0/16: the pod already has a route to 10.99.0.0/16 through net2`,
+		},
+		"IPv6 route taken by another interface of ours": {
+			prepare: func(w *world, pod *kernel.Namespace) { w.attach(pod, sameRoutes("net2")) },
+			plan:    func(p *plan.Attachment) { p.Routes = p.Routes[1:] },
+			text:    `network "storage" interface net1: add route: fd00:99::/48: the pod already has a route to fd00:99::/48 through net2`,
+		},
 		"next hop is no neighbour": {
 			plan: func(p *plan.Attachment) { p.Routes = []plan.Route{routeVia("10.99.0.0/16", "192.168.7.1")} },
 			is:   unix.ENETUNREACH,
@@ -92,6 +101,13 @@ func TestErrors(t *testing.T) {
 			w.wantState(pod, before)
 		})
 	}
+}
+
+// sameRoutes is another interface on the uplink of storage with the routes of storage.
+func sameRoutes(iface string) plan.Attachment {
+	p := withMAC(storage(), 76)
+	p.Interface, p.Addresses = iface, prefixes("10.20.0.6/24", "fd00:20::6/64")
+	return p
 }
 
 func withMAC(p plan.Attachment, last byte) plan.Attachment {
@@ -165,28 +181,4 @@ func TestPassthruHasTheMACOfTheUplink(t *testing.T) {
 		}
 	}
 	w.check(pod, p)
-}
-
-// A kernel without 802.1Q says so; one with it carries the VLAN.
-func TestVLAN(t *testing.T) {
-	w := newWorld(t)
-	pod := w.pod()
-	before := w.state(pod)
-	p := storage()
-	p.Macvlan = &plan.Macvlan{Mode: "bridge", VLAN: 100}
-	_, err := w.attacher.Attach(t.Context(), pod.Path(), []plan.Attachment{p})
-	if errors.Is(err, plumb.ErrNoVLANSupport) {
-		want := `network "storage" interface net1: find uplink: the node's kernel has no 802.1Q VLAN support: load the module 8021q`
-		if !strings.HasPrefix(err.Error(), want) {
-			t.Errorf("error %q, want it to begin with %q", err, want)
-		}
-		w.wantState(pod, before)
-		return
-	}
-	w.must(err)
-	w.check(pod, p)
-	w.attach(pod, p)
-	w.must(w.attacher.Detach(t.Context(), pod.Path(), []plan.Attachment{p}))
-	w.must(plumb.RemoveVLAN(w.node, "eth1", 100))
-	w.must(plumb.RemoveVLAN(w.node, "eth1", 100))
 }

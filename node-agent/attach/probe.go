@@ -14,10 +14,11 @@ func (a *Attacher) Probe(ctx context.Context, p plan.Attachment) (conflicts []pl
 	if err != nil {
 		return nil, newError(p, StepProbe, err)
 	}
+	defer a.holdVLANs(p)()
 	name := p.Device.Uplink
-	if p.Macvlan != nil && p.Macvlan.VLAN != 0 {
-		name = plumb.VLANName(p.Device.Uplink, p.Macvlan.VLAN)
-		if _, err := plumb.EnsureVLAN(node, p.Device.Uplink, p.Macvlan.VLAN); err != nil {
+	if vlan, tagged := p.VLAN(); tagged {
+		name = plumb.VLANName(vlan.Uplink, vlan.ID)
+		if _, err := plumb.EnsureVLAN(node, vlan.Uplink, vlan.ID); err != nil {
 			return nil, newError(p, StepProbe, err)
 		}
 	}

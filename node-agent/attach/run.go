@@ -23,6 +23,8 @@ type run struct {
 	undo undoStack
 	// several interfaces of one pod may be on one segment, where Linux lets each answer for the others' addresses.
 	several bool
+	// patience ends when waiting for MACs does; zero before the first wait.
+	patience time.Time
 }
 
 // attach makes one interface, in the order that the kernel needs: the sysctls can be written once the link
@@ -86,8 +88,8 @@ func (r *run) uplink(p plan.Attachment) (plumb.Uplink, error) {
 	if p.Macvlan == nil {
 		return plumb.Uplink{}, errors.New("the plan is for no data path that this node agent knows")
 	}
-	if p.Macvlan.VLAN != 0 {
-		return plumb.EnsureVLAN(r.node, p.Device.Uplink, p.Macvlan.VLAN)
+	if vlan, tagged := p.VLAN(); tagged {
+		return plumb.EnsureVLAN(r.node, vlan.Uplink, vlan.ID)
 	}
 	return plumb.FindUplink(r.node, p.Device.Uplink)
 }
@@ -130,12 +132,18 @@ func (r *run) bringUp(p plan.Attachment, link *plumb.Link) error {
 }
 
 // waitForMAC repeats what fails because another link on the uplink has the MAC. Most often that is the link of the
-// pod's former sandbox, which the kernel takes some milliseconds to remove after its namespace is gone.
+// pod's former sandbox, which the kernel takes some milliseconds to remove after its namespace is gone. All
+// interfaces of the pod share one patience.
 func (r *run) waitForMAC(try func() error) error {
-	deadline := time.Now().Add(r.inUseWait)
 	for {
 		err := try()
-		if !errors.Is(err, unix.EADDRINUSE) || time.Now().After(deadline) {
+		if !errors.Is(err, unix.EADDRINUSE) {
+			return err
+		}
+		if r.patience.IsZero() {
+			r.patience = time.Now().Add(Patience(r.ctx, r.inUseWait))
+		}
+		if !time.Now().Before(r.patience) {
 			return err
 		}
 		select {

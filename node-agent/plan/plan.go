@@ -73,6 +73,20 @@ type Macvlan struct {
 	VLAN int `json:"vlan,omitempty"`
 }
 
+// VLAN is a tagged segment that attachments of a node may share.
+type VLAN struct {
+	Uplink string
+	ID     int
+}
+
+// VLAN returns the tagged segment that the attachment is on, and false where it is untagged.
+func (a Attachment) VLAN() (VLAN, bool) {
+	if a.Macvlan == nil || a.Macvlan.VLAN == 0 {
+		return VLAN{}, false
+	}
+	return VLAN{Uplink: a.Device.Uplink, ID: a.Macvlan.VLAN}, true
+}
+
 // Route goes through the attachment's interface. An invalid Via means on link.
 type Route struct {
 	To  netip.Prefix `json:"to"`

@@ -58,16 +58,31 @@ func EnsureVLAN(node *kernel.Namespace, uplink string, id int) (Uplink, error) {
 	return Uplink{Index: vlan.Index, MTU: vlan.MTU}, nil
 }
 
-// RemoveVLAN removes the link for a VLAN where it is ours. The kernel removes all pods' links on it as well, and cannot
-// tell whether there are any: the caller knows from its plans that none is left.
-func RemoveVLAN(node *kernel.Namespace, uplink string, id int) error {
-	name := VLANName(uplink, id)
-	link, found, err := FindLink(node, name)
-	if err != nil || !found || !link.Ours {
-		return err
+// VLANLink is a link of ours for a VLAN.
+type VLANLink struct {
+	// VLAN has the uplink's present name, empty where the link is on an interface of another namespace.
+	plan.VLAN
+	Index int
+	Name  string
+}
+
+// VLANLinks lists our links for VLANs; those of others do not carry our mark. With RemoveLink the kernel removes all
+// pods' links on one as well, and cannot tell whether there are any: the caller knows from its plans that none is left.
+func VLANLinks(node *kernel.Namespace) ([]VLANLink, error) {
+	all, err := kernel.Dump(node.Handle().LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
 	}
-	if err := RemoveLink(node, link.Index); err != nil {
-		return fmt.Errorf("remove VLAN link %s: %w", name, err)
+	names := make(map[int]string, len(all))
+	for _, link := range all {
+		names[link.Attrs().Index] = link.Attrs().Name
 	}
-	return nil
+	var ours []VLANLink
+	for _, link := range all {
+		if vlan, ok := link.(*netlink.Vlan); ok && vlan.Group == plan.LinkGroup {
+			segment := plan.VLAN{Uplink: names[vlan.ParentIndex], ID: vlan.VlanId}
+			ours = append(ours, VLANLink{VLAN: segment, Index: vlan.Index, Name: vlan.Name})
+		}
+	}
+	return ours, nil
 }

@@ -51,6 +51,14 @@ func Macvlan(t testing.TB, node *kernel.Namespace, uplink string, pod *kernel.Na
 	must(t, "create "+name, node.Handle().LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_BRIDGE}))
 }
 
+// VLAN makes a link for a VLAN that is not ours. The error is EOPNOTSUPP where the kernel lacks 802.1Q.
+func VLAN(t testing.TB, node *kernel.Namespace, uplink string, id int, name string) error {
+	t.Helper()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.ParentIndex = name, link(t, node, uplink).Attrs().Index
+	return node.Handle().LinkAdd(&netlink.Vlan{LinkAttrs: attrs, VlanId: id, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q})
+}
+
 // SetNeighbour makes a host believe that an address is at a MAC.
 func SetNeighbour(t testing.TB, ns *kernel.Namespace, iface string, addr netip.Addr, mac net.HardwareAddr) {
 	t.Helper()

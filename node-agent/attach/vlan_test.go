@@ -1,0 +1,196 @@
+package attach
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/multinet-dev/multinet/node-agent/kernel"
+	"github.com/multinet-dev/multinet/node-agent/kernel/kerneltest"
+	"github.com/multinet-dev/multinet/node-agent/plan"
+	"github.com/multinet-dev/multinet/node-agent/plumb"
+)
+
+func tagged(p plan.Attachment, id int) plan.Attachment {
+	p.Macvlan = &plan.Macvlan{Mode: "bridge", VLAN: id}
+	return p
+}
+
+func plannedVLANs(vlans ...plan.VLAN) func() ([]plan.VLAN, bool) {
+	return func() ([]plan.VLAN, bool) { return vlans, true }
+}
+
+// attachVLAN returns false on a kernel without 802.1Q, after a look at how that is told.
+func (w *world) attachVLAN(pod *kernel.Namespace, p plan.Attachment) bool {
+	w.t.Helper()
+	before := w.state(pod)
+	_, err := w.attacher.Attach(w.t.Context(), pod.Path(), []plan.Attachment{p})
+	if !errors.Is(err, plumb.ErrNoVLANSupport) {
+		w.must(err)
+		return true
+	}
+	want := `network "storage" interface net1: find uplink: the node's kernel has no 802.1Q VLAN support: load the module 8021q`
+	if !strings.HasPrefix(err.Error(), want) {
+		w.t.Errorf("error %q, want it to begin with %q", err, want)
+	}
+	w.wantState(pod, before)
+	return false
+}
+
+func (w *world) vlanLinks() (names []string) {
+	w.t.Helper()
+	links, err := plumb.VLANLinks(w.node)
+	w.must(err)
+	for _, link := range links {
+		names = append(names, link.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// A kernel without 802.1Q says so; one with it carries the VLAN until no plan needs it.
+func TestVLAN(t *testing.T) {
+	w := newWorld(t)
+	pod, other := w.pod(), w.pod()
+	p, q := tagged(storage(), 100), tagged(withMAC(storage(), 80), 200)
+	if !w.attachVLAN(pod, p) {
+		w.must(w.attacher.PruneVLANs(plannedVLANs()))
+		return
+	}
+	w.attach(pod, p)
+	w.attach(other, q)
+	w.must(kerneltest.VLAN(t, w.node, "eth1", 300, "foreign.300"))
+	one, two := plan.VLAN{Uplink: "eth1", ID: 100}, plan.VLAN{Uplink: "eth1", ID: 200}
+	for _, step := range []struct {
+		planned []plan.VLAN
+		want    []string
+	}{
+		{[]plan.VLAN{one, two}, []string{"eth1.100", "eth1.200"}},
+		{[]plan.VLAN{one}, []string{"eth1.100"}},
+		{nil, nil},
+		{nil, nil},
+	} {
+		w.must(w.attacher.PruneVLANs(plannedVLANs(step.planned...)))
+		if diff := cmp.Diff(step.want, w.vlanLinks()); diff != "" {
+			t.Errorf("planned %v: %s", step.planned, diff)
+		}
+		if slices.Contains(step.planned, one) {
+			w.check(pod, p)
+		}
+	}
+	if _, found, err := plumb.FindLink(w.node, "foreign.300"); !found || err != nil {
+		t.Errorf("the link of somebody else: found %v, %v", found, err)
+	}
+	w.attach(pod, p)
+	w.check(pod, p)
+}
+
+func TestPruneVLANsKeepsOutOfAttaches(t *testing.T) {
+	w := newWorld(t)
+	for name, test := range map[string]struct {
+		plan plan.Attachment
+		want error
+	}{
+		"to a VLAN": {tagged(storage(), 100), ErrBusy},
+		"untagged":  {storage(), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			boom := errors.New("boom")
+			a := w.newAttacher()
+			a.before = at("net1", StepUplink, func() error {
+				if err := a.PruneVLANs(plannedVLANs()); !errors.Is(err, test.want) {
+					t.Errorf("prune during an attach: %v, want %v", err, test.want)
+				}
+				return boom
+			})
+			if _, err := a.Attach(t.Context(), w.pod().Path(), []plan.Attachment{test.plan}); !errors.Is(err, boom) {
+				t.Error(err)
+			}
+			w.must(a.PruneVLANs(func() ([]plan.VLAN, bool) {
+				if a.vlans.TryRLock() {
+					t.Error("an attach to a VLAN could begin between the look at the plans and the removal")
+				}
+				return nil, true
+			}))
+			unknown := func() ([]plan.VLAN, bool) { return nil, false }
+			if err := a.PruneVLANs(unknown); !errors.Is(err, ErrBusy) {
+				t.Errorf("prune while the plans are not known: %v", err)
+			}
+		})
+	}
+}
+
+// A pod that is planned has its VLAN link after its attach, however often the node is pruned meanwhile.
+func TestPruneAndAttachAtOnce(t *testing.T) {
+	w := newWorld(t)
+	pod, p := w.pod(), tagged(storage(), 100)
+	if !w.attachVLAN(pod, p) {
+		return
+	}
+	var mu sync.Mutex
+	var planned []plan.VLAN
+	set := func(vlans ...plan.VLAN) { mu.Lock(); defer mu.Unlock(); planned = vlans }
+	ended := make(chan struct{})
+	var pruning sync.WaitGroup
+	pruning.Go(func() {
+		for {
+			select {
+			case <-ended:
+				return
+			default:
+			}
+			err := w.attacher.PruneVLANs(func() ([]plan.VLAN, bool) { mu.Lock(); defer mu.Unlock(); return planned, true })
+			if err != nil && !errors.Is(err, ErrBusy) {
+				t.Error(err)
+			}
+		}
+	})
+	defer pruning.Wait()
+	defer close(ended)
+	for range 30 {
+		set(plan.VLAN{Uplink: "eth1", ID: 100})
+		w.attach(pod, p)
+		w.check(pod, p)
+		w.must(w.attacher.Detach(t.Context(), pod.Path(), []plan.Attachment{p}))
+		set()
+	}
+}
+
+func TestUnusedVLANs(t *testing.T) {
+	link := func(name, uplink string, id int) plumb.VLANLink {
+		return plumb.VLANLink{VLAN: plan.VLAN{Uplink: uplink, ID: id}, Name: name}
+	}
+	hundred := link("eth1.100", "eth1", 100)
+	for name, test := range map[string]struct {
+		planned []plan.VLAN
+		found   []plumb.VLANLink
+		want    []plumb.VLANLink
+	}{
+		"nothing":                {},
+		"planned, not there yet": {planned: []plan.VLAN{{Uplink: "eth1", ID: 100}}},
+		"needed":                 {planned: []plan.VLAN{{Uplink: "eth1", ID: 100}}, found: []plumb.VLANLink{hundred}},
+		"no plan is left":        {found: []plumb.VLANLink{hundred}, want: []plumb.VLANLink{hundred}},
+		"planned on another uplink": {planned: []plan.VLAN{{Uplink: "eth2", ID: 100}},
+			found: []plumb.VLANLink{hundred}, want: []plumb.VLANLink{hundred}},
+		"another VLAN of the uplink": {planned: []plan.VLAN{{Uplink: "eth1", ID: 10}},
+			found: []plumb.VLANLink{hundred, link("eth1.10", "eth1", 10)}, want: []plumb.VLANLink{hundred}},
+		"its uplink was renamed under it": {planned: []plan.VLAN{{Uplink: "eth1", ID: 100}},
+			found: []plumb.VLANLink{link("eth1.100", "ens1", 100)}},
+		"renamed itself": {planned: []plan.VLAN{{Uplink: "eth1", ID: 100}},
+			found: []plumb.VLANLink{link("storage", "eth1", 100)}},
+		"an uplink with a long name": {planned: []plan.VLAN{{Uplink: "enp129s0f1np1", ID: 4000}},
+			found: []plumb.VLANLink{link(plumb.VLANName("enp129s0f1np1", 4000), "enp129s0f1np1", 4000)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, unusedVLANs(test.planned, test.found), cmp.Transformer("empty", func(l []plumb.VLANLink) []plumb.VLANLink {
+				return append([]plumb.VLANLink{}, l...)
+			})); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
