@@ -31,9 +31,15 @@ const synchronizeLimit = 15 * time.Second
 
 // Run keeps a connection to the runtime until ctx ends.
 func Run(ctx context.Context, log logr.Logger, socket string, s Sandboxes) {
+	run(ctx, log.WithValues("socket", socket), func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}, s)
+}
+
+func run(ctx context.Context, log logr.Logger, dial dialer, s Sandboxes) {
 	wait := reconnectFirst
 	for ctx.Err() == nil {
-		synchronized, err := connection(ctx, log, socket, s)
+		synchronized, err := connection(ctx, log, dial, s)
 		s.Disconnected()
 		if ctx.Err() != nil {
 			return
@@ -41,7 +47,7 @@ func Run(ctx context.Context, log logr.Logger, socket string, s Sandboxes) {
 		if synchronized {
 			wait = reconnectFirst
 		}
-		log.Info("no connection to the container runtime over NRI, pods that select networks wait", "socket", socket,
+		log.Info("no connection to the container runtime over NRI, pods that select networks wait",
 			"retryAfter", wait.String(), "cause", fmt.Sprint(err))
 		select {
 		case <-time.After(wait):
@@ -51,11 +57,14 @@ func Run(ctx context.Context, log logr.Logger, socket string, s Sandboxes) {
 	}
 }
 
+// dialer reaches the runtime.
+type dialer func(context.Context) (net.Conn, error)
+
 // connection serves one connection until it ends.
-func connection(ctx context.Context, log logr.Logger, socket string, s Sandboxes) (synchronized bool, err error) {
+func connection(ctx context.Context, log logr.Logger, dial dialer, s Sandboxes) (synchronized bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	conn, err := dial(ctx)
 	if err != nil {
 		return false, fmt.Errorf("connect: %w", err)
 	}
