@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/inventory"
 	"github.com/multinet-dev/multinet/node-agent/ledger"
 	"github.com/multinet-dev/multinet/node-agent/nri"
+	"github.com/multinet-dev/multinet/node-agent/plan"
 	"github.com/multinet-dev/multinet/node-agent/plumb"
 	"github.com/multinet-dev/multinet/node-agent/publish"
 	"github.com/multinet-dev/multinet/node-agent/sandboxes"
@@ -65,11 +65,12 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	path := attach.New(attach.Options{ProcRoot: o.procRoot})
 	a.publisher = publish.New(log.WithName("publish"), clients, a.attachments, o.defaultNetwork)
 	a.keeper = sandboxes.New(ctx, sandboxes.Options{
 		Log: log.WithName("sandboxes"), Attachments: a.attachments, Ledger: plans, Devices: a.devices,
-		Path: attach.New(attach.Options{ProcRoot: o.procRoot}), Publisher: a.publisher,
-		Claims: publish.Claims{Client: a.client}, Probe: probe,
+		Path: path, Publisher: a.publisher,
+		Claims: publish.Claims{Client: a.client}, Probe: probeOn(path),
 		Files: sandboxes.Files{Dir: o.filesDir()}, NamespaceLives: sandboxes.NamespaceLives,
 	}, plans.All())
 	return a, nil
@@ -153,12 +154,23 @@ func (a *agent) run(ctx context.Context) error {
 	return nil
 }
 
-// probe tells of the first address that another machine has.
-func probe(ctx context.Context, uplink string, addresses []netip.Addr) (string, error) {
-	conflicts, err := plumb.Probe(ctx, uplink, addresses)
+// probeOn returns the probe of the attach path, told in words.
+func probeOn(path *attach.Attacher) sandboxes.Probe {
+	return func(ctx context.Context, a plan.Attachment) (string, error) {
+		conflicts, err := path.Probe(ctx, a)
+		return conflictText(a, conflicts), err
+	}
+}
+
+// conflictText names the addresses that other machines have, and those machines. It is empty where there are none.
+func conflictText(a plan.Attachment, conflicts []plumb.Conflict) string {
+	segment := "uplink " + a.Device.Uplink
+	if vlan, ok := a.VLAN(); ok {
+		segment = fmt.Sprintf("VLAN %d on uplink %s", vlan.ID, vlan.Uplink)
+	}
 	texts := make([]string, 0, len(conflicts))
 	for _, c := range conflicts {
-		texts = append(texts, fmt.Sprintf("address %s is used by %s on the segment of uplink %s", c.Addr, c.MAC, uplink))
+		texts = append(texts, fmt.Sprintf("address %s is used by %s on the segment of %s", c.Addr, c.MAC, segment))
 	}
-	return strings.Join(texts, "; "), err
+	return strings.Join(texts, "; ")
 }

@@ -18,6 +18,10 @@ import (
 // disconnected, and the pod starts without its networks.
 const hookLimit = 1500 * time.Millisecond
 
+// hookWait is how long a hook waits for anything but its own work in the kernel, all waits together: the hook lock is
+// node-wide, and pods without networks are to be delayed by no more than that.
+const hookWait = attach.AddressInUseWait
+
 // checkWait is how long a container's creation waits for a verification of its sandbox that is under way. It is
 // short because all hooks of a node share one lock in the runtime.
 const checkWait = 250 * time.Millisecond
@@ -50,28 +54,38 @@ func (k *Keeper) run(ctx context.Context, e *entry, selections []selection.Selec
 		go k.replan(e.Sandbox) // for the runtime's next try, in ten seconds or so
 		return nil, attachments, notPlannedError(missing[0])
 	}
-	err := k.probed(ctx, e.PodUID, attachments)
-	if err == nil {
-		err = k.cleared(ctx, e.PodUID)
-	}
-	if err != nil {
+	begin := time.Now()
+	if err := k.ready(ctx, e, attachments); err != nil {
 		k.state.remove(e.ID)
 		return nil, attachments, err
 	}
-	made, err := k.attachWithin(ctx, e, attachments)
+	made, err := k.attachWithin(attach.WithPatience(ctx, hookWait-time.Since(begin)), e, attachments)
 	return made, attachments, err
+}
+
+// ready waits until the attach can begin, and acquires the sandbox for it.
+func (k *Keeper) ready(ctx context.Context, e *entry, attachments []plan.Attachment) error {
+	ctx, cancel := context.WithTimeout(ctx, hookWait)
+	defer cancel()
+	if err := k.probed(ctx, e.PodUID, attachments); err != nil {
+		return err
+	}
+	if err := k.cleared(ctx, e.PodUID); err != nil {
+		return err
+	}
+	if err := e.acquire(ctx); err != nil {
+		return fmt.Errorf("other work on the sandbox has not ended: %w", err)
+	}
+	return nil
 }
 
 func notPlannedError(s selection.Selection) error {
 	return fmt.Errorf("network %q interface %s: no plan: the node agent knows no PodNetworkAttachment for it yet; see the pod's events", s.Network, s.Interface)
 }
 
-// attachWithin attaches, and gives up when ctx ends even if the kernel does not answer. What the kernel then
+// attachWithin attaches a sandbox that was acquired, and gives up when ctx ends even if the kernel does not answer. What the kernel then
 // still makes is taken away again; the sandbox holds until that is done.
 func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.Attachment) ([]publish.Interface, error) {
-	if err := e.acquire(ctx); err != nil {
-		return nil, fmt.Errorf("other work on the sandbox has not ended: %w", err)
-	}
 	type outcome struct {
 		results []attach.Result
 		err     error
@@ -79,6 +93,7 @@ func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.
 	done := make(chan outcome, 1)
 	go func() {
 		results, err := k.Path.Attach(ctx, e.NetNS, attachments)
+		k.used(e.PodUID, attachments)
 		done <- outcome{results, err}
 	}()
 	select {
@@ -144,12 +159,24 @@ func (k *Keeper) StopSandbox(ctx context.Context, sandbox Sandbox) {
 	if e.NetNS == "" {
 		e.NetNS = sandbox.NetNS
 	}
+	waiting, cancel := context.WithTimeout(ctx, hookWait)
+	defer cancel()
+	if err := e.acquire(waiting); err != nil {
+		k.Log.Info("sandbox is stopped when the work on it has ended", "pod", e.Namespace+"/"+e.Name)
+		go func() {
+			if e.acquire(k.base) == nil {
+				k.stop(k.base, e)
+			}
+		}()
+		return // it holds until then
+	}
+	k.stop(ctx, e)
+}
+
+// stop empties a sandbox that was acquired, and releases it.
+func (k *Keeper) stop(ctx context.Context, e *entry) {
 	ctx, cancel := context.WithTimeout(ctx, hookLimit)
 	defer cancel()
-	if err := e.acquire(ctx); err != nil {
-		k.Log.Error(err, "sandbox is stopped while work on it has not ended", "pod", e.Namespace+"/"+e.Name)
-		return // it holds on until the runtime removes it
-	}
 	pod, planned := k.state.plan(e.PodUID)
 	if !planned || e.NetNS == "" || !k.NamespaceLives(e.NetNS) {
 		defer e.release()

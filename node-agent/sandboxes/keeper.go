@@ -2,8 +2,8 @@ package sandboxes
 
 import (
 	"context"
-	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -48,6 +48,8 @@ type Path interface {
 	ReleaseAddresses(ctx context.Context, netns string, attachments []plan.Attachment) error
 	RemoveLinks(ctx context.Context, netns string, attachments []plan.Attachment) error
 	Announce(ctx context.Context, netns string, attachments []plan.Attachment) error
+	// PruneVLANs removes the links of VLANs that are not planned. It returns attach.ErrBusy where it has to be tried again.
+	PruneVLANs(planned func() (vlans []plan.VLAN, known bool)) error
 }
 
 // Publisher tells the API server. None of its methods block.
@@ -65,8 +67,9 @@ type Claims interface {
 	ForPod(ctx context.Context, namespace, name string, podUID types.UID, podClaimName string) (*plan.Claim, error)
 }
 
-// Probe looks for other users of addresses on an uplink and returns a sentence about the first that it finds, or "".
-type Probe func(ctx context.Context, uplink string, addresses []netip.Addr) (conflict string, err error)
+// Probe looks for other users of an attachment's addresses on the segment that it will be on. It returns a sentence that
+// names each address and who has it, or "".
+type Probe func(ctx context.Context, a plan.Attachment) (conflict string, err error)
 
 // Options of a Keeper. All are needed.
 type Options struct {
@@ -98,6 +101,8 @@ type Keeper struct {
 	verifying chan struct{}
 	// ledgerMu makes read, change and write of one pod's plan one step.
 	ledgerMu sync.Mutex
+	// pruneDue is set while VLAN links may be there that no plan needs, as after a start.
+	pruneDue atomic.Bool
 	// released are the attachments whose finalizer the publisher was told to remove; used by the loop only.
 	released map[types.UID]bool
 	// base is the context of work that outlives a hook.
@@ -106,15 +111,17 @@ type Keeper struct {
 
 // New returns a Keeper that knows the plans of the ledger. base ends the work that it starts in the background.
 func New(base context.Context, o Options, pods []plan.Pod) *Keeper {
-	return &Keeper{
+	k := &Keeper{
 		Options:   o,
 		state:     newState(pods),
-		probes:    probes{running: map[types.NamespacedName]*probe{}},
+		probes:    probes{latest: map[types.NamespacedName]*probe{}},
 		wake:      make(chan struct{}, 1),
 		verifying: make(chan struct{}, 4),
 		released:  map[types.UID]bool{},
 		base:      base,
 	}
+	k.pruneDue.Store(true)
+	return k
 }
 
 // Wake has the loop look at the world again.
@@ -184,6 +191,7 @@ func (k *Keeper) act(a actions) {
 	for _, p := range a.Drop {
 		k.drop(p)
 	}
+	k.prune()
 	k.release(a.Release)
 	for _, id := range a.Verify {
 		if e, mine := k.state.startVerify(id); mine {
@@ -196,11 +204,12 @@ func (k *Keeper) act(a actions) {
 func (k *Keeper) drop(p planned) {
 	k.ledgerMu.Lock()
 	defer k.ledgerMu.Unlock()
-	left, ok := k.state.dropPlan(p)
+	dropped, left, ok := k.state.dropPlan(p)
 	if !ok {
 		return
 	}
 	k.probes.forget(p)
+	k.used(p.PodUID, []plan.Attachment{dropped})
 	var err error
 	if len(left.Attachments) > 0 {
 		err = k.Ledger.Put(left)

@@ -92,7 +92,28 @@ func TestPrepareWaits(t *testing.T) {
 			after:     func(w *world) { w.keeper.Synchronize(nil); w.order(deletedOrder()) },
 			wantError: "no PodNetworkAttachment came", wantDuration: prepareLimit,
 		},
-		"the runtime went away": {
+		"for the runtime that went away": {
+			after: func(w *world) {
+				w.keeper.Synchronize(nil)
+				w.keeper.Disconnected()
+				w.order(attachmentOrder())
+				time.Sleep(9 * time.Second)
+				w.keeper.Synchronize(nil)
+			},
+			wantDuration: 9 * time.Second,
+		},
+		"for the runtime that went away while the order was missing": {
+			after: func(w *world) {
+				w.keeper.Synchronize(nil)
+				time.Sleep(3 * time.Second)
+				w.keeper.Disconnected()
+				w.order(attachmentOrder())
+				time.Sleep(20 * time.Second)
+				w.keeper.Synchronize(nil)
+			},
+			wantDuration: 23 * time.Second,
+		},
+		"the runtime went away and does not come back": {
 			after:     func(w *world) { w.keeper.Synchronize(nil); w.keeper.Disconnected(); w.order(attachmentOrder()) },
 			wantError: "not connected over NRI", wantDuration: prepareLimit,
 		},
@@ -179,7 +200,7 @@ func TestHookFailures(t *testing.T) {
 				w.mu.Unlock()
 				w.keeper.StopSandbox(t.Context(), box)
 				w.keeper.RemoveSandbox(box.ID)
-				w.keeper.probe("pod", w.ledger["pod"].Attachments[0])
+				time.Sleep(13 * time.Second)
 				again := box
 				again.ID = "again"
 				if err := w.keeper.RunSandbox(t.Context(), again); err != nil {

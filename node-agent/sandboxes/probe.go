@@ -3,7 +3,6 @@ package sandboxes
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -12,48 +11,110 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/plan"
 )
 
-// probeWait is how long a hook waits for a probe to end. Probes take 100 ms and begin in Prepare, long before.
-const probeWait = 500 * time.Millisecond
-
 // probeLimit ends a probe that hangs.
 const probeLimit = 5 * time.Second
 
-// probe looks for other users of one attachment's addresses.
+// probeAgain is the pause between two looks for as long as another machine has the addresses. The runtime tries a refused
+// sandbox again after 13 to 16 s without a Prepare before it, and the hook must not take the time for a look of its own:
+// all pods of the node would wait.
+const probeAgain = 2 * time.Second
+
+// probe is one look for other users of one attachment's addresses. What it found is there when done is closed.
 type probe struct {
 	done     chan struct{}
 	conflict string
 	err      error
 }
 
+// clear tells that nobody else has the addresses.
+func (p *probe) clear() bool { return p.err == nil && p.conflict == "" }
+
 // probes are the latest probe of each attachment, keyed by pod UID and attachment.
 type probes struct {
-	mu      sync.Mutex
-	running map[types.NamespacedName]*probe
+	mu     sync.Mutex
+	latest map[types.NamespacedName]*probe
 }
 
 func probeKey(podUID types.UID, name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: string(podUID), Name: name}
 }
 
-// probe begins to look for other users of the addresses. It replaces the result of an earlier look.
+func (p *probes) get(key types.NamespacedName) *probe {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.latest[key]
+}
+
+func (p *probes) set(key types.NamespacedName, next *probe) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.latest[key] = next
+}
+
+// replace tells whether last was still the latest; then next is.
+func (p *probes) replace(key types.NamespacedName, last, next *probe) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.latest[key] != last {
+		return false
+	}
+	p.latest[key] = next
+	return true
+}
+
+func (p *probes) forget(gone planned) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.latest, probeKey(gone.PodUID, gone.Name))
+}
+
+// probe begins to look for other users of the addresses. It replaces the result of an earlier look, and goes on looking
+// until nobody else has them or the plan is gone.
 func (k *Keeper) probe(podUID types.UID, a plan.Attachment) {
 	if len(a.Addresses) == 0 {
 		return
 	}
-	p := &probe{done: make(chan struct{})}
-	k.probes.mu.Lock()
-	k.probes.running[probeKey(podUID, a.Name)] = p
-	k.probes.mu.Unlock()
+	key, p := probeKey(podUID, a.Name), &probe{done: make(chan struct{})}
+	k.probes.set(key, p)
 	go func() {
-		defer close(p.done)
-		ctx, cancel := context.WithTimeout(k.base, probeLimit)
-		defer cancel()
-		addresses := make([]netip.Addr, 0, len(a.Addresses))
-		for _, prefix := range a.Addresses {
-			addresses = append(addresses, prefix.Addr())
+		if k.look(podUID, a, p); p.conflict != "" {
+			k.lookAgain(podUID, a, p)
 		}
-		p.conflict, p.err = k.Probe(ctx, a.Device.Uplink, addresses)
 	}()
+}
+
+// look asks once.
+func (k *Keeper) look(podUID types.UID, a plan.Attachment, p *probe) {
+	defer close(p.done)
+	ctx, cancel := context.WithTimeout(k.base, probeLimit)
+	defer cancel()
+	p.conflict, p.err = k.Probe(ctx, a)
+	k.used(podUID, []plan.Attachment{a})
+}
+
+// lookAgain asks until the other machine is silent. The last result stays until there is a new one, so that no hook
+// has to wait. A look that fails proves nothing: the conflict stays.
+func (k *Keeper) lookAgain(podUID types.UID, a plan.Attachment, last *probe) {
+	key := probeKey(podUID, a.Name)
+	for !last.clear() {
+		select {
+		case <-k.base.Done():
+			return
+		case <-time.After(probeAgain):
+		}
+		if k.probes.get(key) != last {
+			return
+		}
+		next := &probe{done: make(chan struct{})}
+		k.look(podUID, a, next)
+		if next.err != nil && next.conflict == "" {
+			next.conflict = last.conflict
+		}
+		if !k.probes.replace(key, last, next) {
+			return
+		}
+		last = next
+	}
 }
 
 // duplicateError is an address that another machine answers for.
@@ -66,16 +127,12 @@ func (e *duplicateError) Error() string {
 	return fmt.Sprintf("network %q interface %s: probe the addresses: %s", e.Attachment.Network, e.Attachment.Interface, e.Conflict)
 }
 
-// probed waits for the probes of the attachments. A found duplicate is a *duplicateError, and begins a new probe
-// so that a later try sees whether the other user has gone. A probe that could not be made, for example because
-// the uplink is down, does not keep a pod from starting.
+// probed waits for the probes of the attachments, which take 100 ms and begin in Prepare, long before. A found duplicate
+// is a *duplicateError. A probe that could not be made, for example because the uplink is down, does not keep a pod
+// from starting.
 func (k *Keeper) probed(ctx context.Context, podUID types.UID, attachments []plan.Attachment) error {
-	ctx, cancel := context.WithTimeout(ctx, probeWait)
-	defer cancel()
 	for _, a := range attachments {
-		k.probes.mu.Lock()
-		p := k.probes.running[probeKey(podUID, a.Name)]
-		k.probes.mu.Unlock()
+		p := k.probes.get(probeKey(podUID, a.Name))
 		if p == nil {
 			continue
 		}
@@ -88,15 +145,8 @@ func (k *Keeper) probed(ctx context.Context, podUID types.UID, attachments []pla
 			k.Log.Info("addresses were not probed", "podUID", podUID, "network", a.Network, "interface", a.Interface, "cause", p.err.Error())
 		}
 		if p.conflict != "" {
-			k.probe(podUID, a)
 			return &duplicateError{Attachment: a, Conflict: p.conflict}
 		}
 	}
 	return nil
-}
-
-func (p *probes) forget(gone planned) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.running, probeKey(gone.PodUID, gone.Name))
 }

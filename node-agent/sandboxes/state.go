@@ -176,6 +176,10 @@ func (s *state) startVerify(id string) (*entry, bool) {
 func (s *state) planned(podUID types.UID, selections []selection.Selection) (found []plan.Attachment, missing []selection.Selection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.plannedLocked(podUID, selections)
+}
+
+func (s *state) plannedLocked(podUID types.UID, selections []selection.Selection) (found []plan.Attachment, missing []selection.Selection) {
 	attachments := s.plans[podUID].Attachments
 	for _, selected := range selections {
 		i := slices.IndexFunc(attachments, func(a plan.Attachment) bool {
@@ -204,21 +208,26 @@ func (s *state) setPlan(pod plan.Pod) {
 	s.plans[pod.UID] = pod
 }
 
-// dropPlan takes one attachment out of a pod's plan and returns what is left, unless a sandbox of the pod may be
+// dropPlan takes one attachment out of a pod's plan and returns it and what is left, unless a sandbox of the pod may be
 // using it.
-func (s *state) dropPlan(p planned) (left plan.Pod, ok bool) {
+func (s *state) dropPlan(p planned) (dropped plan.Attachment, left plan.Pod, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	pod, exists := s.plans[p.PodUID]
 	if !exists || s.holdingLocked(p.PodUID) {
-		return plan.Pod{}, false
+		return plan.Attachment{}, plan.Pod{}, false
+	}
+	for _, a := range pod.Attachments {
+		if a.Name == p.Name {
+			dropped = a
+		}
 	}
 	left = withoutAttachment(pod, p.Name)
 	s.plans[p.PodUID] = left
 	if len(left.Attachments) == 0 {
 		delete(s.plans, p.PodUID)
 	}
-	return left, true
+	return dropped, left, true
 }
 
 func (s *state) holding(podUID types.UID) bool {

@@ -91,6 +91,7 @@ func (k *Keeper) listed(ctx context.Context) {
 // repair attaches what is missing.
 func (k *Keeper) repair(ctx context.Context, e *entry, attachments []plan.Attachment) {
 	results, err := k.Path.Attach(ctx, e.NetNS, attachments)
+	k.used(e.PodUID, attachments)
 	if err != nil {
 		if k.NamespaceLives(e.NetNS) {
 			k.broken(e, attachments, err)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -29,7 +29,17 @@ type world struct {
 	// attachError fails attaches; attachTakes makes them slow.
 	attachError error
 	attachTakes time.Duration
-	conflict    string
+	// waitsForMAC has an attach lose its patience over a MAC that is in use.
+	waitsForMAC bool
+	// conflict is what a probe finds, after probeTakes.
+	conflict   string
+	probeError error
+	probeTakes time.Duration
+	probed     int
+	// vlans are the node's VLAN links; pruneError keeps them from being removed.
+	vlans       map[plan.VLAN]bool
+	pruneError  error
+	pruneLooked int
 	carrier     bool
 	ledger      map[types.UID]plan.Pod
 	reports     []publish.Report
@@ -44,14 +54,12 @@ func newWorld(t *testing.T, pods ...plan.Pod) *world {
 	w := &world{
 		orders: map[string]*v1alpha1.PodNetworkAttachment{}, changed: make(chan struct{}),
 		links: map[string]map[string]bool{}, carrier: true, ledger: map[types.UID]plan.Pod{},
+		probeTakes: 80 * time.Millisecond, vlans: map[plan.VLAN]bool{},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	w.keeper = New(ctx, Options{
 		Log: logr.Discard(), Attachments: w, Ledger: w, Devices: devices{w}, Path: w, Publisher: w, Claims: claims{w},
-		Probe: func(context.Context, string, []netip.Addr) (string, error) {
-			time.Sleep(80 * time.Millisecond)
-			return w.conflict, nil
-		},
+		Probe:          w.probe,
 		Files:          Files{Dir: t.TempDir()},
 		NamespaceLives: func(path string) bool { return w.hasNamespace(path) },
 	}, pods)
@@ -59,6 +67,19 @@ func newWorld(t *testing.T, pods ...plan.Pod) *world {
 	go func() { defer close(done); w.keeper.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
 	return w
+}
+
+// probe takes what it takes; a conflict is seen as it is at the end.
+func (w *world) probe(ctx context.Context, _ plan.Attachment) (string, error) {
+	select {
+	case <-time.After(w.probeTakes):
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.probed++
+	return w.conflict, w.probeError
 }
 
 func (w *world) order(pna *v1alpha1.PodNetworkAttachment) {
@@ -160,8 +181,12 @@ func (w *world) Delete(uid types.UID) error {
 }
 
 // Path.
-func (w *world) Attach(_ context.Context, netns string, attachments []plan.Attachment) ([]attach.Result, error) {
+func (w *world) Attach(ctx context.Context, netns string, attachments []plan.Attachment) ([]attach.Result, error) {
 	time.Sleep(w.attachTakes)
+	if w.waitsForMAC {
+		time.Sleep(attach.Patience(ctx, attach.AddressInUseWait))
+		return nil, errors.New("MAC is in use")
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.attachError != nil {
@@ -169,6 +194,9 @@ func (w *world) Attach(_ context.Context, netns string, attachments []plan.Attac
 	}
 	var results []attach.Result
 	for _, a := range attachments {
+		if vlan, tagged := a.VLAN(); tagged {
+			w.vlans[vlan] = true
+		}
 		w.links[netns][a.Interface] = true
 		results = append(results, attach.Result{Interface: a.Interface, MAC: net.HardwareAddr(a.MAC), MTU: 1500, Addresses: a.Addresses})
 	}
@@ -192,6 +220,26 @@ func (w *world) RemoveLinks(_ context.Context, netns string, _ []plan.Attachment
 	return nil
 }
 func (w *world) Announce(context.Context, string, []plan.Attachment) error { return nil }
+
+// PruneVLANs takes the pods' links along, as the kernel does; tests see them missing.
+func (w *world) PruneVLANs(planned func() ([]plan.VLAN, bool)) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pruneLooked++
+	if w.pruneError != nil {
+		return w.pruneError
+	}
+	vlans, known := planned()
+	if !known {
+		return attach.ErrBusy
+	}
+	for vlan := range w.vlans {
+		if !slices.Contains(vlans, vlan) {
+			delete(w.vlans, vlan)
+		}
+	}
+	return nil
+}
 
 // Publisher.
 func (w *world) Publish(r publish.Report) {
