@@ -150,20 +150,43 @@ func TestFailuresAreWrittenOnceAndTheirEnd(t *testing.T) {
 		if diff := cmp.Diff([]string{threeWrites[0], threeWrites[2]}, s.take()); diff != "" {
 			t.Error(diff)
 		}
-		var pod struct {
-			Status struct{ Conditions []metav1.Condition }
-		}
-		if err := json.Unmarshal([]byte(s.bodies["pods"]), &pod); err != nil {
-			t.Fatal(err)
-		}
-		if c := pod.Status.Conditions[0]; c.Status != "False" || c.Reason != v1alpha1.ReasonUplinkNotFound || c.Message != r.Trouble {
-			t.Errorf("condition %+v", c)
-		}
+		s.wantFailed(t, "pods", v1alpha1.PodConditionAttached, v1alpha1.ReasonUplinkNotFound, r.Trouble)
+		s.wantFailed(t, "podnetworkattachments", v1alpha1.AttachmentConditionReady, v1alpha1.ReasonUplinkNotFound, r.Trouble)
 		p.Publish(attachedReport())
 		synctest.Wait()
 		if diff := cmp.Diff(threeWrites, s.take()); diff != "" {
 			t.Error(diff)
 		}
+	})
+}
+
+// wantFailed looks at the first condition that was written to an object.
+func (s *server) wantFailed(t *testing.T, resource, kind, reason, message string) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var object struct {
+		Status struct{ Conditions []metav1.Condition }
+	}
+	if err := json.Unmarshal([]byte(s.bodies[resource]), &object); err != nil {
+		t.Fatal(err)
+	}
+	if c := object.Status.Conditions[0]; c.Type != kind || c.Status != metav1.ConditionFalse || c.Reason != reason || c.Message != message {
+		t.Errorf("%s: condition %+v, want %s=False with reason %s and message %q", resource, c, kind, reason, message)
+	}
+}
+
+// A duplicate address is told with the MAC of who has it.
+func TestDuplicateAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newServer(t)
+		r := attachedReport()
+		r.Trouble = `network "storage" interface net1: probe the addresses: address 10.20.0.5 is used by 02:aa:aa:aa:aa:aa on the segment of uplink eth1`
+		r.Interfaces[0].InPod, r.Interfaces[0].Reason, r.Interfaces[0].Message = false, v1alpha1.ReasonDuplicateAddress, r.Trouble
+		p.Publish(r)
+		synctest.Wait()
+		s.wantFailed(t, "pods", v1alpha1.PodConditionAttached, v1alpha1.ReasonDuplicateAddress, r.Trouble)
+		s.wantFailed(t, "podnetworkattachments", v1alpha1.AttachmentConditionReady, v1alpha1.ReasonDuplicateAddress, r.Trouble)
 	})
 }
 

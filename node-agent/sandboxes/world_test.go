@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -19,7 +20,7 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/publish"
 )
 
-// world is the node around a Keeper: what the API server orders, what the kernel holds, what was written.
+// world is the node around a Keeper, in the bubble of a test: what the API server orders, what the kernel holds, what was written.
 type world struct {
 	mu      sync.Mutex
 	orders  map[string]*v1alpha1.PodNetworkAttachment
@@ -89,6 +90,34 @@ func (w *world) order(pna *v1alpha1.PodNetworkAttachment) {
 	w.changed = make(chan struct{})
 	w.mu.Unlock()
 	w.keeper.Wake()
+}
+
+func (w *world) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+}
+
+// asked is how often a probe has come to its end.
+func (w *world) asked() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.probed
+}
+
+// try makes a sandbox as the runtime does, which takes a refused one away at once.
+func (w *world) try(t *testing.T, id string) error {
+	t.Helper()
+	sandbox := box
+	sandbox.ID, sandbox.NetNS = id, "/netns-"+id
+	w.namespace(sandbox.NetNS)
+	err := w.keeper.RunSandbox(t.Context(), sandbox)
+	if err != nil {
+		w.keeper.StopSandbox(t.Context(), sandbox)
+		w.keeper.RemoveSandbox(id)
+	}
+	synctest.Wait()
+	return err
 }
 
 func (w *world) hasNamespace(path string) bool {
