@@ -17,7 +17,7 @@ ALL := MULTINET_REQUIRE_ALL=1
 # go hands each test binary to the virtual machine, as it would start it here. Static, since nothing else is in there;
 # and without the one test that asks go for imports.
 VM = CGO_ENABLED=0 $(ALL) $(GOTEST) -name "virtual machine" -exec "'$(CURDIR)/bin/cluster' vm" -timeout 150s \
-	-skip '^TestAttachPathCannotStartProcesses$$' $(addprefix ./node-agent/,plumb attach kernel inventory)
+	-skip '^TestAttachPathCannotStartProcesses$$' $(addprefix ./node-agent/,attach plumb kernel inventory)
 E2E = $(ALL) $(GOTEST) -name "end to end" -tags e2e -timeout 40m ./hack/e2e/...
 
 .PHONY: help

@@ -124,5 +124,5 @@ func consoleTail(control string) string {
 		return "it has no console: " + err.Error()
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return "the end of its console:\n  " + strings.Join(lines[max(0, len(lines)-20):], "\n  ")
+	return "the end of its console:\n  " + strings.Join(lines[max(0, len(lines)-50):], "\n  ")
 }
