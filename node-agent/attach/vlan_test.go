@@ -89,6 +89,39 @@ func TestVLAN(t *testing.T) {
 	w.check(pod, p)
 }
 
+// The holder of an address in a VLAN is found there, and only there.
+func TestProbeAsksInTheVLAN(t *testing.T) {
+	w := newWorld(t)
+	holder := tagged(withMAC(storage(), 81), 100)
+	holder.Device.Uplink = "far1"
+	_, err := New(Options{NodeNamespace: w.machine.Path()}).Attach(t.Context(), w.pod().Path(), []plan.Attachment{holder})
+	if errors.Is(err, plumb.ErrNoVLANSupport) {
+		_, err := w.attacher.Probe(t.Context(), tagged(storage(), 100))
+		var failed *Error
+		if !errors.Is(err, plumb.ErrNoVLANSupport) || !errors.As(err, &failed) || failed.Step != StepProbe {
+			t.Errorf("error %v, want one of step %q", err, StepProbe)
+		}
+		return
+	}
+	w.must(err)
+	// On a busy machine an answer comes after the probe's end.
+	kerneltest.Eventually(t, "the holder of both addresses answers in the VLAN", func() bool {
+		conflicts, err := w.attacher.Probe(t.Context(), tagged(storage(), 100))
+		w.must(err)
+		for _, c := range conflicts {
+			if c.MAC.String() != holder.MAC.String() {
+				t.Errorf("%s answers for %s", c.MAC, c.Addr)
+			}
+		}
+		return len(conflicts) == 2
+	})
+	for _, elsewhere := range []plan.Attachment{storage(), tagged(storage(), 200)} {
+		if conflicts, err := w.attacher.Probe(t.Context(), elsewhere); err != nil || len(conflicts) > 0 {
+			t.Errorf("in VLAN %d: %v, %v", elsewhere.Macvlan.VLAN, conflicts, err)
+		}
+	}
+}
+
 func TestPruneVLANsKeepsOutOfAttaches(t *testing.T) {
 	w := newWorld(t)
 	for name, test := range map[string]struct {
