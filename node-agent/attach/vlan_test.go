@@ -4,8 +4,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -157,40 +157,30 @@ func TestPruneVLANsKeepsOutOfAttaches(t *testing.T) {
 	}
 }
 
-// A pod that is planned has its VLAN link after its attach, however often the node is pruned meanwhile.
-func TestPruneAndAttachAtOnce(t *testing.T) {
+// An attach that begins when the removal has looked at the plans makes the link anew, after it.
+func TestAttachDuringRemoval(t *testing.T) {
 	w := newWorld(t)
 	pod, p := w.pod(), tagged(storage(), 100)
 	if !w.attachVLAN(pod, p) {
 		return
 	}
-	var mu sync.Mutex
-	var planned []plan.VLAN
-	set := func(vlans ...plan.VLAN) { mu.Lock(); defer mu.Unlock(); planned = vlans }
-	ended := make(chan struct{})
-	var pruning sync.WaitGroup
-	pruning.Go(func() {
-		for {
-			select {
-			case <-ended:
-				return
-			default:
-			}
-			err := w.attacher.PruneVLANs(func() ([]plan.VLAN, bool) { mu.Lock(); defer mu.Unlock(); return planned, true })
-			if err != nil && !errors.Is(err, ErrBusy) {
-				t.Error(err)
-			}
+	w.must(w.attacher.Detach(t.Context(), pod.Path(), []plan.Attachment{p}))
+	attached := make(chan error, 1)
+	w.must(w.attacher.PruneVLANs(func() ([]plan.VLAN, bool) {
+		go func() {
+			_, err := w.attacher.Attach(t.Context(), pod.Path(), []plan.Attachment{p})
+			attached <- err
+		}()
+		select {
+		case err := <-attached:
+			attached <- err
+			t.Error("the attach did not wait for the removal")
+		case <-time.After(300 * time.Millisecond): // it takes one
 		}
-	})
-	defer pruning.Wait()
-	defer close(ended)
-	for range 30 {
-		set(plan.VLAN{Uplink: "eth1", ID: 100})
-		w.attach(pod, p)
-		w.check(pod, p)
-		w.must(w.attacher.Detach(t.Context(), pod.Path(), []plan.Attachment{p}))
-		set()
-	}
+		return nil, true
+	}))
+	w.must(<-attached)
+	w.check(pod, p)
 }
 
 func TestUnusedVLANs(t *testing.T) {
