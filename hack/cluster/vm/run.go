@@ -32,13 +32,20 @@ type Runner struct {
 // the folder of the repository that dir is, with the given environment. Its output is written when the guest has ended.
 func (r Runner) Run(ctx context.Context, g Guest, dir string, env, args []string) error {
 	err := r.try(ctx, g, dir, env, args)
-	var failed *exec.ExitError
-	if errors.As(err, &failed) && failed.Sys().(syscall.WaitStatus).Signal() == syscall.SIGABRT {
-		// QEMU's emulation aborts about once in sixty boots.
-		r.Assets.Log.Note("QEMU aborted; once more: %v", err)
+	if aborted(err) || errors.Is(err, errNotBegun) {
+		r.Assets.Log.Note("once more: %v", err)
 		err = r.try(ctx, g, dir, env, args)
 	}
 	return err
+}
+
+// errNotBegun tells of a guest that came to nothing: emulated, a busy machine can make it panic while it boots.
+var errNotBegun = errors.New("it stopped before the command had begun")
+
+// aborted tells whether QEMU's emulation did so, which it does about once in sixty boots.
+func aborted(err error) bool {
+	var failed *exec.ExitError
+	return errors.As(err, &failed) && failed.Sys().(syscall.WaitStatus).Signal() == syscall.SIGABRT
 }
 
 func (r Runner) try(ctx context.Context, g Guest, dir string, env, args []string) error {
@@ -58,21 +65,14 @@ func (r Runner) try(ctx context.Context, g Guest, dir string, env, args []string
 		// Without its output, which would come twice.
 		return err
 	}
-	return errors.Join(r.printOutput(control), result(control, err))
-}
-
-func (r Runner) printOutput(control string) error {
-	output, err := os.ReadFile(filepath.Join(control, "output"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
+	output, outputErr := os.ReadFile(filepath.Join(control, "output"))
+	if err == nil && errors.Is(outputErr, os.ErrNotExist) {
+		return fmt.Errorf("virtual machine: %w\n%s", errNotBegun, consoleTail(control))
 	}
-	if err == nil {
-		_, err = r.Stdout.Write(output)
-	}
-	if err != nil {
+	if _, err := r.Stdout.Write(output); err != nil {
 		return fmt.Errorf("passing on the guest's output: %w", err)
 	}
-	return nil
+	return result(control, err)
 }
 
 // result is the command's, unless the guest has not come so far.

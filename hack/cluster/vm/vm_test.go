@@ -123,12 +123,14 @@ func TestRun(t *testing.T) {
 		err    string // begins with
 		starts int
 	}{
-		"success":         {fmt.Sprintf(end, 0), "said\n", "", 1},
-		"command failed":  {fmt.Sprintf(end, 3), "said\n", "exit status 3", 1},
-		"aborted once":    {`[ $(wc -l <$count) = 2 ] || { echo lost >$control/output; kill -ABRT $$; }; ` + fmt.Sprintf(end, 0), "said\n", "", 2},
-		"aborts always":   {"kill -ABRT $$", "", "virtual machine: QEMU: signal: aborted", 2},
-		"refused":         {"echo no such device >&2; exit 1", "", "virtual machine: QEMU: exit status 1: no such device", 1},
-		"kernel panicked": {"echo panic >$control/console", "", "virtual machine: it stopped before the command had ended\nthe end of its console:\n  panic", 1},
+		"success":        {fmt.Sprintf(end, 0), "said\n", "", 1},
+		"command failed": {fmt.Sprintf(end, 3), "said\n", "exit status 3", 1},
+		"aborted once":   {`[ $(wc -l <$count) = 2 ] || { echo lost >$control/output; kill -ABRT $$; }; ` + fmt.Sprintf(end, 0), "said\n", "", 2},
+		"aborts always":  {"kill -ABRT $$", "", "virtual machine: QEMU: signal: aborted", 2},
+		"refused":        {"echo no such device >&2; exit 1", "", "virtual machine: QEMU: exit status 1: no such device", 1},
+		"panic at boot":  {"echo panic >$control/console", "", "virtual machine: it stopped before the command had begun\nthe end of its console:\n  panic", 2},
+		"panic later": {"echo half >$control/output; echo panic >$control/console", "half\n",
+			"virtual machine: it stopped before the command had ended\nthe end of its console:\n  panic", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			runner, out := stub(t, test.qemu)
@@ -148,7 +150,7 @@ func TestRun(t *testing.T) {
 }
 
 func TestExitIsTheCommands(t *testing.T) {
-	runner, _ := stub(t, "echo 3 >$control/status")
+	runner, _ := stub(t, "echo >$control/output; echo 3 >$control/status")
 	var exit Exit
 	if err := runner.sh(t.Context()); !errors.As(err, &exit) || exit != 3 {
 		t.Errorf("got %v", err)
