@@ -112,7 +112,19 @@ func (d *demo) check(ctx context.Context) error {
 		if err := check.Example(d.cluster, os.Stdout).Run(ctx); err != nil {
 			return err
 		}
-		fmt.Println("The example works. Look around: go run ./demo check, and the README's \"A pod of your own\".")
-		return nil
+		return d.lookAround()
 	})
+}
+
+// lookAround says how to go on. kubectl need not be installed: the nodes have one.
+func (d *demo) lookAround() error {
+	kubeconfig, err := d.tool.Kubeconfig()
+	if err != nil {
+		return err
+	}
+	fmt.Printf(`The example works. Look around as in the README's "A pod of your own":
+  export KUBECONFIG=%s
+Without a kubectl of your own: $(go -C hack/cluster run . envtest-assets)/kubectl
+`, kubeconfig)
+	return nil
 }

@@ -34,7 +34,7 @@ type Cluster struct {
 
 // Connect opens the cluster that Up made.
 func Connect(tool Tool) (*Cluster, error) {
-	kubeconfig, err := tool.kubeconfig()
+	kubeconfig, err := tool.Kubeconfig()
 	if err != nil {
 		return nil, err
 	}

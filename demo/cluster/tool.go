@@ -77,8 +77,8 @@ func (t Tool) state(path ...string) string {
 	return filepath.Join(append([]string{folder}, path...)...)
 }
 
-// kubeconfig is the administrator's.
-func (t Tool) kubeconfig() (string, error) {
+// Kubeconfig is the administrator's.
+func (t Tool) Kubeconfig() (string, error) {
 	file := t.state("clusters", t.Name, "kubeconfig")
 	_, err := os.Stat(file)
 	if errors.Is(err, os.ErrNotExist) {
