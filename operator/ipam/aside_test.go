@@ -61,6 +61,28 @@ func TestSetAside(t *testing.T) {
 	}
 }
 
+// However late it is noticed, the rest begins when the time was over: of two addresses the one that rests longer comes first.
+func TestRestAfterSetAside(t *testing.T) {
+	over := start0.Add(AsideTime)
+	p := New(cidrs(t, "10.0.0.0/31"), rested)
+	take(p, "a", start0)
+	take(p, "b", start0)
+	p.SetAside(aside("10.0.0.1", start0), start0)
+	p.Release(netip.MustParseAddr("10.0.0.1"), "b", start0)
+	p.Release(netip.MustParseAddr("10.0.0.0"), "a", over.Add(time.Second))
+	expect(t, take(p, "c", over.Add(rested)), "10.0.0.1")
+	expect(t, take(p, "d", over.Add(rested)), "10.0.0.0")
+
+	p = New(cidrs(t, "10.0.0.0/31", "10.1.0.0/31"), rested)
+	for _, owner := range []Owner{"a", "b", "c"} {
+		take(p, owner, start0)
+	}
+	p.SetAside(aside("10.0.0.0", start0), start0)
+	p.Release(netip.MustParseAddr("10.0.0.0"), "a", start0)
+	expect(t, take(p, "d", over.Add(rested-1)), "10.1.0.1")
+	expect(t, take(p, "e", over.Add(rested)), "10.0.0.0")
+}
+
 // What is set aside stays with an owner that uses it, and is told of until it is over.
 func TestSetAsideKeepsTheOwner(t *testing.T) {
 	p := New(cidrs(t, "10.0.0.0/31"), rested)
@@ -97,13 +119,13 @@ func TestUsageWithoutWhatIsSetAside(t *testing.T) {
 // The list is bounded; the oldest is given out again first.
 func TestSetAsideIsBounded(t *testing.T) {
 	p := New(cidrs(t, "10.0.0.0/16"), rested)
-	addr := netip.MustParseAddr("10.0.1.0")
+	addr := netip.MustParseAddr("10.0.2.255")
 	for i := range MaxAside + 10 {
 		p.SetAside(Aside{Addr: addr, Since: start0.Add(time.Duration(i) * time.Second)}, start0.Add(time.Duration(i)*time.Second))
-		addr = addr.Next()
+		addr = addr.Prev()
 	}
 	all := p.Aside(start0.Add(MaxAside * time.Second))
-	if len(all) != MaxAside || all[0].Addr.String() != "10.0.1.10" {
+	if len(all) != MaxAside || all[0].Addr.String() != "10.0.2.245" {
 		t.Errorf("%d are set aside, the first is %v", len(all), all[0])
 	}
 }
