@@ -19,7 +19,7 @@ func TestSetAside(t *testing.T) {
 		want    string
 	}{
 		"never used":                   {func(p *Pool) { p.SetAside(aside("10.0.0.0", start0), start0) }, start0, "10.0.0.1"},
-		"just before its time is over": {func(p *Pool) { p.SetAside(aside("10.0.0.0", start0), start0); take(p, "b", start0) }, over.Add(-1), "IPv4 10.0.0.0/31: every address is in use"},
+		"just before its time is over": {func(p *Pool) { p.SetAside(aside("10.0.0.0", start0), start0); take(p, "b", start0) }, over.Add(-1), "IPv4 10.0.0.0/31: every address is in use, or set aside because another machine has it (1)"},
 		"its time is over":             {func(p *Pool) { p.SetAside(aside("10.0.0.0", start0), start0); take(p, "b", start0) }, over, "10.0.0.0"},
 		"others come first":            {func(p *Pool) { p.SetAside(aside("10.0.0.0", start0), start0) }, over, "10.0.0.1"},
 		"recorded before a restart":    {func(p *Pool) { p.SetAside(aside("10.0.0.0", start0), later) }, later, "10.0.0.1"},
@@ -44,7 +44,7 @@ func TestSetAside(t *testing.T) {
 			p.Release(netip.MustParseAddr("10.0.0.0"), "b", start0)
 			p.SetAside(aside("10.0.0.0", start0), start0)
 			take(p, "c", start0)
-		}, later, "IPv4 10.0.0.0/31: every address is in use"},
+		}, later, "IPv4 10.0.0.0/31: every address is in use, or set aside because another machine has it (1)"},
 		"of another range": {func(p *Pool) { p.SetAside(aside("10.9.0.0", start0), start0) }, later, "10.0.0.0"},
 		"the ranges change and go back": {func(p *Pool) {
 			p.SetAside(aside("10.0.0.0", start0), start0)

@@ -68,7 +68,7 @@ func (p *Pool) Allocate(owner Owner, now time.Time) ([]Assignment, error) {
 		}
 		a, s, ok := p.pick(family, now)
 		if !ok {
-			return nil, fmt.Errorf("%s %s: %w", family, p.prefixes(family), ErrExhausted)
+			return nil, p.exhausted(family)
 		}
 		picked = append(picked, Assignment{Addr: a, Prefix: s.Prefix, Gateway: s.Gateway})
 	}
@@ -187,6 +187,20 @@ func (p *Pool) Owner(a netip.Addr) Owner { return p.used[a].owner }
 
 func (p *Pool) has(family Family) bool {
 	return slices.ContainsFunc(p.segments, func(s *segment) bool { return s.Family() == family })
+}
+
+func (p *Pool) exhausted(family Family) error {
+	var aside int64
+	for _, s := range p.segments {
+		if s.Family() == family {
+			aside += p.asideOf(s)
+		}
+	}
+	err := fmt.Errorf("%s %s: %w", family, p.prefixes(family), ErrExhausted)
+	if aside > 0 {
+		return fmt.Errorf("%w, or set aside because another machine has it (%d)", err, aside)
+	}
+	return err
 }
 
 func (p *Pool) prefixes(family Family) string {
