@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 
 	"github.com/go-logr/logr"
@@ -19,7 +18,6 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/ledger"
 	"github.com/multinet-dev/multinet/node-agent/nri"
 	"github.com/multinet-dev/multinet/node-agent/plan"
-	"github.com/multinet-dev/multinet/node-agent/plumb"
 	"github.com/multinet-dev/multinet/node-agent/publish"
 	"github.com/multinet-dev/multinet/node-agent/sandboxes"
 	"github.com/multinet-dev/multinet/node-agent/watch"
@@ -154,23 +152,14 @@ func (a *agent) run(ctx context.Context) error {
 	return nil
 }
 
-// probeOn returns the probe of the attach path, told in words.
+// probeOn returns the probe of the attach path.
 func probeOn(path *attach.Attacher) sandboxes.Probe {
-	return func(ctx context.Context, a plan.Attachment) (string, error) {
-		conflicts, err := path.Probe(ctx, a)
-		return conflictText(a, conflicts), err
+	return func(ctx context.Context, a plan.Attachment) ([]plan.Conflict, error) {
+		found, err := path.Probe(ctx, a)
+		conflicts := make([]plan.Conflict, 0, len(found))
+		for _, c := range found {
+			conflicts = append(conflicts, plan.Conflict{Addr: c.Addr, MAC: plan.HardwareAddr(c.MAC)})
+		}
+		return conflicts, err
 	}
-}
-
-// conflictText names the addresses that other machines have, and those machines. It is empty where there are none.
-func conflictText(a plan.Attachment, conflicts []plumb.Conflict) string {
-	segment := "uplink " + a.Device.Uplink
-	if vlan, ok := a.VLAN(); ok {
-		segment = fmt.Sprintf("VLAN %d on uplink %s", vlan.ID, vlan.Uplink)
-	}
-	texts := make([]string, 0, len(conflicts))
-	for _, c := range conflicts {
-		texts = append(texts, fmt.Sprintf("address %s is used by %s on the segment of %s", c.Addr, c.MAC, segment))
-	}
-	return strings.Join(texts, "; ")
 }

@@ -250,6 +250,27 @@ type NetworkStatus struct {
 	// +listMapKey=cidr
 	// +optional
 	Ranges []RangeStatus `json:"ranges,omitempty"`
+
+	// setAside are addresses that are not given out for now, since a node found another machine that uses them. The oldest
+	// first; each is given out again after 10 minutes, after all others.
+	// +kubebuilder:validation:MaxItems=256
+	// +listType=map
+	// +listMapKey=address
+	// +optional
+	SetAside []SetAsideAddress `json:"setAside,omitempty"`
+}
+
+// SetAsideAddress is an address that a machine uses which is not a pod of this cluster.
+type SetAsideAddress struct {
+	// address without prefix length.
+	// +kubebuilder:validation:MaxLength=39
+	Address string `json:"address"`
+	// mac of the machine.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	MAC string `json:"mac,omitempty"`
+	// since is when it was set aside.
+	Since metav1.Time `json:"since"`
 }
 
 // RangeStatus counts the addresses of one range. Numbers are decimal strings, since a /64 exceeds 64 bits.
@@ -259,6 +280,6 @@ type RangeStatus struct {
 	Total string `json:"total"`
 	// allocated is the number of addresses held by attachments.
 	Allocated string `json:"allocated"`
-	// free is total less allocated, quarantined addresses included.
+	// free is total less allocated and set aside, quarantined addresses included.
 	Free string `json:"free"`
 }

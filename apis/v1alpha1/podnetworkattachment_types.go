@@ -131,6 +131,13 @@ type PodNetworkAttachmentStatus struct {
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
+	// conflicts are the addresses of spec that another machine answers for, while Ready has the reason DuplicateAddress.
+	// The operator sets them aside and makes this attachment anew.
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=atomic
+	// +optional
+	Conflicts []AddressConflict `json:"conflicts,omitempty"`
+
 	// device that carries the interface.
 	// +optional
 	Device *AttachedDevice `json:"device,omitempty"`
@@ -155,6 +162,16 @@ type PodNetworkAttachmentStatus struct {
 	// attachDuration is the time that the kernel work took.
 	// +optional
 	AttachDuration *metav1.Duration `json:"attachDuration,omitempty"`
+}
+
+// AddressConflict is an address that another machine on the segment has.
+type AddressConflict struct {
+	// address without prefix length.
+	// +kubebuilder:validation:MaxLength=39
+	Address string `json:"address"`
+	// mac of the machine that answered for it.
+	// +kubebuilder:validation:MaxLength=64
+	MAC string `json:"mac"`
 }
 
 // DeviceKind tells what carries an interface.

@@ -133,14 +133,20 @@ func (s *scene) waitCondition(name string, kind corev1.PodConditionType, status 
 // waitEvent waits for an event of the reason on the pod, and returns its text.
 func (s *scene) waitEvent(name, reason string) string {
 	s.t.Helper()
+	return s.waitEventWith(name, reason, "")
+}
+
+// waitEventWith waits for an event whose text has a certain part.
+func (s *scene) waitEventWith(name, reason, part string) string {
+	s.t.Helper()
 	var text string
-	s.until(20*time.Second, fmt.Sprintf("event %s on pod %s", reason, name), func(ctx context.Context) error {
+	s.until(time.Minute, fmt.Sprintf("event %s %s on pod %s", reason, part, name), func(ctx context.Context) error {
 		var events corev1.EventList
 		if err := s.List(ctx, &events, client.InNamespace(s.namespace)); err != nil {
 			return err
 		}
 		for _, e := range events.Items {
-			if e.InvolvedObject.Kind == "Pod" && e.InvolvedObject.Name == name && e.Reason == reason {
+			if e.InvolvedObject.Kind == "Pod" && e.InvolvedObject.Name == name && e.Reason == reason && strings.Contains(e.Message, part) {
 				text = e.Message
 				return nil
 			}

@@ -87,6 +87,12 @@ func (a Attachment) VLAN() (VLAN, bool) {
 	return VLAN{Uplink: a.Device.Uplink, ID: a.Macvlan.VLAN}, true
 }
 
+// Conflict is an address that another machine on the segment has.
+type Conflict struct {
+	Addr netip.Addr
+	MAC  HardwareAddr
+}
+
 // Route goes through the attachment's interface. An invalid Via means on link.
 type Route struct {
 	To  netip.Prefix `json:"to"`

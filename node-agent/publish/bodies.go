@@ -107,6 +107,9 @@ func (p *Publisher) attachmentStatus(r Report, i Interface) map[string]any {
 			fmt.Sprintf("QoSClass %s counts for scheduling; this node agent does not shape traffic yet", i.Plan.QoSClass)))
 	}
 	status := map[string]any{"conditions": conditions, "device": device(i)}
+	if len(i.Conflicts) > 0 {
+		status["conflicts"] = conflicts(i)
+	}
 	if i.InPod {
 		status["sandboxID"] = r.SandboxID
 		status["mac"] = i.MAC.String()
@@ -116,6 +119,14 @@ func (p *Publisher) attachmentStatus(r Report, i Interface) map[string]any {
 		status["attachDuration"] = metav1.Duration{Duration: i.Duration.Round(time.Microsecond)}
 	}
 	return status
+}
+
+func conflicts(i Interface) []v1alpha1.AddressConflict {
+	var found []v1alpha1.AddressConflict
+	for _, c := range i.Conflicts {
+		found = append(found, v1alpha1.AddressConflict{Address: c.Addr.String(), MAC: c.MAC.String()})
+	}
+	return found
 }
 
 func device(i Interface) v1alpha1.AttachedDevice {

@@ -136,6 +136,29 @@ func TestBodies(t *testing.T) {
 	})
 }
 
+// Conflicts are told while they last, and are no part of a good report.
+func TestConflictsInTheBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newServer(t)
+		r := attachedReport()
+		r.Trouble = "address 10.20.0.5 is used by 02:aa:00:00:00:01"
+		i := &r.Interfaces[0]
+		i.InPod, i.Reason, i.Message = false, v1alpha1.ReasonDuplicateAddress, r.Trouble
+		i.Conflicts = []plan.Conflict{{Addr: netip.MustParseAddr("10.20.0.5"), MAC: plan.HardwareAddr{2, 0xaa, 0, 0, 0, 1}}}
+		p.Publish(r)
+		synctest.Wait()
+		want := `"conflicts":[{"address":"10.20.0.5","mac":"02:aa:00:00:00:01"}]`
+		if body := s.bodies["podnetworkattachments"]; !strings.Contains(body, want) {
+			t.Errorf("lacks %s:\n%s", want, body)
+		}
+		p.Publish(attachedReport())
+		synctest.Wait()
+		if body := s.bodies["podnetworkattachments"]; strings.Contains(body, "conflicts") {
+			t.Errorf("still has conflicts:\n%s", body)
+		}
+	})
+}
+
 func TestFailuresAreWrittenOnceAndTheirEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, p := newServer(t)

@@ -32,6 +32,8 @@ type Interface struct {
 	Reason string
 	// Message says more where Reason is not Attached.
 	Message string
+	// Conflicts are the addresses of the plan that other machines have, for the reason DuplicateAddress.
+	Conflicts []plan.Conflict
 	// InPod is set where the interface is in the pod with all of its addresses, be its uplink up or down.
 	InPod bool
 

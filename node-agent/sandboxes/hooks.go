@@ -52,6 +52,10 @@ func (k *Keeper) run(ctx context.Context, e *entry, selections []selection.Selec
 		go k.replan(e.Sandbox) // for the runtime's next try, in ten seconds or so
 		return nil, attachments, notPlannedError(missing[0])
 	}
+	if err := k.going(e, attachments); err != nil {
+		k.state.remove(e.ID)
+		return nil, attachments, err
+	}
 	begin := time.Now()
 	if err := k.ready(ctx, e, attachments); err != nil {
 		k.state.remove(e.ID)

@@ -67,9 +67,8 @@ type Claims interface {
 	ForPod(ctx context.Context, namespace, name string, podUID types.UID, podClaimName string) (*plan.Claim, error)
 }
 
-// Probe looks for other users of an attachment's addresses on the segment that it will be on. It returns a sentence that
-// names each address and who has it, or "".
-type Probe func(ctx context.Context, a plan.Attachment) (conflict string, err error)
+// Probe looks for other users of an attachment's addresses on the segment that it will be on.
+type Probe func(ctx context.Context, a plan.Attachment) ([]plan.Conflict, error)
 
 // Options of a Keeper. All are needed.
 type Options struct {
@@ -105,6 +104,8 @@ type Keeper struct {
 	pruneDue atomic.Bool
 	// released are the attachments whose finalizer the publisher was told to remove; used by the loop only.
 	released map[types.UID]bool
+	// contested are dropped plans in whose place a new order is expected; used by the loop only.
+	contested map[planned]contested
 	// base is the context of work that outlives a hook.
 	base context.Context
 }
@@ -118,6 +119,7 @@ func New(base context.Context, o Options, pods []plan.Pod) *Keeper {
 		wake:      make(chan struct{}, 1),
 		verifying: make(chan struct{}, 4),
 		released:  map[types.UID]bool{},
+		contested: map[planned]contested{},
 		base:      base,
 	}
 	k.pruneDue.Store(true)
@@ -144,6 +146,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		k.act(k.decide())
+		k.planReplacements(time.Now())
 		select {
 		case <-ctx.Done():
 			return
@@ -208,6 +211,7 @@ func (k *Keeper) drop(p planned) {
 	if !ok {
 		return
 	}
+	k.expectReplacement(p, dropped, time.Now())
 	k.probes.forget(p)
 	k.used(p.PodUID, []plan.Attachment{dropped})
 	var err error

@@ -153,7 +153,7 @@ func TestHookFailures(t *testing.T) {
 			wantReason: v1alpha1.ReasonUplinkNotFound,
 		},
 		"a duplicate address": {
-			break_:     func(w *world) { w.conflict = "address 10.20.0.5 is used by 02:aa:aa:aa:aa:aa" },
+			break_:     func(w *world) { w.conflict = foreigner },
 			want:       "address 10.20.0.5 is used by 02:aa:aa:aa:aa:aa",
 			wantReason: v1alpha1.ReasonDuplicateAddress,
 		},
@@ -196,7 +196,7 @@ func TestHookFailures(t *testing.T) {
 				}
 				// The runtime tears down and tries again; the trouble is over.
 				w.mu.Lock()
-				w.attachError, w.attachTakes, w.conflict = nil, 0, ""
+				w.attachError, w.attachTakes, w.conflict = nil, 0, nil
 				w.mu.Unlock()
 				w.keeper.StopSandbox(t.Context(), box)
 				w.keeper.RemoveSandbox(box.ID)

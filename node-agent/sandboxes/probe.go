@@ -21,13 +21,13 @@ const probeAgain = 2 * time.Second
 
 // probe is one look for other users of one attachment's addresses. What it found is there when done is closed.
 type probe struct {
-	done     chan struct{}
-	conflict string
-	err      error
+	done      chan struct{}
+	conflicts []plan.Conflict
+	err       error
 }
 
 // clear tells that nobody else has the addresses.
-func (p *probe) clear() bool { return p.err == nil && p.conflict == "" }
+func (p *probe) clear() bool { return p.err == nil && len(p.conflicts) == 0 }
 
 // probes are the latest probe of each attachment, keyed by pod UID and attachment.
 type probes struct {
@@ -77,7 +77,7 @@ func (k *Keeper) probe(podUID types.UID, a plan.Attachment) {
 	key, p := probeKey(podUID, a.Name), &probe{done: make(chan struct{})}
 	k.probes.set(key, p)
 	go func() {
-		if k.look(podUID, a, p); p.conflict != "" {
+		if k.look(podUID, a, p); len(p.conflicts) > 0 {
 			k.lookAgain(podUID, a, p)
 		}
 	}()
@@ -88,7 +88,7 @@ func (k *Keeper) look(podUID types.UID, a plan.Attachment, p *probe) {
 	defer close(p.done)
 	ctx, cancel := context.WithTimeout(k.base, probeLimit)
 	defer cancel()
-	p.conflict, p.err = k.Probe(ctx, a)
+	p.conflicts, p.err = k.Probe(ctx, a)
 	k.used(podUID, []plan.Attachment{a})
 }
 
@@ -107,24 +107,14 @@ func (k *Keeper) lookAgain(podUID types.UID, a plan.Attachment, last *probe) {
 		}
 		next := &probe{done: make(chan struct{})}
 		k.look(podUID, a, next)
-		if next.err != nil && next.conflict == "" {
-			next.conflict = last.conflict
+		if next.err != nil && len(next.conflicts) == 0 {
+			next.conflicts = last.conflicts
 		}
 		if !k.probes.replace(key, last, next) {
 			return
 		}
 		last = next
 	}
-}
-
-// duplicateError is an address that another machine answers for.
-type duplicateError struct {
-	Attachment plan.Attachment
-	Conflict   string
-}
-
-func (e *duplicateError) Error() string {
-	return fmt.Sprintf("network %q interface %s: probe the addresses: %s", e.Attachment.Network, e.Attachment.Interface, e.Conflict)
 }
 
 // probed waits for the probes of the attachments, which take 100 ms and begin in Prepare, long before. A found duplicate
@@ -144,8 +134,8 @@ func (k *Keeper) probed(ctx context.Context, podUID types.UID, attachments []pla
 		if p.err != nil {
 			k.Log.Info("addresses were not probed", "podUID", podUID, "network", a.Network, "interface", a.Interface, "cause", p.err.Error())
 		}
-		if p.conflict != "" {
-			return &duplicateError{Attachment: a, Conflict: p.conflict}
+		if len(p.conflicts) > 0 {
+			return &duplicateError{Attachment: a, Conflicts: p.conflicts}
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package sandboxes
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,8 @@ import (
 
 const foreign = "address 10.20.0.5 is used by 02:aa:aa:aa:aa:aa on the segment of uplink eth1"
 
+var foreigner = []plan.Conflict{{Addr: netip.MustParseAddr("10.20.0.5"), MAC: plan.HardwareAddr{2, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa}}}
+
 // kubeletRetry is the least time between two sandboxes of a pod whose first was refused. Prepare does not come again.
 const kubeletRetry = 13 * time.Second
 
@@ -21,7 +24,7 @@ func refused(t *testing.T) *world {
 	w := newWorld(t)
 	w.keeper.Synchronize(nil)
 	w.order(attachmentOrder())
-	w.set(func() { w.conflict = foreign })
+	w.set(func() { w.conflict = foreigner })
 	if err := w.keeper.Prepare(t.Context(), request); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +65,7 @@ func TestDuplicateAddressGoes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := refused(t)
-				go func() { time.Sleep(test.after); w.set(func() { w.conflict = "" }) }()
+				go func() { time.Sleep(test.after); w.set(func() { w.conflict = nil }) }()
 				tries := 0
 				for {
 					time.Sleep(kubeletRetry)
@@ -97,7 +100,7 @@ func TestDuplicateAddressGoes(t *testing.T) {
 func TestDuplicateAddressAndProbeFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := refused(t)
-		w.set(func() { w.conflict, w.probeError = "", errors.New("network is down") })
+		w.set(func() { w.conflict, w.probeError = nil, errors.New("network is down") })
 		time.Sleep(kubeletRetry)
 		if err := w.try(t, "second"); err == nil || !strings.Contains(err.Error(), foreign) {
 			t.Errorf("error %v, want %q", err, foreign)
@@ -148,7 +151,7 @@ func TestDuplicateAddressAndPodGoes(t *testing.T) {
 func TestDuplicateAddressOfOneOfTwo(t *testing.T) {
 	a, b := taggedOrder("a", "net1", 0), taggedOrder("b", "net2", 0)
 	first, second := planOf(t, a), planOf(t, b)
-	report := failed(box, []plan.Attachment{first, second}, &duplicateError{Attachment: second, Conflict: foreign})
+	report := failed(box, []plan.Attachment{first, second}, &duplicateError{Attachment: second, Conflicts: foreigner})
 	want := []string{v1alpha1.ReasonAttachFailed, v1alpha1.ReasonDuplicateAddress}
 	for i, iface := range report.Interfaces {
 		if iface.Reason != want[i] || (i == 1) != strings.Contains(iface.Message, foreign) {

@@ -19,10 +19,14 @@ func failed(sandbox Sandbox, attachments []plan.Attachment, err error) publish.R
 	r := reportOf(sandbox)
 	r.Trouble = err.Error()
 	culprit, reason := culpritOf(err)
+	var duplicate *duplicateError
 	for _, a := range attachments {
 		i := publish.Interface{Plan: a, Reason: v1alpha1.ReasonAttachFailed, Message: err.Error()}
 		if a.Interface == culprit {
 			i.Reason = reason
+			if errors.As(err, &duplicate) {
+				i.Conflicts = duplicate.Conflicts
+			}
 		} else if culprit != "" {
 			i.Message = fmt.Sprintf("not attached because interface %s of the same pod failed", culprit)
 		}

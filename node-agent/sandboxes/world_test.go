@@ -33,7 +33,7 @@ type world struct {
 	// waitsForMAC has an attach lose its patience over a MAC that is in use.
 	waitsForMAC bool
 	// conflict is what a probe finds, after probeTakes.
-	conflict   string
+	conflict   []plan.Conflict
 	probeError error
 	probeTakes time.Duration
 	probed     int
@@ -71,11 +71,11 @@ func newWorld(t *testing.T, pods ...plan.Pod) *world {
 }
 
 // probe takes what it takes; a conflict is seen as it is at the end.
-func (w *world) probe(ctx context.Context, _ plan.Attachment) (string, error) {
+func (w *world) probe(ctx context.Context, _ plan.Attachment) ([]plan.Conflict, error) {
 	select {
 	case <-time.After(w.probeTakes):
 	case <-ctx.Done():
-		return "", ctx.Err()
+		return nil, ctx.Err()
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -89,6 +89,12 @@ func (w *world) order(pna *v1alpha1.PodNetworkAttachment) {
 	close(w.changed)
 	w.changed = make(chan struct{})
 	w.mu.Unlock()
+	w.keeper.Wake()
+}
+
+// remove is the end of an order.
+func (w *world) remove(name string) {
+	w.set(func() { delete(w.orders, name) })
 	w.keeper.Wake()
 }
 

@@ -61,6 +61,8 @@ type change struct {
 	pod types.NamespacedName
 	// freed tells that the attachment went.
 	freed bool
+	// aside tells that an address was set aside, which is to be recorded at once.
+	aside bool
 }
 
 // NewAllocator returns an allocator that knows of nothing; see Rebuilder.

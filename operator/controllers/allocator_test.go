@@ -142,7 +142,7 @@ func TestListenersHearOfFreedAddresses(t *testing.T) {
 	a.Observe(record("x", "x1", "10.0.0.1"))
 	a.Forget("x1", now0)
 	pod := attachmentKey("x")
-	if len(heard) != 2 || heard[0] != (change{"n", pod, false}) || heard[1] != (change{"n", pod, true}) {
+	if len(heard) != 2 || heard[0] != (change{network: "n", pod: pod}) || heard[1] != (change{network: "n", pod: pod, freed: true}) {
 		t.Errorf("heard %+v", heard)
 	}
 }

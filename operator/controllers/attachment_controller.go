@@ -19,12 +19,14 @@ import (
 // +kubebuilder:rbac:groups=multinet.dev,resources=podnetworkattachments,verbs=get;list;watch;patch;delete
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 
-// AttachmentReconciler releases attachments that no agent can release, and ends duplicates.
+// AttachmentReconciler releases attachments that no agent can release, ends duplicates, and replaces attachments
+// whose address another machine has.
 type AttachmentReconciler struct {
 	client.Client
-	Live   client.Reader
-	Fence  *Fence
-	Events events.EventRecorder
+	Live      client.Reader
+	Allocator *Allocator
+	Fence     *Fence
+	Events    events.EventRecorder
 }
 
 // Reconcile looks at one attachment. What it removes it has confirmed with the API server: caches may be late.
@@ -43,7 +45,11 @@ func (r *AttachmentReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 			return ctrl.Result{}, fmt.Errorf("duplicates of %s: %w", key, err)
 		}
 	}
-	return ctrl.Result{}, nil
+	result, err := r.replaceContested(ctx, &pna)
+	if err != nil {
+		return result, fmt.Errorf("replacing attachment %s, whose address another machine has: %w", req, err)
+	}
+	return result, nil
 }
 
 // releaseWithoutNode removes the finalizer where the node object is gone or declared out of service.

@@ -95,7 +95,7 @@ func stripNamespace(ns *corev1.Namespace) {
 
 func stripAttachment(pna *v1alpha1.PodNetworkAttachment) {
 	pna.ManagedFields = nil
-	pna.Status = v1alpha1.PodNetworkAttachmentStatus{Conditions: pna.Status.Conditions}
+	pna.Status = v1alpha1.PodNetworkAttachmentStatus{Conditions: pna.Status.Conditions, Conflicts: pna.Status.Conflicts}
 }
 
 func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {

@@ -40,17 +40,20 @@ func (r *NetworkReconciler) gather(ctx context.Context, network *v1alpha1.Networ
 	return nil
 }
 
-// writeStatus writes conditions at once and mere numbers only now and then, and nothing when nothing changed.
+// writeStatus writes conditions and addresses that are set aside at once and mere numbers only now and then, and nothing when nothing
+// changed. It is asked for again when an address that is set aside is to be given out.
 func (r *NetworkReconciler) writeStatus(ctx context.Context, network *v1alpha1.Network, facts decide.NetworkFacts) (ctrl.Result, error) {
 	usage := r.Allocator.Usage(network.Name)
 	facts.Network, facts.Now = network, metav1.Now()
 	facts.Attachments, facts.Usage, facts.Outside = usage.Attachments, usage.Ranges, usage.Outside
+	var next time.Duration
+	facts.Aside, next = r.Allocator.Aside(network.Name, network.Status.SetAside, facts.Now.Time)
 	if !network.DeletionTimestamp.IsZero() {
 		facts.Nodes = network.Status.Nodes
 	}
 	status := decide.NetworkStatus(facts)
 	if equality.Semantic.DeepEqual(status, network.Status) {
-		return ctrl.Result{}, nil
+		return ctrl.Result{RequeueAfter: next}, nil
 	}
 	if wait := r.tooSoon(network, status); wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
@@ -61,14 +64,15 @@ func (r *NetworkReconciler) writeStatus(ctx context.Context, network *v1alpha1.N
 		return ctrl.Result{}, fmt.Errorf("network %s: status: %w", network.Name, err)
 	}
 	r.announce(network, before.Status.Conditions)
-	return ctrl.Result{}, nil
+	return ctrl.Result{RequeueAfter: next}, nil
 }
 
 func (r *NetworkReconciler) tooSoon(network *v1alpha1.Network, status v1alpha1.NetworkStatus) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	onlyNumbers := equality.Semantic.DeepEqual(status.Conditions, network.Status.Conditions)
+	onlyNumbers := equality.Semantic.DeepEqual(status.Conditions, network.Status.Conditions) &&
+		equality.Semantic.DeepEqual(status.SetAside, network.Status.SetAside)
 	if wait := countsPeriod - now.Sub(r.written[network.UID]); onlyNumbers && wait > 0 {
 		return wait
 	}

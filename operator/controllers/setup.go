@@ -50,7 +50,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, fence *Fence) error {
 	networks := &NetworkReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Allocator: allocator, Events: recorder, written: map[types.UID]time.Time{},
 	}
-	attachments := &AttachmentReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Fence: fence, Events: recorder}
+	attachments := &AttachmentReconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Allocator: allocator, Fence: fence, Events: recorder,
+	}
 	for _, setup := range []func(ctrl.Manager) error{pods.setup, networks.setup, attachments.setup} {
 		if err := setup(mgr); err != nil {
 			return err

@@ -90,10 +90,10 @@ func (r *NetworkReconciler) setup(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// counted lets a Network that is being deleted go at once.
+// counted lets a Network that is being deleted go at once, and has addresses that were set aside recorded at once.
 func (r *NetworkReconciler) counted(c change, q queue) {
 	request := reconcile.Request{NamespacedName: types.NamespacedName{Name: c.network}}
-	if c.freed && r.Allocator.Usage(c.network).Attachments == 0 {
+	if c.aside || c.freed && r.Allocator.Usage(c.network).Attachments == 0 {
 		q.Add(request)
 		return
 	}

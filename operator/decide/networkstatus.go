@@ -22,6 +22,7 @@ type NetworkFacts struct {
 	Nodes            int32
 	Attachments      int32
 	Usage            []ipam.Usage
+	Aside            []ipam.Aside
 	// Outside are addresses in use that no range has, each with its owner.
 	Outside []string
 	// Overlaps is the result of the function of that name.
@@ -35,6 +36,7 @@ func NetworkStatus(f NetworkFacts) v1alpha1.NetworkStatus {
 		ObservedGeneration: f.Network.Generation,
 		Attachments:        f.Attachments,
 		Nodes:              f.Nodes,
+		SetAside:           SetAside(f.Aside),
 		Conditions:         slices.Clone(f.Network.Status.Conditions),
 	}
 	for _, u := range f.Usage {
@@ -86,7 +88,7 @@ func (f NetworkFacts) ready() metav1.Condition {
 	case f.Nodes == 0:
 		return not(v1alpha1.ReasonNoUplink, "No node has a matching uplink; check spec.macvlan.uplink against `kubectl get resourceslices -o yaml`.")
 	case full != "":
-		return not(v1alpha1.ReasonRangeExhausted, "Every %s address is in use; add a range or delete pods.", full)
+		return not(v1alpha1.ReasonRangeExhausted, "Every %s address is in use or set aside; add a range or delete pods.", full)
 	case len(f.Outside) > 0:
 		return condition(v1alpha1.NetworkConditionReady, true, v1alpha1.ReasonRangeInUse, fmt.Sprintf(
 			"Pods can be attached. In use outside of the ranges until their pods are gone: %s.", some(f.Outside)))

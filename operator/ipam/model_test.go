@@ -17,6 +17,23 @@ type model struct {
 	quarantine time.Duration
 	used       map[netip.Addr]Owner
 	released   map[netip.Addr]time.Time
+	aside      map[netip.Addr]time.Time
+}
+
+// isAside ends what is over: such an address was as good as in use until then.
+func (m *model) isAside(a netip.Addr, now time.Time) bool {
+	since, aside := m.aside[a]
+	if !aside {
+		return false
+	}
+	if now.Sub(since) < AsideTime {
+		return true
+	}
+	delete(m.aside, a)
+	if _, used := m.used[a]; !used && m.inside(a) {
+		m.released[a] = since.Add(AsideTime)
+	}
+	return false
 }
 
 // allowed returns the addresses of which any may be given out next.
@@ -25,7 +42,7 @@ func (m *model) allowed(family Family, now time.Time) map[netip.Addr]bool {
 	var oldest []netip.Addr
 	for i, r := range m.ranges {
 		for a := r.bounds.from; r.Family() == family && r.bounds.contains(a); a = a.Next() {
-			if _, used := m.used[a]; used || !r.Contains(a) {
+			if _, used := m.used[a]; used || !r.Contains(a) || m.isAside(a, now) {
 				continue
 			}
 			since, resting := m.released[a]
@@ -104,7 +121,7 @@ func TestPoolAgainstModel(t *testing.T) {
 			return chosen
 		}
 		now := start0
-		m := &model{ranges: some(), quarantine: rested, used: map[netip.Addr]Owner{}, released: map[netip.Addr]time.Time{}}
+		m := &model{ranges: some(), quarantine: rested, used: map[netip.Addr]Owner{}, released: map[netip.Addr]time.Time{}, aside: map[netip.Addr]time.Time{}}
 		p := New(m.ranges, m.quarantine)
 		owners := rapid.SampledFrom([]Owner{"a", "b", "c"})
 		address := rapid.Custom(func(t *rapid.T) netip.Addr {
@@ -122,12 +139,15 @@ func TestPoolAgainstModel(t *testing.T) {
 			"release": func(t *rapid.T) {
 				a, o := address.Draw(t, "address"), owners.Draw(t, "owner")
 				held := m.used[a] == o
+				m.expire(now)
 				if p.Release(a, o, now) != held {
 					t.Fatalf("release of %s by %s, model %v", a, o, held)
 				}
 				if held {
 					delete(m.used, a)
-					m.released[a] = now
+					if !m.isAside(a, now) {
+						m.released[a] = now
+					}
 					m.forget(a, now)
 				}
 			},
@@ -146,7 +166,22 @@ func TestPoolAgainstModel(t *testing.T) {
 				m.used[a] = o
 				delete(m.released, a)
 			},
+			"set aside": func(t *rapid.T) {
+				a := address.Draw(t, "address")
+				m.expire(now)
+				before := m.isAside(a, now)
+				if p.SetAside(Aside{Addr: a, Since: now}, now) == before {
+					t.Fatalf("setting %s aside, which was aside in the model: %v", a, before)
+				}
+				if !before {
+					m.aside[a] = now
+					delete(m.released, a)
+				}
+			},
+			"ten minutes": func(*rapid.T) { now = now.Add(AsideTime) },
 			"reconfigure": func(*rapid.T) {
+				p.expire(now)
+				m.expire(now)
 				m.ranges = some()
 				p.Reconfigure(m.ranges, m.quarantine)
 			},
@@ -157,7 +192,14 @@ func TestPoolAgainstModel(t *testing.T) {
 	})
 }
 
+func (m *model) expire(now time.Time) {
+	for a := range m.aside {
+		m.isAside(a, now)
+	}
+}
+
 func allocate(t *rapid.T, p *Pool, m *model, owner Owner, now time.Time) {
+	m.expire(now)
 	var allowed []map[netip.Addr]bool
 	exhausted := false
 	for _, family := range []Family{IPv4, IPv6} {

@@ -38,6 +38,8 @@ type Pool struct {
 	nowhere *segment
 	used    map[netip.Addr]holding
 	resting map[netip.Addr]*list.Element
+	// aside addresses are neither resting nor given out; those that are in use as well are so until released.
+	aside map[netip.Addr]Aside
 }
 
 type holding struct {
@@ -47,7 +49,9 @@ type holding struct {
 
 // New returns a pool in which no address is in use.
 func New(ranges []Range, quarantine time.Duration) *Pool {
-	p := &Pool{nowhere: newSegment(Range{}), used: map[netip.Addr]holding{}, resting: map[netip.Addr]*list.Element{}}
+	p := &Pool{
+		nowhere: newSegment(Range{}), used: map[netip.Addr]holding{}, resting: map[netip.Addr]*list.Element{}, aside: map[netip.Addr]Aside{},
+	}
 	p.Reconfigure(ranges, quarantine)
 	return p
 }
@@ -56,6 +60,7 @@ func New(ranges []Range, quarantine time.Duration) *Pool {
 // a family: each range in turn, its never-used addresses before those whose quarantine is over; and when no
 // range has any, the address that has rested longest. The error wraps ErrExhausted.
 func (p *Pool) Allocate(owner Owner, now time.Time) ([]Assignment, error) {
+	p.expire(now)
 	var picked []Assignment
 	for _, family := range []Family{IPv4, IPv6} {
 		if !p.has(family) {
@@ -63,7 +68,7 @@ func (p *Pool) Allocate(owner Owner, now time.Time) ([]Assignment, error) {
 		}
 		a, s, ok := p.pick(family, now)
 		if !ok {
-			return nil, fmt.Errorf("%s %s: %w", family, p.prefixes(family), ErrExhausted)
+			return nil, p.exhausted(family)
 		}
 		picked = append(picked, Assignment{Addr: a, Prefix: s.Prefix, Gateway: s.Gateway})
 	}
@@ -96,7 +101,8 @@ func (p *Pool) pick(family Family, now time.Time) (netip.Addr, *segment, bool) {
 
 func (p *Pool) known(a netip.Addr) bool {
 	_, used := p.used[a]
-	return used || p.resting[a] != nil
+	_, aside := p.aside[a]
+	return used || aside || p.resting[a] != nil
 }
 
 // take records a as in use; it must not be.
@@ -143,11 +149,12 @@ func (p *Pool) Transfer(a netip.Addr, from, to Owner) bool {
 	return true
 }
 
-// Release frees a if owner holds it, to rest from now on; anything else is left alone. It reports whether
+// Release frees a if owner holds it, to rest from now on or to be set aside; anything else is left alone. It reports whether
 // an address was freed.
 func (p *Pool) Release(a netip.Addr, owner Owner, now time.Time) bool {
+	p.expire(now)
 	s, ok := p.drop(a, owner)
-	if ok {
+	if _, aside := p.aside[a]; ok && !aside {
 		p.resting[a] = s.resting.PushBack(rest{a, now})
 	}
 	if s == p.nowhere {
@@ -159,7 +166,8 @@ func (p *Pool) Release(a netip.Addr, owner Owner, now time.Time) bool {
 // Cancel takes back an allocation that never left this process. The address needs no rest: it comes first
 // among those that were used.
 func (p *Pool) Cancel(a netip.Addr, owner Owner) {
-	if s, ok := p.drop(a, owner); ok {
+	s, ok := p.drop(a, owner)
+	if _, aside := p.aside[a]; ok && !aside {
 		p.resting[a] = s.resting.PushFront(rest{addr: a})
 	}
 }
@@ -179,6 +187,20 @@ func (p *Pool) Owner(a netip.Addr) Owner { return p.used[a].owner }
 
 func (p *Pool) has(family Family) bool {
 	return slices.ContainsFunc(p.segments, func(s *segment) bool { return s.Family() == family })
+}
+
+func (p *Pool) exhausted(family Family) error {
+	var aside int64
+	for _, s := range p.segments {
+		if s.Family() == family {
+			aside += p.asideOf(s)
+		}
+	}
+	err := fmt.Errorf("%s %s: %w", family, p.prefixes(family), ErrExhausted)
+	if aside > 0 {
+		return fmt.Errorf("%w, or set aside because another machine has it (%d)", err, aside)
+	}
+	return err
 }
 
 func (p *Pool) prefixes(family Family) string {

@@ -78,8 +78,13 @@ func (p *Pool) Outside() map[netip.Addr]Owner {
 	return outside
 }
 
-// Quiet tells whether no address is in use and none is in quarantine.
+// Quiet tells whether no address is in use, in quarantine or set aside.
 func (p *Pool) Quiet(now time.Time) bool {
+	for _, a := range p.aside {
+		if !a.over(now) {
+			return false
+		}
+	}
 	for _, e := range p.resting {
 		if now.Sub(e.Value.(rest).since) < p.quarantine {
 			return false

@@ -7,11 +7,11 @@ import (
 )
 
 // segment is one range of a pool with what is known about its addresses. Each address of the range is in
-// exactly one state: in use (pool.used), resting (an element of resting) or never used.
+// exactly one state: in use (pool.used), set aside (pool.aside), resting (an element of resting) or never used.
 type segment struct {
 	Range
-	// unused holds every address that was never used, and possibly some that are in use or resting because
-	// Claim took them out of order; next skips those. It is consumed from the front.
+	// unused holds every address that was never used, and possibly some that are in use, resting or set aside because
+	// Claim or SetAside took them out of order; next skips those. It is consumed from the front.
 	unused []interval
 	// resting addresses, oldest release first.
 	resting list.List
@@ -31,8 +31,8 @@ func newSegment(r Range) *segment {
 	return s
 }
 
-// next returns the first never-used address without taking it. known tells which addresses are in use or
-// resting. What is skipped is never looked at again, so that the cost is O(1) per allocation over time.
+// next returns the first never-used address without taking it. known tells which addresses are in use,
+// resting or set aside. What is skipped is never looked at again, so that the cost is O(1) per allocation over time.
 func (s *segment) next(known func(netip.Addr) bool) (netip.Addr, bool) {
 	for len(s.unused) > 0 {
 		a := s.unused[0].from
