@@ -3,6 +3,7 @@ package controllers
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,7 +36,8 @@ type networkBook struct {
 	generation  int64
 	pool        *ipam.Pool
 	attachments int32
-	// contested lists attachments that record an address which another one holds. Whoever is left gets it.
+	// contested lists attachments that record an address which another one holds, or a reservation. Whoever is left
+	// gets it.
 	contested map[netip.Addr][]*attachmentRecord
 }
 
@@ -52,6 +54,8 @@ type reservation struct {
 	assignments []ipam.Assignment
 	// since is when it was last asked for.
 	since time.Time
+	// sent: a create was sent of which it is not known whether it arrived.
+	sent bool
 }
 
 // change is told to listeners after the books were changed.
@@ -125,7 +129,7 @@ type Want struct {
 
 // Reserve holds addresses for attachments that are about to be created: for all of them or for none, since two
 // pods that each hold the one address that the other waits for would wait for ever. Asking again gives the
-// same addresses until Settle or Cancel. A want whose attachment exists, although the cache may not show it yet,
+// same addresses until Settle or Refused. A want whose attachment exists, although the cache may not show it yet,
 // is absent from the result. The error wraps ipam.ErrExhausted.
 func (a *Allocator) Reserve(wants []Want, now time.Time) (map[types.NamespacedName][]ipam.Assignment, error) {
 	a.mu.Lock()
@@ -136,6 +140,9 @@ func (a *Allocator) Reserve(wants []Want, now time.Time) (map[types.NamespacedNa
 		owner := reservationOwner(want.Key)
 		if a.names[owner] > 0 {
 			continue
+		}
+		if r := a.reserved[owner]; r != nil && a.taken(r) {
+			a.cancel(want.Key)
 		}
 		if a.reserved[owner] == nil {
 			assignments, err := a.book(want.Network).pool.Allocate(owner, now)
@@ -154,40 +161,62 @@ func (a *Allocator) Reserve(wants []Want, now time.Time) (map[types.NamespacedNa
 	return assigned, nil
 }
 
-// Cancel gives back a reservation of which no attachment was made for certain.
-func (a *Allocator) Cancel(key types.NamespacedName) {
+// taken tells whether an attachment was found that records an address of the reservation. Another leader made it:
+// to go on would make a duplicate.
+func (a *Allocator) taken(r *reservation) bool {
+	return slices.ContainsFunc(r.assignments, func(assigned ipam.Assignment) bool {
+		return len(a.book(r.network).contested[assigned.Addr]) > 0
+	})
+}
+
+// Sent remembers that a create may have arrived, or may still.
+func (a *Allocator) Sent(key types.NamespacedName) {
 	a.mu.Lock()
-	network := a.cancel(key)
-	a.mu.Unlock()
-	if network != "" {
-		a.tell(change{network: network, freed: true})
+	defer a.mu.Unlock()
+	if r := a.reserved[reservationOwner(key)]; r != nil {
+		r.sent = true
 	}
 }
 
-// cancelOlder is Cancel for a reservation that nobody asked for since before.
+// Refused gives back a reservation after the API server refused the create, unless an earlier try may have arrived.
+func (a *Allocator) Refused(key types.NamespacedName) {
+	a.cancelIf(key, func(r *reservation) bool { return !r.sent })
+}
+
+// cancelOlder gives back a reservation that nobody asked for since before.
 func (a *Allocator) cancelOlder(key types.NamespacedName, before time.Time) {
+	a.cancelIf(key, func(r *reservation) bool { return r.since.Before(before) })
+}
+
+func (a *Allocator) cancelIf(key types.NamespacedName, condition func(*reservation) bool) {
 	a.mu.Lock()
 	var network string
-	if r := a.reserved[reservationOwner(key)]; r != nil && r.since.Before(before) {
-		network = a.cancel(key)
+	var freed bool
+	if r := a.reserved[reservationOwner(key)]; r != nil && condition(r) {
+		network, freed = a.cancel(key)
 	}
 	a.mu.Unlock()
-	if network != "" {
+	if freed {
 		a.tell(change{network: network, freed: true})
 	}
 }
 
-func (a *Allocator) cancel(key types.NamespacedName) (network string) {
+// cancel tells whether an address became free: what an attachment records too is handed over to it.
+func (a *Allocator) cancel(key types.NamespacedName) (network string, freed bool) {
 	owner := reservationOwner(key)
 	r := a.reserved[owner]
 	if r == nil {
-		return ""
+		return "", false
 	}
 	delete(a.reserved, owner)
+	b := a.book(r.network)
 	for _, assigned := range r.assignments {
-		a.book(r.network).pool.Cancel(assigned.Addr, owner)
+		if !b.handOver(assigned.Addr, owner) {
+			b.pool.Cancel(assigned.Addr, owner)
+			freed = true
+		}
 	}
-	return r.network
+	return r.network, freed
 }
 
 // Listen calls f after every change, from the goroutine that made it.
