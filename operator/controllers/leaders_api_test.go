@@ -33,6 +33,16 @@ func (k storedKey) compare(o storedKey) int {
 // storedChange is one change of the stored objects: before is nil for a creation, after for a deletion.
 type storedChange struct{ before, after client.Object }
 
+func (c storedChange) String() string {
+	switch {
+	case c.after == nil:
+		return fmt.Sprintf("%s gone, %s", keyFor(c.before), c.before.GetUID())
+	case c.before == nil:
+		return fmt.Sprintf("%s created, %s", keyFor(c.after), c.after.GetUID())
+	}
+	return fmt.Sprintf("%s changed, %s, deleting %v", keyFor(c.after), c.after.GetUID(), c.after.GetDeletionTimestamp() != nil)
+}
+
 // store is the API server of the model: objects and the history of their changes. What it returns is never changed.
 type store struct {
 	objects map[storedKey]client.Object

@@ -90,6 +90,7 @@ func (c operatorClient) Create(ctx context.Context, obj client.Object, _ ...clie
 	if !ok {
 		return nil // a ResourceClaimTemplate is nobody's concern here
 	}
+	c.operator.world.t.Logf("%s creates %s with %s", c.operator.identity, pna.Name, addressList(*pna))
 	return c.operator.send(ctx, func() error { return c.operator.world.store.create(pna) }, pna.DeepCopy())
 }
 
@@ -117,16 +118,20 @@ func (o *operatorProcess) send(ctx context.Context, write func() error, late *v1
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if o.world.rarely("the process is stopped before it sends") {
+		o.world.overtake(o)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
 	switch o.world.fate(late != nil) {
 	case fateLost:
 		return errLost
 	case fateAnswerLost:
-		if write() == nil {
-			return errLost
-		}
+		_ = write()
 		return errLost
 	case fateLate:
-		o.world.late = append(o.world.late, lateCreate{o.identity, late})
+		o.world.late = append(o.world.late, lateCreate{o.identity, late, len(o.world.store.history)})
 		return errLost
 	case fateBusy:
 		return apierrors.NewTooManyRequests("too many requests", 1)

@@ -157,6 +157,9 @@ func (o *operatorProcess) catchUp() {
 // next lets the cache see one more event, which wakes what setup of the controllers has it wake.
 func (o *operatorProcess) next() {
 	e := o.world.store.history[o.seen]
+	if o.leads {
+		o.world.t.Logf("%s sees %s", o.identity, e)
+	}
 	o.seen++
 	obj := e.after
 	if obj == nil {

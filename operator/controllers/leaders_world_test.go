@@ -29,6 +29,7 @@ const (
 type lateCreate struct {
 	identity string
 	pna      *v1alpha1.PodNetworkAttachment
+	sent     int // events that there were then
 }
 
 // leadersWorld is a cluster with two operators, of which each may believe to lead.
@@ -45,14 +46,22 @@ type leadersWorld struct {
 	// calm: no request is lost any more.
 	calm   bool
 	serial int
+	// capacity is the number of addresses.
+	capacity int
+	// overtaking: one operator works while the other one is in the middle of a request.
+	overtaking bool
 }
 
 func newLeadersWorld(ctx context.Context, t *rapid.T, probes bool) *leadersWorld {
 	w := &leadersWorld{t: t, ctx: ctx, probes: probes, store: store{objects: map[storedKey]client.Object{}}}
+	cidr := "10.0.0.0/30"
+	if w.capacity = rapid.SampledFrom([]int{2, 6}).Draw(t, "addresses"); w.capacity == 6 {
+		cidr = "10.0.0.0/29"
+	}
 	w.store.put(&v1alpha1.Network{
 		ObjectMeta: metav1.ObjectMeta{Name: "n", Generation: 1, Finalizers: []string{v1alpha1.FinalizerInUse}},
 		Spec: v1alpha1.NetworkSpec{Type: v1alpha1.NetworkTypeMacvlan, Macvlan: &v1alpha1.MacvlanSpec{}, IPAM: &v1alpha1.IPAMSpec{
-			Ranges:     []v1alpha1.IPRange{{CIDR: "10.0.0.0/29"}},
+			Ranges:     []v1alpha1.IPRange{{CIDR: cidr}},
 			Quarantine: &metav1.Duration{Duration: time.Duration(rapid.SampledFrom([]int{0, 5, 60}).Draw(t, "quarantine")) * time.Second},
 		}}})
 	w.store.put(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}})
@@ -79,8 +88,24 @@ func (w *leadersWorld) must(err error) {
 
 func (w *leadersWorld) coin(what string) bool { return !w.calm && rapid.Bool().Draw(w.t, what) }
 
+func (w *leadersWorld) rarely(what string) bool {
+	return !w.calm && rapid.IntRange(0, 9).Draw(w.t, what) == 9
+}
+
+// overtake lets the other operator lead and work while one stands still.
+func (w *leadersWorld) overtake(stopped *operatorProcess) {
+	time.Sleep(time.Duration(rapid.IntRange(8, 16).Draw(w.t, "stopped")) * time.Second)
+	for _, o := range w.operators {
+		if o != stopped && !w.overtaking {
+			w.overtaking = true
+			o.step(w.t)
+			w.overtaking = false
+		}
+	}
+}
+
 func (w *leadersWorld) fate(create bool) fate {
-	fates := []fate{fateDone, fateDone, fateDone, fateLost, fateAnswerLost}
+	fates := []fate{fateDone, fateDone, fateDone, fateDone, fateLost, fateAnswerLost}
 	if create {
 		fates = append(fates, fateLate, fateBusy)
 	}
