@@ -22,7 +22,7 @@ func (w *leadersWorld) actions() map[string]func(*rapid.T) {
 		"collect garbage": func(*rapid.T) { w.collectGarbage() },
 		"disturb":         w.disturb,
 		"pass time": func(t *rapid.T) {
-			time.Sleep(time.Duration(rapid.SampledFrom([]int{1, 4, 8, 16, 16, 400}).Draw(t, "seconds")) * time.Second)
+			pass(time.Duration(rapid.SampledFrom([]int{1, 4, 8, 16, 16, 400}).Draw(t, "seconds")) * time.Second)
 		},
 		"late create": func(t *rapid.T) { w.arrive(choose(t, "create", w.late)) },
 	}

@@ -23,7 +23,7 @@ func (w *leadersWorld) settle() {
 		}
 	}
 	w.work(leader)
-	time.Sleep(sweepPeriod + time.Second)
+	pass(sweepPeriod + time.Second)
 	leader.renew()
 	leader.rebuilder.sweep(w.ctx)
 	w.work(leader)
@@ -38,7 +38,7 @@ func (w *leadersWorld) elect() *operatorProcess {
 			return o
 		}
 	}
-	time.Sleep(leaseDuration)
+	pass(leaseDuration)
 	w.restart(0, len(w.store.history))
 	w.restart(1, len(w.store.history))
 	return w.operators[0]

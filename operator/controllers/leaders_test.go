@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -18,10 +19,8 @@ func TestLeadersNeverRecordAnAddressTwice(t *testing.T) { checkLeaders(t, false)
 func TestLateWritesNeverMakeTwoReady(t *testing.T) { checkLeaders(t, true) }
 
 func checkLeaders(t *testing.T, probes bool) {
-	steps := flag.Lookup("rapid.steps")
-	was := steps.Value.String()
-	_ = steps.Value.Set("100")
-	t.Cleanup(func() { _ = steps.Value.Set(was) })
+	set(t, "rapid.steps", "100")
+	set(t, "rapid.checks", "1000")
 	rapid.Check(t, func(rt *rapid.T) {
 		inBubble(t, func(ctx context.Context) {
 			w := newLeadersWorld(ctx, rt, probes)
@@ -29,6 +28,15 @@ func checkLeaders(t *testing.T, probes bool) {
 			w.settle()
 		})
 	})
+}
+
+// set changes a flag for this test, unless the command line did.
+func set(t *testing.T, name, value string) {
+	f := flag.Lookup(name)
+	if was := f.Value.String(); was == f.DefValue {
+		_ = f.Value.Set(value)
+		t.Cleanup(func() { _ = f.Value.Set(was) })
+	}
 }
 
 // inBubble runs f with a clock of its own. A check of rapid fails by panic, which has to reach rapid.
@@ -54,3 +62,6 @@ func choose[T any](t *rapid.T, what string, from []T) T {
 	}
 	return from[rapid.IntRange(0, len(from)-1).Draw(t, what)]
 }
+
+// pass lets time go by, on the bubble's clock.
+func pass(d time.Duration) { time.Sleep(d) }

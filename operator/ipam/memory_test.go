@@ -44,10 +44,10 @@ func TestMemoryIsOfWhatIsAllocated(t *testing.T) {
 	}
 }
 
-// The work of one allocation and one release is the same with a million addresses in use as with a thousand, counted in
+// The work of one allocation and one release is the same with a hundred thousand addresses in use as with a thousand, counted in
 // memory allocations and in addresses that are looked at.
 func TestWorkOfOneAddressIsConstant(t *testing.T) {
-	for _, n := range []int{1_000, 1_000_000} {
+	for _, n := range []int{1_000, 100_000} {
 		p := New(parse(t, v1alpha1.IPRange{CIDR: "10.0.0.0/8", Exclude: []string{"10.0.1.0/24"}}), rested)
 		looks := 0
 		known := func(a netip.Addr) bool { looks++; return p.known(a) }
