@@ -16,12 +16,6 @@ func (w *leadersWorld) settle() {
 		w.arrive(w.late[0])
 	}
 	leader := w.elect()
-	// What carries traffic is never taken away: where a duplicate was attached but not yet Ready, a person has to choose.
-	for _, pna := range w.store.attachments() {
-		if pod := w.store.pod(pna.Spec.Pod.UID); pod != nil && !pna.DeletionTimestamp.IsZero() && w.runs(pod.UID) {
-			w.must(w.store.delete(pod, nil))
-		}
-	}
 	w.work(leader)
 	pass(sweepPeriod + time.Second)
 	leader.renew()
@@ -44,6 +38,16 @@ func (w *leadersWorld) elect() *operatorProcess {
 	return w.operators[0]
 }
 
+// choosePods is a person: what carries traffic is never taken away, so that where a duplicate was attached but not yet
+// Ready, somebody has to delete a pod.
+func (w *leadersWorld) choosePods() {
+	for _, pna := range w.store.attachments() {
+		if pod := w.store.pod(pna.Spec.Pod.UID); w.probes && pod != nil && !pna.DeletionTimestamp.IsZero() && w.runs(pod.UID) {
+			w.must(w.store.delete(pod, nil))
+		}
+	}
+}
+
 // work until nothing is left to do.
 func (w *leadersWorld) work(leader *operatorProcess) {
 	for round := 0; ; round++ {
@@ -58,6 +62,7 @@ func (w *leadersWorld) work(leader *operatorProcess) {
 			w.must(leader.reconcileAttachment(key))
 			w.check()
 		}
+		w.choosePods()
 		w.stopSandboxes()
 		w.collectGarbage()
 		for _, pna := range w.store.attachments() {

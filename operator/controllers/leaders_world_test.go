@@ -94,7 +94,7 @@ func (w *leadersWorld) rarely(what string) bool {
 
 // overtake lets the other operator lead and work while one stands still.
 func (w *leadersWorld) overtake(stopped *operatorProcess) {
-	pass(time.Duration(rapid.IntRange(8, 16).Draw(w.t, "stopped")) * time.Second)
+	pass(time.Duration(rapid.SampledFrom([]int{8, 16, 16}).Draw(w.t, "stopped")) * time.Second)
 	for _, o := range w.operators {
 		if o != stopped && !w.overtaking {
 			w.overtaking = true
