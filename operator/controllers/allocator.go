@@ -35,7 +35,8 @@ type networkBook struct {
 	generation  int64
 	pool        *ipam.Pool
 	attachments int32
-	// contested lists attachments that record an address which another one holds. Whoever is left gets it.
+	// contested lists attachments that record an address which another one holds, or a reservation. Whoever is left
+	// gets it.
 	contested map[netip.Addr][]*attachmentRecord
 }
 
@@ -52,6 +53,8 @@ type reservation struct {
 	assignments []ipam.Assignment
 	// since is when it was last asked for.
 	since time.Time
+	// sent: a create was sent of which it is not known whether it arrived.
+	sent bool
 }
 
 // change is told to listeners after the books were changed.
@@ -116,80 +119,6 @@ func (a *Allocator) configure(network *v1alpha1.Network) error {
 	b.pool.Reconfigure(ranges, quarantine)
 	b.uid, b.generation = network.UID, network.Generation
 	return nil
-}
-
-// Want is one attachment that is about to be created.
-type Want struct {
-	Network string
-	// Key is the name of the attachment.
-	Key types.NamespacedName
-}
-
-// Reserve holds addresses for attachments that are about to be created: for all of them or for none, since two
-// pods that each hold the one address that the other waits for would wait for ever. Asking again gives the
-// same addresses until Settle or Cancel. A want whose attachment exists, although the cache may not show it yet,
-// is absent from the result. The error wraps ipam.ErrExhausted.
-func (a *Allocator) Reserve(wants []Want, now time.Time) (map[types.NamespacedName][]ipam.Assignment, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	assigned := map[types.NamespacedName][]ipam.Assignment{}
-	var fresh []types.NamespacedName
-	for _, want := range wants {
-		owner := reservationOwner(want.Key)
-		if a.names[owner] > 0 {
-			continue
-		}
-		if a.reserved[owner] == nil {
-			assignments, err := a.book(want.Network).pool.Allocate(owner, now)
-			if err != nil {
-				for _, key := range fresh {
-					a.cancel(key)
-				}
-				return nil, fmt.Errorf("network %s: %w", want.Network, err)
-			}
-			a.reserved[owner] = &reservation{network: want.Network, assignments: assignments}
-			fresh = append(fresh, want.Key)
-		}
-		a.reserved[owner].since = now
-		assigned[want.Key] = a.reserved[owner].assignments
-	}
-	return assigned, nil
-}
-
-// Cancel gives back a reservation of which no attachment was made for certain.
-func (a *Allocator) Cancel(key types.NamespacedName) {
-	a.mu.Lock()
-	network := a.cancel(key)
-	a.mu.Unlock()
-	if network != "" {
-		a.tell(change{network: network, freed: true})
-	}
-}
-
-// cancelOlder is Cancel for a reservation that nobody asked for since before.
-func (a *Allocator) cancelOlder(key types.NamespacedName, before time.Time) {
-	a.mu.Lock()
-	var network string
-	if r := a.reserved[reservationOwner(key)]; r != nil && r.since.Before(before) {
-		network = a.cancel(key)
-	}
-	a.mu.Unlock()
-	if network != "" {
-		a.tell(change{network: network, freed: true})
-	}
-}
-
-func (a *Allocator) cancel(key types.NamespacedName) (network string) {
-	owner := reservationOwner(key)
-	r := a.reserved[owner]
-	if r == nil {
-		return ""
-	}
-	delete(a.reserved, owner)
-	for _, assigned := range r.assignments {
-		a.book(r.network).pool.Cancel(assigned.Addr, owner)
-	}
-	return r.network
 }
 
 // Listen calls f after every change, from the goroutine that made it.

@@ -67,7 +67,7 @@ func TestReservationLastsUntilTheOutcomeIsKnown(t *testing.T) {
 	a.Settle(record("x", "x1", "10.0.0.1"))
 	wants(t, reserved(t, a, "x"), "")
 	wants(t, reserved(t, a, "z"), "full")
-	a.Cancel(attachmentKey("y"))
+	a.Refused(attachmentKey("y"))
 	wants(t, reserved(t, a, "z"), "10.0.0.2")
 }
 

@@ -17,13 +17,20 @@ import (
 
 // Settle ends a reservation by the attachment that is stored, whoever created it.
 func (a *Allocator) Settle(pna *v1alpha1.PodNetworkAttachment) {
-	a.Observe(pna)
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.cancel(types.NamespacedName{Namespace: pna.Namespace, Name: pna.Name})
+	record, added := a.observe(pna)
+	network, freed := a.cancel(record.key)
+	a.mu.Unlock()
+	if added {
+		a.tell(change{network: record.network, pod: record.pod})
+	}
+	if freed {
+		a.tell(change{network: network, freed: true})
+	}
 }
 
-// Observe records an attachment that exists. Observing again is fine, and cheap.
+// Observe records an attachment that exists. Observing again is fine, and cheap. A reservation of its name goes on
+// beside it: what is observed late may be a predecessor that is gone, while the create is on its way.
 func (a *Allocator) Observe(pna *v1alpha1.PodNetworkAttachment) {
 	a.mu.Lock()
 	record, added := a.observe(pna)
@@ -49,9 +56,6 @@ func (a *Allocator) observe(pna *v1alpha1.PodNetworkAttachment) (*attachmentReco
 	a.attachments[pna.UID] = record
 	a.names[reservationOwner(record.key)]++
 	for _, addr := range record.addresses {
-		if b.pool.Transfer(addr, reservationOwner(record.key), record.owner()) {
-			continue
-		}
 		if err := b.pool.Claim(addr, record.owner()); err != nil {
 			b.contested[addr] = append(b.contested[addr], record)
 		}
@@ -90,16 +94,27 @@ func (b *networkBook) release(addr netip.Addr, record *attachmentRecord, now tim
 	others := b.contested[addr]
 	for i, other := range others {
 		if other == record {
-			others = append(others[:i:i], others[i+1:]...)
-			break
+			b.setContested(addr, append(others[:i:i], others[i+1:]...))
+			return
 		}
 	}
-	if len(others) > 0 && b.pool.Transfer(addr, record.owner(), others[0].owner()) {
-		others = others[1:]
-	} else {
+	if !b.handOver(addr, record.owner()) {
 		b.pool.Release(addr, record.owner(), now)
 	}
-	if b.contested[addr] = others; len(others) == 0 {
+}
+
+// handOver gives an address that owner holds to an attachment that records it too. It reports whether there is one.
+func (b *networkBook) handOver(addr netip.Addr, owner ipam.Owner) bool {
+	others := b.contested[addr]
+	if len(others) == 0 || !b.pool.Transfer(addr, owner, others[0].owner()) {
+		return false
+	}
+	b.setContested(addr, others[1:])
+	return true
+}
+
+func (b *networkBook) setContested(addr netip.Addr, by []*attachmentRecord) {
+	if b.contested[addr] = by; len(by) == 0 {
 		delete(b.contested, addr)
 	}
 }

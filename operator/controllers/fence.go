@@ -23,6 +23,8 @@ type Fence struct {
 
 	mu      sync.Mutex
 	renewed time.Time
+	// term is the transition of the lease with which this process began to lead, nil before.
+	term *int
 }
 
 // NewFence wraps lock; window is the renew deadline of the leader election.
@@ -45,23 +47,43 @@ func (f *Fence) Update(ctx context.Context, record resourcelock.LeaderElectionRe
 func (f *Fence) write(ctx context.Context, record resourcelock.LeaderElectionRecord,
 	write func(context.Context, resourcelock.LeaderElectionRecord) error) error {
 	sent := time.Now()
-	held := record.HolderIdentity == f.Identity()
-	if !held {
-		f.set(time.Time{})
+	if record.HolderIdentity != f.Identity() {
+		f.close()
+		return write(ctx, record)
+	}
+	if err := f.sameTerm(record.LeaderTransitions); err != nil {
+		return err
 	}
 	if err := write(ctx, record); err != nil {
 		return err
 	}
-	if held {
-		f.set(sent)
-	}
+	f.open(sent, record.LeaderTransitions)
 	return nil
 }
 
-func (f *Fence) set(renewed time.Time) {
+// sameTerm refuses to take the lease a second time. A leader that was stopped for a while may find that another one led
+// and has stepped down: leader election would go on as if nothing had been, with books that lack what the other one
+// gave out. The elector gives up when its renew deadline is over, and the process starts again.
+func (f *Fence) sameTerm(transitions int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.renewed = renewed
+	if f.term == nil || *f.term == transitions {
+		return nil
+	}
+	f.renewed = time.Time{}
+	return fmt.Errorf("%w: another one held it in between", ErrFenced)
+}
+
+func (f *Fence) open(renewed time.Time, transitions int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.renewed, f.term = renewed, &transitions
+}
+
+func (f *Fence) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.renewed = time.Time{}
 }
 
 // Guard returns a context that ends when the lease might, or an error that wraps ErrFenced.

@@ -92,6 +92,21 @@ func TestFenceEndsRequests(t *testing.T) {
 	})
 }
 
+// A leader is stopped, another one leads and steps down: the first one's books lack what the other gave out.
+func TestFenceIsForOneTerm(t *testing.T) {
+	f := NewFence(&slowLock{}, 10*time.Second)
+	record := resourcelock.LeaderElectionRecord{HolderIdentity: "me", LeaderTransitions: 1}
+	for range 2 {
+		if err := f.Update(t.Context(), record); err != nil || !open(f) {
+			t.Fatalf("first term: %v", err)
+		}
+	}
+	record.LeaderTransitions = 3
+	if err := f.Update(t.Context(), record); !errors.Is(err, ErrFenced) || open(f) {
+		t.Errorf("second term: %v", err)
+	}
+}
+
 func TestNoFenceWithoutLeaderElection(t *testing.T) {
 	if !open(nil) {
 		t.Error("closed")

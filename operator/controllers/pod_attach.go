@@ -98,7 +98,9 @@ func (r *PodReconciler) createOne(ctx context.Context, pna *v1alpha1.PodNetworkA
 	case apierrors.IsAlreadyExists(err):
 		return r.adopt(ctx, key, pna.Spec.Pod.UID)
 	case refusedForCertain(err):
-		r.Allocator.Cancel(key)
+		r.Allocator.Refused(key)
+	default:
+		r.Allocator.Sent(key)
 	}
 	return err
 }

@@ -129,12 +129,13 @@ func (r *Rebuilder) rebuild(ctx context.Context) error {
 	return nil
 }
 
-// sweep looks for holders of addresses that the cache does not show, and asks the API server about each.
+// sweep looks for holders of addresses that the cache does not show, and asks the API server about each; also about
+// old reservations, since those should not be.
 func (r *Rebuilder) sweep(ctx context.Context) {
 	before := time.Now().Add(-sweepPeriod)
 	for _, s := range r.Allocator.suspects(before) {
 		var pna v1alpha1.PodNetworkAttachment
-		if err := r.Cache.Get(ctx, s.key, &pna); err == nil && (pna.UID == s.uid || s.uid == "") {
+		if err := r.Cache.Get(ctx, s.key, &pna); err == nil && pna.UID == s.uid {
 			continue
 		}
 		err := r.Live.Get(ctx, s.key, &pna)

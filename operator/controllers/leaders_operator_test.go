@@ -1,0 +1,188 @@
+package controllers
+
+import (
+	"context"
+	"slices"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+)
+
+// operatorProcess is one process of the operator: the real allocator, reconcilers and fence, with a cache that lags.
+type operatorProcess struct {
+	cache.Cache
+	world    *leadersWorld
+	identity string
+	seen     int // events of the history
+	shelf    shelf
+
+	leads       bool // believes so
+	fence       *Fence
+	allocator   *Allocator
+	rebuilder   *Rebuilder
+	pods        *PodReconciler
+	attachments *AttachmentReconciler
+	handler     toolscache.ResourceEventHandler
+
+	podQueue, attachmentQueue []types.NamespacedName
+}
+
+// startOperator starts a process whose cache begins with what was true after the event.
+func (w *leadersWorld) startOperator(identity string, seen int) *operatorProcess {
+	o := &operatorProcess{world: w, identity: identity, shelf: shelf{map[storedKey]client.Object{}}, allocator: NewAllocator()}
+	o.fence = NewFence(leaseLock{lease: &w.lease, identity: identity}, renewDeadline)
+	c, live, recorder := operatorClient{shelf: o.shelf, operator: o}, shelf{w.store.objects}, &events.FakeRecorder{}
+	o.rebuilder = &Rebuilder{Allocator: o.allocator, Cache: o, Live: live, Log: logr.Discard()}
+	o.pods = &PodReconciler{Client: c, Live: live, Allocator: o.allocator, Fence: o.fence, Events: recorder, waiting: newWaiting()}
+	o.attachments = &AttachmentReconciler{Client: c, Live: live, Fence: o.fence, Events: recorder}
+	for o.seen < seen {
+		o.next()
+	}
+	return o
+}
+
+func (o *operatorProcess) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+	return o.shelf.Get(ctx, key, obj, opts...)
+}
+
+// informer is that of attachments.
+type informer struct {
+	cache.Informer
+	operator *operatorProcess
+}
+
+func (o *operatorProcess) GetInformer(context.Context, client.Object, ...cache.InformerGetOption) (cache.Informer, error) {
+	return informer{operator: o}, nil
+}
+
+func (i informer) AddEventHandler(h toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
+	i.operator.handler = h
+	return nil, nil
+}
+
+// renew takes or renews the lease; with it the process begins to lead. Before the cache is replayed to the allocator
+// or after: the order is not defined.
+func (o *operatorProcess) renew() {
+	record := resourcelock.LeaderElectionRecord{HolderIdentity: o.identity, LeaderTransitions: o.world.lease.transitions}
+	if o.world.lease.holder != o.identity {
+		record.LeaderTransitions++ // as client-go counts
+	}
+	if o.fence.Update(o.world.ctx, record) != nil || o.leads {
+		return
+	}
+	o.leads = true
+	o.world.expire(o.identity)
+	o.world.must(o.rebuilder.follow(o.world.ctx))
+	early := o.world.coin("the cache is replayed before the list")
+	if early {
+		o.replay()
+	}
+	o.world.must(o.rebuilder.rebuild(o.world.ctx))
+	if !early {
+		o.replay()
+	}
+	o.allocator.Listen(func(c change) {
+		if c.freed {
+			for _, pod := range append(o.pods.waiting.forNetwork(c.network), c.pod) {
+				enqueueOnce(&o.podQueue, pod)
+			}
+			slices.SortFunc(o.podQueue, func(a, b types.NamespacedName) int { return storedKey{"", a}.compare(storedKey{"", b}) })
+		}
+	})
+	close(o.allocator.ready)
+}
+
+func (o *operatorProcess) replay() {
+	for _, pna := range sorted[*v1alpha1.PodNetworkAttachment](o.shelf.objects) {
+		o.handler.OnAdd(pna, true)
+		enqueueOnce(&o.attachmentQueue, client.ObjectKeyFromObject(pna))
+	}
+	for _, pod := range sorted[*corev1.Pod](o.shelf.objects) {
+		enqueueOnce(&o.podQueue, client.ObjectKeyFromObject(pod))
+	}
+}
+
+func (o *operatorProcess) behind() bool { return o.seen < len(o.world.store.history) }
+
+func (o *operatorProcess) catchUp() {
+	for o.behind() {
+		o.next()
+	}
+}
+
+// next lets the cache see one more event, which wakes what setup of the controllers has it wake.
+func (o *operatorProcess) next() {
+	e := o.world.store.history[o.seen]
+	if o.leads {
+		o.world.t.Logf("%s sees %s", o.identity, e)
+	}
+	o.seen++
+	obj := e.after
+	if obj == nil {
+		obj = e.before
+		delete(o.shelf.objects, keyFor(obj))
+	} else {
+		o.shelf.objects[keyFor(obj)] = obj
+	}
+	if !o.leads {
+		return
+	}
+	switch obj.(type) {
+	case *corev1.Pod:
+		enqueueOnce(&o.podQueue, client.ObjectKeyFromObject(obj))
+	case *v1alpha1.PodNetworkAttachment:
+		o.tell(e)
+		enqueueOnce(&o.attachmentQueue, client.ObjectKeyFromObject(obj))
+	case *corev1.Node:
+		for _, pna := range sorted[*v1alpha1.PodNetworkAttachment](o.shelf.objects) {
+			enqueueOnce(&o.attachmentQueue, client.ObjectKeyFromObject(pna))
+		}
+	}
+}
+
+func (o *operatorProcess) tell(e storedChange) {
+	switch {
+	case e.before == nil:
+		o.handler.OnAdd(e.after, false)
+	case e.after == nil:
+		o.handler.OnDelete(e.before)
+	default:
+		o.handler.OnUpdate(e.before, e.after)
+	}
+}
+
+func enqueueOnce(queue *[]types.NamespacedName, key types.NamespacedName) {
+	if !slices.Contains(*queue, key) {
+		*queue = append(*queue, key)
+	}
+}
+
+// reconcilePod does the work on one pod; after an error it is tried again.
+func (o *operatorProcess) reconcilePod(key types.NamespacedName) error {
+	o.podQueue = slices.DeleteFunc(o.podQueue, func(k types.NamespacedName) bool { return k == key })
+	_, err := o.pods.Reconcile(o.world.ctx, ctrl.Request{NamespacedName: key})
+	if err != nil {
+		enqueueOnce(&o.podQueue, key)
+	}
+	return err
+}
+
+func (o *operatorProcess) reconcileAttachment(key types.NamespacedName) error {
+	o.attachmentQueue = slices.DeleteFunc(o.attachmentQueue, func(k types.NamespacedName) bool { return k == key })
+	_, err := o.attachments.Reconcile(o.world.ctx, ctrl.Request{NamespacedName: key})
+	if err != nil {
+		enqueueOnce(&o.attachmentQueue, key)
+	}
+	return err
+}
+
+func (informer) RemoveEventHandler(toolscache.ResourceEventHandlerRegistration) error { return nil }
