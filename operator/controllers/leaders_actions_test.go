@@ -55,6 +55,9 @@ func (w *leadersWorld) bindPod(t *rapid.T) {
 // that does not is of the kind against which only a probe helps.
 func (w *leadersWorld) arrive(late lateCreate) {
 	w.late = slices.DeleteFunc(w.late, func(c lateCreate) bool { return c == late })
+	if !w.probes && time.Since(late.at) > leaseDuration {
+		return // its context ended within the fence's window
+	}
 	outlived := slices.ContainsFunc(w.store.history[late.sent:], func(c storedChange) bool {
 		return c.after == nil && keyFor(c.before) == keyFor(late.pna)
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -132,7 +133,7 @@ func (o *operatorProcess) send(ctx context.Context, write func() error, late *v1
 		_ = write()
 		return errLost
 	case fateLate:
-		o.world.late = append(o.world.late, lateCreate{o.identity, late, len(o.world.store.history)})
+		o.world.late = append(o.world.late, lateCreate{o.identity, late, len(o.world.store.history), time.Now()})
 		return errLost
 	case fateBusy:
 		return apierrors.NewTooManyRequests("too many requests", 1)

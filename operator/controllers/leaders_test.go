@@ -21,6 +21,9 @@ func TestLateWritesNeverMakeTwoReady(t *testing.T) { checkLeaders(t, true) }
 func checkLeaders(t *testing.T, probes bool) {
 	set(t, "rapid.steps", "100")
 	set(t, "rapid.checks", "1000")
+	// The same checks in every run: what chance finds must not fail the change of somebody else. Another -rapid.seed
+	// looks elsewhere.
+	set(t, "rapid.seed", "1")
 	rapid.Check(t, func(rt *rapid.T) {
 		inBubble(t, func(ctx context.Context) {
 			w := newLeadersWorld(ctx, rt, probes)

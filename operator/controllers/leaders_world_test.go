@@ -30,6 +30,7 @@ type lateCreate struct {
 	identity string
 	pna      *v1alpha1.PodNetworkAttachment
 	sent     int // events that there were then
+	at       time.Time
 }
 
 // leadersWorld is a cluster with two operators, of which each may believe to lead.
