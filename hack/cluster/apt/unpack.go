@@ -20,7 +20,7 @@ func Unpack(ctx context.Context, suite, folder string, packages ...string) error
 		return err
 	}
 	if mirror == "" {
-		mirror = "http://deb.debian.org/debian"
+		return fmt.Errorf("apt is set up with no Debian archive on this machine: add one to its sources, for packages of Debian %s", suite)
 	}
 	if _, err := os.Stat(keyring); err != nil {
 		return fmt.Errorf("install the package debian-archive-keyring: %w", err)
