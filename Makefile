@@ -49,7 +49,7 @@ images: build ## Image archives of the programs, below bin/images/, for any cont
 	@for p in $(PROGRAMS); do $(CLUSTER) image --name multinet.dev/$$p:dev --binary "$(CURDIR)/bin/multinet-$$p" --out "$(CURDIR)/bin/images/$$p.tar"; done
 
 clean: ## Remove what was built here; `go -C hack/cluster run . clean-cache` removes the cache as well
-	@rm -rf bin _output
+	@rm -rf bin
 
 ##@ Test
 

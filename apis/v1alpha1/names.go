@@ -40,8 +40,6 @@ const (
 	DeviceAttributeLinkSpeed = "linkSpeed"
 	// DeviceAttributeMAC is the hardware address of the NIC.
 	DeviceAttributeMAC = "mac"
-	// DeviceAttributeRack is the value of the node's rack label.
-	DeviceAttributeRack = "rack"
 	// DeviceCapacityBandwidth is in bit/s and consumed by guaranteed egress bandwidth.
 	DeviceCapacityBandwidth = "bandwidth"
 )

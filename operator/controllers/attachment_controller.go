@@ -113,18 +113,26 @@ func (r *AttachmentReconciler) resolveDuplicates(ctx context.Context, addressKey
 	return nil
 }
 
-// endDuplicate deletes an attachment that is not Ready; the resource version makes sure that it did not become
+// deleteAsRead deletes an attachment that is not Ready; the resource version makes sure that it did not become
 // so since. Its pod gets another one when the agent has confirmed the release.
-func (r *AttachmentReconciler) endDuplicate(ctx context.Context, victim *v1alpha1.PodNetworkAttachment, addressKey string) error {
+func (r *AttachmentReconciler) deleteAsRead(ctx context.Context, pna *v1alpha1.PodNetworkAttachment) error {
 	guarded, cancel, err := r.Fence.Guard(ctx)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	version := victim.ResourceVersion
-	err = r.Delete(guarded, victim, client.Preconditions{UID: &victim.UID, ResourceVersion: &version})
+	version := pna.ResourceVersion
+	err = r.Delete(guarded, pna, client.Preconditions{UID: &pna.UID, ResourceVersion: &version})
 	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("deleting %s: %w", client.ObjectKeyFromObject(victim), err)
+		return fmt.Errorf("deleting %s: %w", client.ObjectKeyFromObject(pna), err)
+	}
+	return nil
+}
+
+// endDuplicate deletes an attachment whose address an older one records too.
+func (r *AttachmentReconciler) endDuplicate(ctx context.Context, victim *v1alpha1.PodNetworkAttachment, addressKey string) error {
+	if err := r.deleteAsRead(ctx, victim); err != nil {
+		return err
 	}
 	ctrl.LoggerFrom(ctx).Info("duplicate deleted", "address", addressKey, "attachment", client.ObjectKeyFromObject(victim))
 	r.Events.Eventf(victim, nil, corev1.EventTypeWarning, v1alpha1.ReasonDuplicateAddress, "Delete",

@@ -76,18 +76,11 @@ func (r *AttachmentReconciler) podAndNetwork(ctx context.Context, pna *v1alpha1.
 	return pod, network, nil
 }
 
-// endContested deletes the attachment as it was read: one that became Ready since has another resource version.
+// endContested deletes the attachment and tells why.
 func (r *AttachmentReconciler) endContested(ctx context.Context, pna *v1alpha1.PodNetworkAttachment, pod *corev1.Pod,
 	network *v1alpha1.Network, conflicts []ipam.Aside) error {
-	guarded, cancel, err := r.Fence.Guard(ctx)
-	if err != nil {
+	if err := r.deleteAsRead(ctx, pna); err != nil {
 		return err
-	}
-	defer cancel()
-	version := pna.ResourceVersion
-	err = r.Delete(guarded, pna, client.Preconditions{UID: &pna.UID, ResourceVersion: &version})
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("deleting %s: %w", client.ObjectKeyFromObject(pna), err)
 	}
 	var texts []string
 	for _, c := range conflicts {
