@@ -9,6 +9,11 @@ const (
 	// NetworkConditionAddressConflict is there, and True, while a range overlaps that of another Network on the
 	// same uplink and VLAN. It is a warning: Ready does not depend on it.
 	NetworkConditionAddressConflict = "AddressConflict"
+	// NetworkConditionRacksServed tells, for type RackLocal, whether every rack has what new pods need. Ready does not
+	// depend on it, since the other racks work.
+	NetworkConditionRacksServed = "RacksServed"
+	// NetworkConditionNodeMoved is there, and True, while pods run in a rack that their node has left.
+	NetworkConditionNodeMoved = "NodeMoved"
 )
 
 // Reasons of Network conditions.
@@ -23,6 +28,23 @@ const (
 	ReasonAddressConflict   = "AddressConflict"
 	ReasonDeviceClassFailed = "DeviceClassFailed"
 	ReasonInUse             = "InUse"
+	// Reasons of RacksServed and NodeMoved.
+	ReasonAllRacks      = "AllRacks"
+	ReasonOutOfPrefixes = "OutOfPrefixes"
+	ReasonOutOfVNIs     = "OutOfVNIs"
+	ReasonRackFull      = "RackFull"
+	ReasonNodeMoved     = "NodeMoved"
+)
+
+// AddressClaimConditionReserved tells whether the addresses and the MAC are kept for the pod.
+const AddressClaimConditionReserved = "Reserved"
+
+// Reasons of AddressClaimConditionReserved, beside those of PodConditionPlanned that are about the Network.
+const (
+	ReasonReserved      = "Reserved"
+	ReasonOutsideRanges = "OutsideRanges"
+	ReasonAddressInUse  = "AddressInUse"
+	ReasonMACInUse      = "MACInUse"
 )
 
 // Conditions of a PodNetworkAttachment.
@@ -63,4 +85,10 @@ const (
 	ReasonNetworkDeleting    = "NetworkDeleting"
 	ReasonUnsupportedPod     = "UnsupportedPod"
 	ReasonRouteConflict      = "RouteConflict"
+	// ReasonNodeWithoutRack: the pod's node has lost its topology label, or has no address for the overlay.
+	ReasonNodeWithoutRack = "NodeWithoutRack"
+	// ReasonRackNotServed: the Network has no prefix or no VNI left for the pod's rack.
+	ReasonRackNotServed = "RackNotServed"
+	// ReasonAddressClaim: the addresses that an AddressClaim names for the pod cannot be given to it now.
+	ReasonAddressClaim = "AddressClaim"
 )

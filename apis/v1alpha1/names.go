@@ -1,5 +1,13 @@
 package v1alpha1
 
+import "strings"
+
+// DefaultTopologyKey is the node label whose value is the name of the node's rack.
+const DefaultTopologyKey = "topology." + GroupName + "/rack"
+
+// LabelSticky marks AddressClaims that the operator made for a Network with spec.ipam.sticky.
+const LabelSticky = GroupName + "/sticky"
+
 // Annotations, conditions and finalizers that pods, Networks and attachments carry. Reasons stand in conditions.go.
 const (
 	// AnnotationNetworks on a pod selects its networks: a comma list of network[@interface][:qosclass].
@@ -38,6 +46,8 @@ const (
 	DeviceAttributeVendor = "vendor"
 	// DeviceAttributeLinkSpeed is an integer in bit/s.
 	DeviceAttributeLinkSpeed = "linkSpeed"
+	// DeviceAttributeRack is the value of the node's label DefaultTopologyKey; see TopologyAttribute for other labels.
+	DeviceAttributeRack = "rack"
 	// DeviceAttributeMAC is the hardware address of the NIC.
 	DeviceAttributeMAC = "mac"
 	// DeviceCapacityBandwidth is in bit/s and consumed by guaranteed egress bandwidth.
@@ -54,6 +64,16 @@ func ClaimTemplateName(network, qosClass string) string {
 		return network + "." + GroupName
 	}
 	return network + "." + qosClass + "." + GroupName
+}
+
+// TopologyAttribute is the device attribute that carries the value of a topology label, as domain and name. A label's name
+// may hold '-' and '.', that of an attribute may not: they become '_'.
+func TopologyAttribute(topologyKey string) (domain, name string) {
+	if topologyKey == DefaultTopologyKey {
+		return DriverName, DeviceAttributeRack
+	}
+	domain, name, _ = strings.Cut(topologyKey, "/")
+	return domain, strings.NewReplacer("-", "_", ".", "_").Replace(name)
 }
 
 // PodClaimPrefix starts the names of the entries in a pod's spec.resourceClaims that the admission policy adds.

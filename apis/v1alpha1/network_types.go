@@ -6,12 +6,14 @@ import (
 )
 
 // NetworkType selects the data path of a Network and names the union member of NetworkSpec that is set.
-// +kubebuilder:validation:Enum=Macvlan
+// +kubebuilder:validation:Enum=Macvlan;RackLocal
 type NetworkType string
 
 const (
 	// NetworkTypeMacvlan gives each pod a macvlan link on an uplink of its node.
 	NetworkTypeMacvlan NetworkType = "Macvlan"
+	// NetworkTypeRackLocal exists once in every rack: pods reach the pods of their own rack and nobody else.
+	NetworkTypeRackLocal NetworkType = "RackLocal"
 )
 
 // Network is an additional network that pods can select with the annotation multinet.dev/networks.
@@ -23,6 +25,7 @@ const (
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Nodes",type=integer,JSONPath=`.status.nodes`
 // +kubebuilder:printcolumn:name="Attachments",type=integer,JSONPath=`.status.attachments`
+// +kubebuilder:printcolumn:name="Racks",type=string,JSONPath=`.status.rackSummary`
 // +kubebuilder:printcolumn:name="Range",type=string,priority=1,JSONPath=`.spec.ipam.ranges[0].cidr`
 // +kubebuilder:printcolumn:name="Range-2",type=string,priority=1,JSONPath=`.spec.ipam.ranges[1].cidr`
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
@@ -49,6 +52,8 @@ type NetworkList struct {
 // NetworkSpec is a union on type: exactly the member that type names is set.
 //
 // +kubebuilder:validation:XValidation:rule="self.type == 'Macvlan' ? has(self.macvlan) : !has(self.macvlan)",message="spec.macvlan must be set exactly when spec.type is Macvlan"
+// +kubebuilder:validation:XValidation:rule="self.type == 'RackLocal' ? has(self.rackLocal) : !has(self.rackLocal)",message="spec.rackLocal must be set exactly when spec.type is RackLocal"
+// +kubebuilder:validation:XValidation:rule="self.type != 'RackLocal' || !has(self.ipam) || !has(self.ipam.sticky)",message="spec.ipam.sticky cannot be had with type RackLocal: an address of one rack cannot follow a pod to another"
 // +kubebuilder:validation:XValidation:rule="!has(self.routes) || has(self.ipam)",message="spec.routes needs spec.ipam: an interface without addresses cannot route"
 type NetworkSpec struct {
 	// type is the data path. It cannot be changed: running pods keep the links that they have.
@@ -60,7 +65,12 @@ type NetworkSpec struct {
 	// +optional
 	Macvlan *MacvlanSpec `json:"macvlan,omitempty"`
 
-	// mtu of the pod's interface in bytes. Unset takes over the MTU of the uplink.
+	// rackLocal configures type RackLocal.
+	// +optional
+	RackLocal *RackLocalSpec `json:"rackLocal,omitempty"`
+
+	// mtu of the pod's interface in bytes. Unset takes over the MTU of the uplink; on an overlay, that of the node's
+	// interface less the encapsulation.
 	// +kubebuilder:validation:Minimum=68
 	// +kubebuilder:validation:Maximum=65535
 	// +optional
@@ -171,7 +181,25 @@ type IPAMSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('24h')",message="quarantine must be between 0s and 24h"
 	// +optional
 	Quarantine *metav1.Duration `json:"quarantine,omitempty"`
+
+	// sticky PodName gives a pod the addresses and the MAC that a pod of its name and namespace had before, as a
+	// StatefulSet's pods need it. They are kept in an AddressClaim. Unset gives each pod new ones.
+	// +optional
+	Sticky StickyPolicy `json:"sticky,omitempty"`
+
+	// retention is how long sticky addresses are kept while there is no pod of the name.
+	// +kubebuilder:default="24h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('8760h')",message="retention must be between 1s and 8760h"
+	// +optional
+	Retention *metav1.Duration `json:"retention,omitempty"`
 }
+
+// StickyPolicy says what addresses stay with.
+// +kubebuilder:validation:Enum=PodName
+type StickyPolicy string
+
+// StickyPodName keeps addresses for the next pod of the same namespace and name.
+const StickyPodName StickyPolicy = "PodName"
 
 // IPRange is a part of one subnet that addresses are taken from.
 //
@@ -231,7 +259,8 @@ type NetworkStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Accepted and Ready, and AddressConflict where another Network uses the same addresses on the same uplink.
+	// conditions are Accepted and Ready; AddressConflict where another Network uses the same addresses on the same uplink;
+	// with type RackLocal RacksServed, and NodeMoved while pods run in a rack that their node has left.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
@@ -245,7 +274,18 @@ type NetworkStatus struct {
 	// +optional
 	Nodes int32 `json:"nodes"`
 
-	// ranges tells how full each range is, in the order of spec.ipam.ranges.
+	// racks of type RackLocal, by name. An address prefix is recorded here before an address of it is given out.
+	// +kubebuilder:validation:MaxItems=5000
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Racks []RackStatus `json:"racks,omitempty"`
+
+	// rackSummary names the racks, the first five where there are more.
+	// +optional
+	RackSummary string `json:"rackSummary,omitempty"`
+
+	// ranges tells how full each range is, in the order of spec.ipam.ranges. Type RackLocal has racks instead.
 	// +listType=map
 	// +listMapKey=cidr
 	// +optional

@@ -17,12 +17,14 @@ import (
 // +kubebuilder:selectablefield:JSONPath=`.spec.nodeName`
 // +kubebuilder:selectablefield:JSONPath=`.spec.networkName`
 // +kubebuilder:selectablefield:JSONPath=`.spec.pod.name`
+// +kubebuilder:selectablefield:JSONPath=`.spec.rackLocal.rack`
 // +kubebuilder:printcolumn:name="Pod",type=string,JSONPath=`.spec.pod.name`
 // +kubebuilder:printcolumn:name="Network",type=string,JSONPath=`.spec.networkName`
 // +kubebuilder:printcolumn:name="Interface",type=string,JSONPath=`.spec.interface`
 // +kubebuilder:printcolumn:name="Address",type=string,JSONPath=`.spec.addresses[0].address`
 // +kubebuilder:printcolumn:name="Address-2",type=string,JSONPath=`.spec.addresses[1].address`
 // +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.spec.nodeName`
+// +kubebuilder:printcolumn:name="Rack",type=string,JSONPath=`.spec.rackLocal.rack`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="MAC",type=string,priority=1,JSONPath=`.spec.mac`
 // +kubebuilder:printcolumn:name="Uplink",type=string,priority=1,JSONPath=`.status.device.uplink`
@@ -76,12 +78,16 @@ type PodNetworkAttachmentSpec struct {
 	// +optional
 	Macvlan *MacvlanSpec `json:"macvlan,omitempty"`
 
-	// mtu in bytes; unset takes over that of the uplink.
+	// rackLocal is the rack's part of the Network for type RackLocal.
+	// +optional
+	RackLocal *AttachmentRack `json:"rackLocal,omitempty"`
+
+	// mtu in bytes; unset takes over that of the uplink, or of the node's interface less the encapsulation.
 	// +optional
 	MTU *int32 `json:"mtu,omitempty"`
 
-	// mac of the interface, derived from the Network's name and the first address, so that a reused address
-	// keeps its MAC.
+	// mac of the interface: that of the pod's AddressClaim, else derived from the Network's name and the first address,
+	// so that a reused address keeps its MAC.
 	// +kubebuilder:validation:Pattern=`^([0-9a-f]{2}:){5}[0-9a-f]{2}$`
 	MAC string `json:"mac"`
 
@@ -106,6 +112,37 @@ type PodNetworkAttachmentSpec struct {
 type PodReference struct {
 	Name string    `json:"name"`
 	UID  types.UID `json:"uid"`
+}
+
+// AttachmentRack is the rack that the pod's node was in when the attachment was made, and the path there.
+type AttachmentRack struct {
+	// rack is the value of the node's topology label.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Rack string `json:"rack"`
+
+	// uplink is the Network's configuration where the path is the rack's NIC.
+	// +optional
+	Uplink *RackUplinkSpec `json:"uplink,omitempty"`
+
+	// overlay is set where the path is VXLAN among the rack's nodes.
+	// +optional
+	Overlay *AttachmentOverlay `json:"overlay,omitempty"`
+}
+
+// AttachmentOverlay is what nodes of the rack have to know to reach the pod.
+type AttachmentOverlay struct {
+	// vni is the VXLAN network identifier of the rack.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=16777215
+	VNI int32 `json:"vni"`
+	// port is the UDP port of VXLAN.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port"`
+	// nodeAddress is the address of the pod's node, to which other nodes of the rack send.
+	// +kubebuilder:validation:MaxLength=39
+	NodeAddress string `json:"nodeAddress"`
 }
 
 // AttachmentAddress is an address of the interface.
@@ -175,12 +212,14 @@ type AddressConflict struct {
 }
 
 // DeviceKind tells what carries an interface.
-// +kubebuilder:validation:Enum=Uplink
+// +kubebuilder:validation:Enum=Uplink;Overlay
 type DeviceKind string
 
 const (
 	// DeviceKindUplink is a NIC that is shared by several attachments.
 	DeviceKindUplink DeviceKind = "Uplink"
+	// DeviceKindOverlay is the node's way to its rack over its own address.
+	DeviceKindOverlay DeviceKind = "Overlay"
 )
 
 // AttachedDevice identifies the device of an attachment exactly.
@@ -188,7 +227,7 @@ type AttachedDevice struct {
 	Kind DeviceKind `json:"kind"`
 	// name of the DRA device in the node's pool.
 	Name string `json:"name"`
-	// uplink is the interface name on the node.
+	// uplink is the interface name on the node; of an overlay, the interface that has the node's address.
 	// +optional
 	Uplink string `json:"uplink,omitempty"`
 	// pciAddress, for example 0000:3b:00.1.

@@ -23,6 +23,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&Network{}, &NetworkList{},
 		&QoSClass{}, &QoSClassList{},
 		&PodNetworkAttachment{}, &PodNetworkAttachmentList{},
+		&AddressClaim{}, &AddressClaimList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -14,6 +14,8 @@ import (
 // Limits of the kernel.
 const (
 	maxVLAN     = 4094
+	maxVNI      = 1<<24 - 1
+	maxPort     = 65535
 	minMTU      = 68
 	maxMTU      = 65535
 	minIPv6MTU  = 1280 // below it the kernel takes IPv6 off the interface, RFC 8200
@@ -51,7 +53,10 @@ func FromAttachment(pna *v1alpha1.PodNetworkAttachment, device Device, claim *Cl
 		Interface:    b.interfaceName(string(spec.Interface)),
 		MAC:          b.mac(spec.MAC),
 		Device:       device,
-		Macvlan:      b.macvlan(spec),
+	}
+	a.Macvlan, a.Overlay = b.path(spec)
+	if spec.RackLocal != nil {
+		a.Rack = spec.RackLocal.Rack
 	}
 	b.check(spec.NetworkName != "", "spec.networkName", "", "is missing")
 	b.check(device.Uplink != "", "device", device.Name, "has no interface on this node")
@@ -100,23 +105,61 @@ func (b *builder) mac(text string) HardwareAddr {
 	return HardwareAddr(mac)
 }
 
-func (b *builder) macvlan(spec *v1alpha1.PodNetworkAttachmentSpec) *Macvlan {
-	b.check(spec.Type == v1alpha1.NetworkTypeMacvlan, "spec.type", string(spec.Type), "is not supported by this node agent")
-	if spec.Macvlan == nil {
+// path returns the link that the pod gets, and the overlay that it is on, if any.
+func (b *builder) path(spec *v1alpha1.PodNetworkAttachmentSpec) (*Macvlan, *Overlay) {
+	switch {
+	case spec.Type == v1alpha1.NetworkTypeMacvlan && spec.Macvlan != nil:
+		return b.macvlan(spec.Macvlan), nil
+	case spec.Type == v1alpha1.NetworkTypeMacvlan:
 		b.check(false, "spec.macvlan", "", "is missing")
-		return nil
+	case spec.Type == v1alpha1.NetworkTypeRackLocal && spec.RackLocal != nil:
+		return b.rackLocal(spec.NetworkName, spec.RackLocal)
+	case spec.Type == v1alpha1.NetworkTypeRackLocal:
+		b.check(false, "spec.rackLocal", "", "is missing")
+	default:
+		b.check(false, "spec.type", string(spec.Type), "is not supported by this node agent")
 	}
-	m := &Macvlan{Mode: strings.ToLower(string(spec.Macvlan.Mode))}
+	return nil, nil
+}
+
+func (b *builder) macvlan(spec *v1alpha1.MacvlanSpec) *Macvlan {
+	m := &Macvlan{Mode: strings.ToLower(string(spec.Mode))}
 	if m.Mode == "" {
 		m.Mode = "bridge"
 	}
 	known := []string{"bridge", "vepa", "private", "passthru"}
-	b.check(slices.Contains(known, m.Mode), "spec.macvlan.mode", string(spec.Macvlan.Mode), "is not a macvlan mode")
-	if vlan := spec.Macvlan.VLAN; vlan != nil {
-		b.check(*vlan >= 1 && *vlan <= maxVLAN, "spec.macvlan.vlan", fmt.Sprint(*vlan), "is not between 1 and 4094")
-		m.VLAN = int(*vlan)
-	}
+	b.check(slices.Contains(known, m.Mode), "spec.macvlan.mode", string(spec.Mode), "is not a macvlan mode")
+	m.VLAN = b.vlan("spec.macvlan.vlan", spec.VLAN)
 	return m
+}
+
+func (b *builder) vlan(field string, vlan *int32) int {
+	if vlan == nil {
+		return 0
+	}
+	b.check(*vlan >= 1 && *vlan <= maxVLAN, field, fmt.Sprint(*vlan), "is not between 1 and 4094")
+	return int(*vlan)
+}
+
+func (b *builder) rackLocal(network string, rack *v1alpha1.AttachmentRack) (*Macvlan, *Overlay) {
+	b.check(rack.Rack != "", "spec.rackLocal.rack", "", "is missing")
+	m := &Macvlan{Mode: "bridge"}
+	if rack.Overlay == nil {
+		b.check(rack.Uplink != nil, "spec.rackLocal", "", "has neither uplink nor overlay")
+		if rack.Uplink != nil {
+			m.VLAN = b.vlan("spec.rackLocal.uplink.vlan", rack.Uplink.VLAN)
+		}
+		return m, nil
+	}
+	const field = "spec.rackLocal.overlay"
+	b.check(rack.Uplink == nil, field, "", "stands beside an uplink")
+	o := &Overlay{Network: network, Rack: rack.Rack, VNI: int(rack.Overlay.VNI), Port: int(rack.Overlay.Port)}
+	b.check(o.VNI >= 1 && o.VNI <= maxVNI, field+".vni", fmt.Sprint(o.VNI), "is not between 1 and 16777215")
+	b.check(o.Port >= 1 && o.Port <= maxPort, field+".port", fmt.Sprint(o.Port), "is not between 1 and 65535")
+	var err error
+	o.Local, err = netip.ParseAddr(rack.Overlay.NodeAddress)
+	b.check(err == nil && isHost(o.Local), field+".nodeAddress", rack.Overlay.NodeAddress, "not a unicast address")
+	return m, o
 }
 
 func (b *builder) addresses(list []v1alpha1.AttachmentAddress) (addresses []netip.Prefix, gateways []netip.Addr) {

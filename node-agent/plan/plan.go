@@ -39,6 +39,10 @@ type Attachment struct {
 
 	Device  Device   `json:"device"`
 	Macvlan *Macvlan `json:"macvlan,omitempty"`
+	// Overlay is set where the macvlan link is on the node's VXLAN link for a rack.
+	Overlay *Overlay `json:"overlay,omitempty"`
+	// Rack that the attachment is in, empty for Networks that are not rack-local.
+	Rack string `json:"rack,omitempty"`
 	// QoSClass is set where the attachment asks for a quality of service.
 	QoSClass string `json:"qosClass,omitempty"`
 }
@@ -66,7 +70,7 @@ type Device struct {
 	NUMANode   *int32 `json:"numaNode,omitempty"`
 }
 
-// Macvlan is set for attachments that are a macvlan link on Device.Uplink.
+// Macvlan is set for attachments that are a macvlan link, on Device.Uplink or on an overlay.
 type Macvlan struct {
 	Mode string `json:"mode"`
 	// VLAN is the 802.1Q tag, 0 for untagged.
@@ -85,6 +89,18 @@ func (a Attachment) VLAN() (VLAN, bool) {
 		return VLAN{}, false
 	}
 	return VLAN{Uplink: a.Device.Uplink, ID: a.Macvlan.VLAN}, true
+}
+
+// Overlay is a rack's VXLAN segment, as one node takes part in it. It is comparable: two attachments of a node are on one
+// segment where their Overlays are equal.
+type Overlay struct {
+	Network string `json:"network"`
+	Rack    string `json:"rack"`
+	VNI     int    `json:"vni"`
+	// Port is the UDP port.
+	Port int `json:"port"`
+	// Local is the node's own address, to which others send.
+	Local netip.Addr `json:"local"`
 }
 
 // Conflict is an address that another machine on the segment has.
