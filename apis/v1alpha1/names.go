@@ -50,6 +50,16 @@ const (
 	DeviceAttributeRack = "rack"
 	// DeviceAttributeMAC is the hardware address of the NIC.
 	DeviceAttributeMAC = "mac"
+	// DeviceAttributePF is the interface name of a VF's physical function.
+	DeviceAttributePF = "pf"
+	// DeviceAttributeVFIndex is the VF's number on its physical function.
+	DeviceAttributeVFIndex = "vfIndex"
+	// DeviceAttributeDevice is the PCI device identifier.
+	DeviceAttributeDevice = "device"
+	// DeviceAttributeCarrier tells whether the link is up and has a partner.
+	DeviceAttributeCarrier = "carrier"
+	// DeviceAttributeRDMADevice is the name of the VF's RDMA device.
+	DeviceAttributeRDMADevice = "rdmaDevice"
 	// DeviceCapacityBandwidth is in bit/s and consumed by guaranteed egress bandwidth.
 	DeviceCapacityBandwidth = "bandwidth"
 )

@@ -6,12 +6,14 @@ import (
 )
 
 // NetworkType selects the data path of a Network and names the union member of NetworkSpec that is set.
-// +kubebuilder:validation:Enum=Macvlan;RackLocal
+// +kubebuilder:validation:Enum=Macvlan;SRIOV;RackLocal
 type NetworkType string
 
 const (
 	// NetworkTypeMacvlan gives each pod a macvlan link on an uplink of its node.
 	NetworkTypeMacvlan NetworkType = "Macvlan"
+	// NetworkTypeSRIOV gives each pod a virtual function of a NIC.
+	NetworkTypeSRIOV NetworkType = "SRIOV"
 	// NetworkTypeRackLocal exists once in every rack: pods reach the pods of their own rack and nobody else.
 	NetworkTypeRackLocal NetworkType = "RackLocal"
 )
@@ -52,6 +54,7 @@ type NetworkList struct {
 // NetworkSpec is a union on type: exactly the member that type names is set.
 //
 // +kubebuilder:validation:XValidation:rule="self.type == 'Macvlan' ? has(self.macvlan) : !has(self.macvlan)",message="spec.macvlan must be set exactly when spec.type is Macvlan"
+// +kubebuilder:validation:XValidation:rule="self.type == 'SRIOV' ? has(self.sriov) : !has(self.sriov)",message="spec.sriov must be set exactly when spec.type is SRIOV"
 // +kubebuilder:validation:XValidation:rule="self.type == 'RackLocal' ? has(self.rackLocal) : !has(self.rackLocal)",message="spec.rackLocal must be set exactly when spec.type is RackLocal"
 // +kubebuilder:validation:XValidation:rule="self.type != 'RackLocal' || !has(self.ipam) || !has(self.ipam.sticky)",message="spec.ipam.sticky cannot be had with type RackLocal: an address of one rack cannot follow a pod to another"
 // +kubebuilder:validation:XValidation:rule="!has(self.routes) || has(self.ipam)",message="spec.routes needs spec.ipam: an interface without addresses cannot route"
@@ -64,6 +67,10 @@ type NetworkSpec struct {
 	// macvlan configures type Macvlan.
 	// +optional
 	Macvlan *MacvlanSpec `json:"macvlan,omitempty"`
+
+	// sriov configures type SRIOV.
+	// +optional
+	SRIOV *SRIOVSpec `json:"sriov,omitempty"`
 
 	// rackLocal configures type RackLocal.
 	// +optional

@@ -78,6 +78,10 @@ type PodNetworkAttachmentSpec struct {
 	// +optional
 	Macvlan *MacvlanSpec `json:"macvlan,omitempty"`
 
+	// sriov is the Network's configuration for type SRIOV.
+	// +optional
+	SRIOV *SRIOVSpec `json:"sriov,omitempty"`
+
 	// rackLocal is the rack's part of the Network for type RackLocal.
 	// +optional
 	RackLocal *AttachmentRack `json:"rackLocal,omitempty"`
@@ -212,12 +216,14 @@ type AddressConflict struct {
 }
 
 // DeviceKind tells what carries an interface.
-// +kubebuilder:validation:Enum=Uplink;Overlay
+// +kubebuilder:validation:Enum=Uplink;VF;Overlay
 type DeviceKind string
 
 const (
 	// DeviceKindUplink is a NIC that is shared by several attachments.
 	DeviceKindUplink DeviceKind = "Uplink"
+	// DeviceKindVF is an SR-IOV virtual function, which one attachment has for itself.
+	DeviceKindVF DeviceKind = "VF"
 	// DeviceKindOverlay is the node's way to its rack over its own address.
 	DeviceKindOverlay DeviceKind = "Overlay"
 )
@@ -243,4 +249,15 @@ type AttachedDevice struct {
 	Vendor string `json:"vendor,omitempty"`
 	// +optional
 	NUMANode *int32 `json:"numaNode,omitempty"`
+	// pf is the interface name of the physical function, vfIndex the VF's number on it.
+	// +optional
+	PF string `json:"pf,omitempty"`
+	// +optional
+	VFIndex *int32 `json:"vfIndex,omitempty"`
+	// rdmaDevice that was moved along, for example mlx5_3.
+	// +optional
+	RDMADevice string `json:"rdmaDevice,omitempty"`
+	// vfioGroup is the IOMMU group of a device that is bound to vfio-pci.
+	// +optional
+	VFIOGroup string `json:"vfioGroup,omitempty"`
 }
