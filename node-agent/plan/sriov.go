@@ -1,5 +1,7 @@
 package plan
 
+import "fmt"
+
 // VF is set for attachments that are an SR-IOV virtual function.
 type VF struct {
 	// PCIAddress of the VF, such as "0000:01:10.0". It identifies the VF: names and indexes of interfaces change.
@@ -29,4 +31,87 @@ type VFSettings struct {
 	// MinTxRate and MaxTxRate in Mbit/s, the unit of the kernel; 0 is no limit.
 	MinTxRate *int `json:"minTxRate,omitempty"`
 	MaxTxRate *int `json:"maxTxRate,omitempty"`
+}
+
+// VFState is all of a VF that an attachment can change, or the pod that has it. It is read before the attachment and
+// restored after it, and written down in between; it is comparable.
+type VFState struct {
+	// Driver of the VF, empty for none; DriverOverride binds the VF to one driver alone.
+	Driver         string `json:"driver,omitempty"`
+	DriverOverride string `json:"driverOverride,omitempty"`
+
+	// Interface is the name on the node, empty where the driver makes none. What follows is the interface's.
+	Interface     string `json:"interface,omitempty"`
+	MAC           string `json:"mac,omitempty"`
+	MTU           int    `json:"mtu,omitempty"`
+	TxQueueLength int    `json:"txQueueLength,omitempty"`
+	Alias         string `json:"alias,omitempty"`
+	Promiscuous   bool   `json:"promiscuous,omitempty"`
+	AllMulticast  bool   `json:"allMulticast,omitempty"`
+	XDP           bool   `json:"xdp,omitempty"`
+
+	// AdminMAC and what follows is what the PF has been told of its VF. Drivers tell a MAC that the VF has chosen here too.
+	AdminMAC   string `json:"adminMAC"`
+	VLAN       int    `json:"vlan"`
+	VLANQoS    int    `json:"vlanQoS"`
+	VLANProto  string `json:"vlanProto"`
+	SpoofCheck bool   `json:"spoofCheck"`
+	Trust      bool   `json:"trust"`
+	LinkState  string `json:"linkState"`
+	MinTxRate  int    `json:"minTxRate"`
+	MaxTxRate  int    `json:"maxTxRate"`
+}
+
+// NoMAC is the MAC of a VF of which the PF has been told none.
+const NoMAC = "00:00:00:00:00:00"
+
+// Differences returns one clause for each attribute of now that is not as it was in s.
+func (s VFState) Differences(now VFState) (clauses []string) {
+	differ := func(name string, was, is any) {
+		if was != is {
+			clauses = append(clauses, fmt.Sprintf("%s is %s instead of %s", name, printed(is), printed(was)))
+		}
+	}
+	differ("driver", s.Driver, now.Driver)
+	differ("driver_override", s.DriverOverride, now.DriverOverride)
+	differ("interface", s.Interface, now.Interface)
+	differ("mac", s.MAC, now.MAC)
+	differ("mtu", s.MTU, now.MTU)
+	differ("txqueuelen", s.TxQueueLength, now.TxQueueLength)
+	differ("alias", s.Alias, now.Alias)
+	differ("promiscuous mode", s.Promiscuous, now.Promiscuous)
+	differ("all multicast", s.AllMulticast, now.AllMulticast)
+	differ("XDP program", s.XDP, now.XDP)
+	differ("MAC on the PF", s.effectiveAdminMAC(), now.effectiveAdminMAC())
+	differ("vlan", s.VLAN, now.VLAN)
+	differ("vlanQoS", s.VLANQoS, now.VLANQoS)
+	differ("vlanProto", s.VLANProto, now.VLANProto)
+	differ("spoofCheck", s.SpoofCheck, now.SpoofCheck)
+	differ("trust", s.Trust, now.Trust)
+	differ("linkState", s.LinkState, now.LinkState)
+	differ("minTxRate", s.MinTxRate, now.MinTxRate)
+	differ("maxTxRate", s.MaxTxRate, now.MaxTxRate)
+	return clauses
+}
+
+// effectiveAdminMAC takes a PF that has been told no MAC for one that knows the MAC which the VF has chosen: drivers go
+// from the first to the second by themselves, when the VF comes up.
+func (s VFState) effectiveAdminMAC() string {
+	if s.AdminMAC == s.MAC && s.MAC != "" {
+		return NoMAC
+	}
+	return s.AdminMAC
+}
+
+func printed(value any) string {
+	switch v := value.(type) {
+	case string:
+		return fmt.Sprintf("%q", v)
+	case bool:
+		if v {
+			return "on"
+		}
+		return "off"
+	}
+	return fmt.Sprint(value)
 }

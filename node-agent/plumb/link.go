@@ -38,6 +38,9 @@ type Link struct {
 	Parent int
 	// Mode is the macvlan mode, empty for links of other kinds.
 	Mode string
+	// PCIAddress is set for links of hardware, such as VFs. OurVF tells that the link is a VF that carries our mark.
+	PCIAddress string
+	OurVF      bool
 }
 
 // FindLink returns the link of a name, and false where there is none.
@@ -87,6 +90,9 @@ func newLink(found netlink.Link) Link {
 	}
 	if macvlan, ok := found.(*netlink.Macvlan); ok {
 		link.Mode = modeNames[macvlan.Mode]
+	}
+	if attrs.ParentDevBus == "pci" {
+		link.PCIAddress, link.OurVF = attrs.ParentDev, attrs.Alias == vfMark
 	}
 	return link
 }

@@ -1,0 +1,135 @@
+package plumb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/multinet-dev/multinet/node-agent/kernel"
+	"github.com/multinet-dev/multinet/node-agent/plan"
+)
+
+// Configure tells the PF what a Network asks for, and gives the VF its MAC. What is so already is left alone, so that it
+// costs two readings where it has been done before. All of it is read back. The interface may have another name on the node
+// afterwards, and is there even if it was in the pod, where its driver had to be bound anew for the MAC.
+//
+// pod may be nil. The error joins a *VFError for each attribute that cannot be had.
+func (h VFs) Configure(ctx context.Context, vf VF, settings plan.VFSettings, mac net.HardwareAddr, pod *kernel.Namespace) error {
+	now, err := h.State(vf, pod)
+	if err != nil {
+		return err
+	}
+	want := wanted(now, settings)
+	if err := h.apply(vf, now, want); err != nil {
+		return err
+	}
+	if err := h.ensureMAC(ctx, vf, now, mac, pod); err != nil {
+		return err
+	}
+	want.AdminMAC = mac.String()
+	return h.verify(vf, want, pod)
+}
+
+// verify compares what the PF was told with what it says.
+func (h VFs) verify(vf VF, want plan.VFState, pod *kernel.Namespace) error {
+	is, err := h.State(vf, pod)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, a := range vfAttributes(is, want) {
+		if a.differs {
+			failed = append(failed, refused(vf, a.name, a.wanted, true, ErrNotKept))
+		}
+	}
+	if is.AdminMAC != want.AdminMAC || is.MAC != want.AdminMAC && is.Interface != "" {
+		failed = append(failed, &VFError{VF: vf, Attribute: "mac", Wanted: want.AdminMAC, Err: ErrNotKept,
+			Meaning: fmt.Sprintf("the PF says %s and the interface has %s", is.AdminMAC, is.MAC)})
+	}
+	return errors.Join(failed...)
+}
+
+// ensureMAC tells the PF the MAC, and then sees to it that the VF's interface has it: what the two differ in is dropped by
+// the card, silently.
+func (h VFs) ensureMAC(ctx context.Context, vf VF, now plan.VFState, mac net.HardwareAddr, pod *kernel.Namespace) error {
+	want := mac.String()
+	if now.AdminMAC == want && (now.MAC == want || now.Interface == "") {
+		return nil
+	}
+	_, pf, err := h.info(vf)
+	if err != nil {
+		return err
+	}
+	if !isUp(pf) {
+		// igb takes the MAC, but the VF's driver then cannot ask for it, and makes one up.
+		return refused(vf, "mac", want, false, unix.ENETDOWN)
+	}
+	if now.AdminMAC != want {
+		if err := h.setAdminMAC(vf, pf, mac); err != nil {
+			return err
+		}
+	}
+	attrs, inPod, err := h.locate(vf, pod)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: look up its interface: %w", vf, err)
+	case attrs == nil, attrs.HardwareAddr.String() == want:
+		return nil
+	case !inPod && h.setInterfaceMAC(vf, attrs, mac) == nil:
+		return nil
+	}
+	return h.rebindForMAC(ctx, vf, want)
+}
+
+func (h VFs) setAdminMAC(vf VF, pf *netlink.LinkAttrs, mac net.HardwareAddr) error {
+	if err := h.checkpoint("mac"); err != nil {
+		return err
+	}
+	if err := h.Node.Handle().LinkSetVfHardwareAddr(byIndex(pf.Index), vf.Index, mac); err != nil {
+		return refused(vf, "mac", mac, isUp(pf), err)
+	}
+	return nil
+}
+
+// setInterfaceMAC gives the interface the MAC that the PF knows. Some drivers do it, some refuse it, and some say that they
+// have done it and did not.
+func (h VFs) setInterfaceMAC(vf VF, attrs *netlink.LinkAttrs, mac net.HardwareAddr) error {
+	if err := h.checkpoint("interface mac"); err != nil {
+		return err
+	}
+	if err := h.Node.Handle().LinkSetHardwareAddr(byIndex(attrs.Index), mac); err != nil {
+		return refused(vf, "mac", mac, true, err)
+	}
+	link, err := h.Node.Handle().LinkByIndex(attrs.Index)
+	if err != nil {
+		return err
+	}
+	if is := link.Attrs().HardwareAddr.String(); is != mac.String() {
+		return refused(vf, "mac", mac, true, ErrNotKept)
+	}
+	return nil
+}
+
+// rebindForMAC makes the VF's driver ask its PF for the MAC, as igbvf and ixgbevf do only when they are bound.
+func (h VFs) rebindForMAC(ctx context.Context, vf VF, want string) error {
+	driver, err := h.driver(vf.PCIAddress)
+	if err != nil {
+		return fmt.Errorf("%s: read its driver: %w", vf, err)
+	}
+	if err := h.bind(ctx, vf, driver, ""); err != nil {
+		return err
+	}
+	attrs, err := h.awaitInterface(ctx, vf.PCIAddress)
+	if err != nil {
+		return fmt.Errorf("%s: after its driver %s was bound anew: %w", vf, driver, err)
+	}
+	if is := attrs.HardwareAddr.String(); is != want {
+		return &VFError{VF: vf, Attribute: "mac", Wanted: want, Err: ErrNotKept,
+			Meaning: fmt.Sprintf("the interface has MAC %s after its driver %s was bound anew", is, driver)}
+	}
+	return nil
+}
