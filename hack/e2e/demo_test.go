@@ -18,7 +18,7 @@ import (
 func TestDemo(t *testing.T) {
 	s := newScene(t, nodeA, nodeB)
 	// The example has a namespace of its own; that is what has to be empty at the end.
-	example := check.Example(s.Cluster, t.Output())
+	example := check.StorageExample(s.Cluster, t.Output())
 	t.Cleanup(func() {
 		for _, object := range []client.Object{
 			&corev1.Namespace{ObjectMeta: named(example.Namespace)}, &v1alpha1.Network{ObjectMeta: named("storage")},
@@ -29,7 +29,7 @@ func TestDemo(t *testing.T) {
 			}
 		}
 	})
-	s.must(check.ApplyExample(s.ctx, s.Cluster, tool.Repository))
+	s.must(example.Apply(s.ctx, tool.Repository))
 	s.must(example.Run(s.ctx))
 	s.must(s.DeleteAllOf(s.ctx, &corev1.Pod{}, client.InNamespace(example.Namespace)))
 	s.until(time.Minute, "nothing of the example to be left", s.emptyNamespace(example.Namespace))
