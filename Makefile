@@ -27,7 +27,7 @@ help: ## List the targets
 ##@ Try
 
 .PHONY: demo demo-down
-demo: need-root ## A 3-node kind cluster with Multinet, the storage example on it, and a check (root)
+demo: need-root ## A kind cluster of 4 workers in 2 racks with Multinet, the examples on it, and a check (root)
 	@go run ./demo up
 
 demo-down: need-root ## Remove all that `make demo` made (root)

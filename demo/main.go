@@ -1,4 +1,5 @@
-// Command demo brings up a cluster with Multinet and the example of demo/storage, checks it, and removes it again.
+// Command demo brings up a cluster with Multinet and the examples of demo/storage and demo/racks, checks them, and removes it
+// again.
 package main
 
 import (
@@ -15,8 +16,8 @@ import (
 )
 
 const usage = `usage: go run ./demo up | check | down
-  up     start the cluster "multinet-demo" with Multinet and the example, and check it; safe to repeat
-  check  check the example again
+  up     start the cluster "multinet-demo" with Multinet and the examples, and check them; safe to repeat
+  check  check the examples again
   down   remove the cluster, and the Docker daemon if it was started for it`
 
 func main() { os.Exit(run()) }
@@ -30,7 +31,7 @@ func run() int {
 	}
 	repository, err := cluster.FindRepository()
 	if err == nil {
-		d := &demo{tool: cluster.Tool{Repository: repository, Name: "multinet-demo", Fabrics: []string{"storage"}, Progress: os.Stderr}, start: time.Now()}
+		d := &demo{tool: cluster.TwoRacks(repository, "multinet-demo"), start: time.Now()}
 		err = d.do(ctx, os.Args[1])
 	}
 	if err != nil {
@@ -63,12 +64,13 @@ func (d *demo) up(ctx context.Context) error {
 		what string
 		do   func(context.Context) error
 	}{
-		{"starting a cluster of 3 nodes with a storage fabric on eth1", d.tool.Up},
+		{"starting a cluster of 4 workers in 2 racks, a storage fabric on eth1 and one of each rack on eth2", d.tool.Up},
 		{"loading the images of Multinet", d.tool.Load},
 		{"connecting to the cluster", d.connect},
-		{"installing manifests/multinet.yaml, with eth1 as uplink", d.install},
+		{"installing manifests/multinet.yaml, with eth1 and eth2 as uplinks", d.install},
 		{"waiting for the operator and the agents", d.rollout},
-		{"creating Network storage and two pods on it", d.example},
+		{"creating Network storage and two pods on it", d.storage},
+		{"creating Networks rack-nic and rack-overlay and two pods in each rack", d.racks},
 	}
 	for _, s := range steps {
 		if err := d.step(ctx, s.what, s.do); err != nil {
@@ -100,20 +102,25 @@ func (d *demo) install(ctx context.Context) error {
 
 func (d *demo) rollout(ctx context.Context) error { return d.cluster.WaitRollout(ctx, 3*time.Minute) }
 
-func (d *demo) example(ctx context.Context) error {
-	return check.ApplyExample(ctx, d.cluster, d.tool.Repository)
+func (d *demo) storage(ctx context.Context) error {
+	return check.StorageExample(d.cluster, os.Stdout).Apply(ctx, d.tool.Repository)
+}
+
+func (d *demo) racks(ctx context.Context) error {
+	return check.RacksExample(d.cluster, os.Stdout).Apply(ctx, d.tool.Repository)
 }
 
 func (d *demo) check(ctx context.Context) error {
 	if d.cluster == nil {
 		return nil
 	}
-	return d.step(ctx, "checking", func(ctx context.Context) error {
-		if err := check.Example(d.cluster, os.Stdout).Run(ctx); err != nil {
-			return err
-		}
-		return d.lookAround()
-	})
+	if err := d.step(ctx, "checking Network storage", check.StorageExample(d.cluster, os.Stdout).Run); err != nil {
+		return err
+	}
+	if err := d.step(ctx, "checking Networks rack-nic and rack-overlay", check.RacksExample(d.cluster, os.Stdout).Run); err != nil {
+		return err
+	}
+	return d.lookAround()
 }
 
 // lookAround says how to go on. kubectl need not be installed: the nodes have one.
@@ -122,7 +129,7 @@ func (d *demo) lookAround() error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf(`The example works. Look around as in the README's "A pod of your own":
+	fmt.Printf(`The examples work. Look around as in the README's "A pod of your own":
   export KUBECONFIG=%s
 Without a kubectl of your own: $(go -C hack/cluster run . envtest-assets)/kubectl
 `, kubeconfig)

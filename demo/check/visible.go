@@ -20,17 +20,17 @@ type podIP struct {
 }
 
 // visible checks what the pod itself and readers of its object see.
-func (c Check) visible(ctx context.Context, e end) error {
-	file, err := c.Cluster.InPod(ctx, &e.pod, "cat", "/run/multinet/networks.json")
+func (p Pair) visible(ctx context.Context, e end) error {
+	file, err := p.Cluster.InPod(ctx, &e.pod, "cat", "/run/multinet/networks.json")
 	if err != nil {
 		return err
 	}
-	c.say("/run/multinet/networks.json in %s:\n%s", e.pod.Name, indent(file))
+	p.say("/run/multinet/networks.json in %s:\n%s", e.pod.Name, indent(file))
 	if !json.Valid([]byte(file)) {
 		return fmt.Errorf("pod %s: /run/multinet/networks.json is not JSON", e.pod.Name)
 	}
 	status := e.pod.Annotations[v1alpha1.AnnotationNetworkStatus]
-	c.say("annotations of %s:\n  %s: %s\n  %s:\n%s", e.pod.Name, v1alpha1.AnnotationPodIPs, e.pod.Annotations[v1alpha1.AnnotationPodIPs],
+	p.say("annotations of %s:\n  %s: %s\n  %s:\n%s", e.pod.Name, v1alpha1.AnnotationPodIPs, e.pod.Annotations[v1alpha1.AnnotationPodIPs],
 		v1alpha1.AnnotationNetworkStatus, indent(status))
 	for _, prefix := range e.addresses {
 		for where, text := range map[string]string{"/run/multinet/networks.json": file, v1alpha1.AnnotationNetworkStatus: status} {

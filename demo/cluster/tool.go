@@ -8,24 +8,47 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
 // Tool runs hack/cluster, which is a module of its own and therefore a program and not a package here.
 type Tool struct {
 	// Repository is the checkout, Name that of the cluster.
 	Repository, Name string
-	// Fabrics are the networks beside the pod network, each NAME or NAME=NODE: eth1, eth2 … of the workers.
+	// Workers is their number.
+	Workers int
+	// Fabrics are the networks beside the pod network, each NAME or NAME=NODE,NODE: eth1, eth2 … of the workers.
 	Fabrics []string
+	// Labels are put on nodes, each NODE=KEY=VALUE.
+	Labels []string
 	// Progress takes what the tool reports while it works.
 	Progress io.Writer
 }
 
-// Up makes sure that the cluster runs: a control plane and two workers.
+// TwoRacks is a cluster with two workers in each of the racks a and b. eth1 of all of them is in one storage fabric,
+// eth2 of each in that of its rack.
+func TwoRacks(repository, name string) Tool {
+	t := Tool{
+		Repository: repository, Name: name, Workers: 4, Progress: os.Stderr,
+		Fabrics: []string{"storage", "rack-a=worker,worker2", "rack-b=worker3,worker4"},
+	}
+	for node, rack := range map[string]string{"worker": "a", "worker2": "a", "worker3": "b", "worker4": "b"} {
+		t.Labels = append(t.Labels, node+"="+v1alpha1.DefaultTopologyKey+"="+rack)
+	}
+	return t
+}
+
+// Up makes sure that the cluster runs.
 func (t Tool) Up(ctx context.Context) error {
-	args := []string{"up", "--name", t.Name, "--workers", "2"}
+	args := []string{"up", "--name", t.Name, "--workers", strconv.Itoa(t.Workers)}
 	for _, fabric := range t.Fabrics {
 		args = append(args, "--fabric", fabric)
+	}
+	for _, label := range t.Labels {
+		args = append(args, "--label", label)
 	}
 	return t.run(ctx, args...)
 }

@@ -33,7 +33,7 @@ func TestUplinkOnNoNode(t *testing.T) {
 
 func TestUplinkOnOneNode(t *testing.T) {
 	s := newScene(t, nodeA, nodeB)
-	s.network("lonely", networkSpec("eth2"))
+	s.network("lonely", networkSpec("eth3"))
 	network := s.waitNetwork("lonely", metav1.ConditionTrue, v1alpha1.ReasonReady)
 	if network.Status.Nodes != 1 {
 		t.Errorf("status.nodes is %d", network.Status.Nodes)
@@ -44,7 +44,7 @@ func TestUplinkOnOneNode(t *testing.T) {
 		pod, err := s.get(s.ctx, name)
 		s.must(err)
 		if pod.Spec.NodeName != nodeB {
-			t.Errorf("pod %s is on %s, which has no eth2", name, pod.Spec.NodeName)
+			t.Errorf("pod %s is on %s, which has no eth3", name, pod.Spec.NodeName)
 		}
 	}
 }

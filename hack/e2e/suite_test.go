@@ -13,12 +13,13 @@ import (
 	"github.com/multinet-dev/multinet/demo/cluster"
 )
 
-// The cluster that all tests share, and its worker nodes. Tests that hurt one node run beside tests of the other.
+// The cluster that all tests share, and its worker nodes. Tests that hurt one node run beside tests of the others. A and B
+// are in rack a, C and D in rack b.
 var (
-	tool  cluster.Tool
-	multi *cluster.Cluster
-	nodeA string
-	nodeB string
+	tool         cluster.Tool
+	multi        *cluster.Cluster
+	nodeA, nodeB string
+	nodeC, nodeD string
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -30,7 +31,8 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		return 1
 	}
-	tool = cluster.Tool{Repository: repository, Name: "multinet-test", Fabrics: []string{"storage", "solo=worker2"}, Progress: os.Stderr}
+	tool = cluster.TwoRacks(repository, "multinet-test")
+	tool.Fabrics = append(tool.Fabrics, "solo=worker2")
 	if os.Getenv("MULTINET_E2E_KEEP") == "" {
 		defer func() {
 			if err := tool.Down(ctx); err != nil {
@@ -57,6 +59,7 @@ func setUp(ctx context.Context) (err error) {
 		return err
 	}
 	nodeA, nodeB = tool.Name+"-worker", tool.Name+"-worker2"
+	nodeC, nodeD = tool.Name+"-worker3", tool.Name+"-worker4"
 	if err := multi.Install(ctx, tool.Repository, filepath.Join("testdata", "uplinks.yaml")); err != nil {
 		return err
 	}

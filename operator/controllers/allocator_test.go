@@ -40,7 +40,7 @@ func record(name, uid, address string) *v1alpha1.PodNetworkAttachment {
 // reserved returns the address, "" where the attachment exists, or "full".
 func reserved(t *testing.T, a *Allocator, name string) string {
 	t.Helper()
-	got, err := a.Reserve([]Want{{"n", attachmentKey(name)}}, now0)
+	got, err := a.Reserve([]Want{{Network: "n", Key: attachmentKey(name)}}, now0)
 	switch {
 	case errors.Is(err, ipam.ErrExhausted):
 		return "full"
@@ -82,7 +82,7 @@ func TestSettleTakesTheStoredAddresses(t *testing.T) {
 
 func TestReserveIsForAllOrNone(t *testing.T) {
 	a := configured(t, "10.0.0.0/30")
-	_, err := a.Reserve([]Want{{"n", attachmentKey("a")}, {"n", attachmentKey("b")}, {"n", attachmentKey("c")}}, now0)
+	_, err := a.Reserve([]Want{{Network: "n", Key: attachmentKey("a")}, {Network: "n", Key: attachmentKey("b")}, {Network: "n", Key: attachmentKey("c")}}, now0)
 	if !errors.Is(err, ipam.ErrExhausted) {
 		t.Fatal(err)
 	}

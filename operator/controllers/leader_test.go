@@ -56,7 +56,7 @@ func TestClosedFenceCreatesNothing(t *testing.T) {
 	w := newWorld(t)
 	r := &PodReconciler{Client: w.Client, Live: w.Client, Allocator: configured(t, "10.0.0.0/24"), Fence: NewFence(&slowLock{}, time.Second)}
 	pna := w.unsaved("a", "10.0.0.1/24")
-	if _, err := r.Allocator.Reserve([]Want{{"n", client.ObjectKeyFromObject(pna)}}, now0); err != nil {
+	if _, err := r.Allocator.Reserve([]Want{{Network: "n", Key: client.ObjectKeyFromObject(pna)}}, now0); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.createOne(w.ctx, pna); !errors.Is(err, ErrFenced) {
@@ -75,7 +75,7 @@ func TestCreateAdoptsWhatIsStored(t *testing.T) {
 	r := &PodReconciler{Client: w.Client, Live: w.Client, Allocator: configured(t, "10.0.0.0/24")}
 	w.foreign("a", "10.0.0.9/24", false)
 	ours := w.unsaved("a", "10.0.0.1/24")
-	if _, err := r.Allocator.Reserve([]Want{{"n", client.ObjectKeyFromObject(ours)}}, now0); err != nil {
+	if _, err := r.Allocator.Reserve([]Want{{Network: "n", Key: client.ObjectKeyFromObject(ours)}}, now0); err != nil {
 		t.Fatal(err)
 	}
 	w.must(r.createOne(w.ctx, ours))
@@ -98,7 +98,7 @@ func TestRefusedCreateFreesTheReservation(t *testing.T) {
 	r := &PodReconciler{Client: w.Client, Live: w.Client, Allocator: configured(t, "10.0.0.0/24")}
 	invalid := w.unsaved("a", "10.0.0.1/24")
 	invalid.Spec.MAC = "no MAC"
-	if _, err := r.Allocator.Reserve([]Want{{"n", client.ObjectKeyFromObject(invalid)}}, now0); err != nil {
+	if _, err := r.Allocator.Reserve([]Want{{Network: "n", Key: client.ObjectKeyFromObject(invalid)}}, now0); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.createOne(w.ctx, invalid); err == nil {

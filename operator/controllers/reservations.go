@@ -15,6 +15,8 @@ type Want struct {
 	Network string
 	// Key is the name of the attachment.
 	Key types.NamespacedName
+	// Scope is the rack, "" where the Network has none.
+	Scope string
 }
 
 // Reserve holds addresses for attachments that are about to be created: for all of them or for none, since two
@@ -35,7 +37,7 @@ func (a *Allocator) Reserve(wants []Want, now time.Time) (map[types.NamespacedNa
 			a.cancel(want.Key)
 		}
 		if a.reserved[owner] == nil {
-			assignments, err := a.book(want.Network).pool.Allocate(owner, now)
+			assignments, err := a.book(want.Network).pool.Allocate(ipam.Request{Owner: owner, Scope: want.Scope}, now)
 			if err != nil {
 				for _, key := range fresh {
 					a.cancel(key)

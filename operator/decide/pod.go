@@ -29,6 +29,8 @@ type Planned struct {
 	QoS *v1alpha1.QoSClass
 	// Routes of the Network, on its first interface in the pod: the kernel has one route to a destination.
 	Routes []v1alpha1.Route
+	// Rack is set when the attachment is made, where the Network has racks.
+	Rack *v1alpha1.AttachmentRack
 }
 
 // Refusal says why a pod cannot have its networks now. It is the reason and message of an event and of the

@@ -82,13 +82,13 @@ func (p *Pool) endAside(a Aside, then time.Time) {
 	p.resting[a.Addr] = s.resting.PushBack(rest{a.Addr, then})
 }
 
-// asideOf counts the addresses of a segment that are set aside and not in use.
-func (p *Pool) asideOf(s *segment) int64 {
-	var count int64
+// asideCounts tells how many addresses of each segment are set aside and not in use.
+func (p *Pool) asideCounts() map[*segment]int64 {
+	counts := map[*segment]int64{}
 	for a := range p.aside {
-		if _, used := p.used[a]; !used && p.segmentOf(a) == s {
-			count++
+		if _, used := p.used[a]; !used {
+			counts[p.segmentOf(a)]++
 		}
 	}
-	return count
+	return counts
 }

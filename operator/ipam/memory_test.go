@@ -1,8 +1,12 @@
 package ipam
 
 import (
+	"fmt"
+	"iter"
 	"net/netip"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
@@ -62,7 +66,7 @@ func TestWorkOfOneAddressIsConstant(t *testing.T) {
 			t.Errorf("%d addresses in use: %d looks", n, looks)
 		}
 		allocations := testing.AllocsPerRun(1000, func() {
-			got, err := p.Allocate("y", start0)
+			got, err := p.Allocate(Request{Owner: "y"}, start0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,13 +84,13 @@ func TestAMillionComeAndGo(t *testing.T) {
 	p := New(parse(t, v1alpha1.IPRange{CIDR: "10.0.0.0/12", End: "10.15.66.64"}), 0)
 	all := make([]netip.Addr, 0, n)
 	for range n {
-		got, err := p.Allocate("x", start0)
+		got, err := p.Allocate(Request{Owner: "x"}, start0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, got[0].Addr)
 	}
-	if _, err := p.Allocate("x", start0); err == nil {
+	if _, err := p.Allocate(Request{Owner: "x"}, start0); err == nil {
 		t.Fatal("the range has more than a million")
 	}
 	for _, a := range all {
@@ -97,8 +101,93 @@ func TestAMillionComeAndGo(t *testing.T) {
 		t.Fatalf("%d in use, %d rest, %d intervals unused", len(p.used), s.resting.Len(), len(s.unused))
 	}
 	for i := range n {
-		if got, err := p.Allocate("y", start0); err != nil || got[0].Addr != all[i] {
+		if got, err := p.Allocate(Request{Owner: "y"}, start0); err != nil || got[0].Addr != all[i] {
 			t.Fatalf("reused %v, %v, want %s", got, err, all[i])
+		}
+	}
+}
+
+// Ten thousand racks: an allocation and a release in one of them cost what they cost in the only one, counted in memory
+// allocations. Segments are found by rack and by binary search.
+func TestWorkWithTenThousandRacks(t *testing.T) {
+	parents := cidrs(t, "10.0.0.0/8", "fd00::/32")
+	count := func(racks int) float64 {
+		p := New(racksOf(t, parents, racks), rested)
+		request := Request{Owner: "y", Scope: "rack-0", Fixed: []netip.Addr{netip.MustParseAddr("10.0.0.9")}}
+		if len(p.sorted) != 2*racks || len(p.scopes["rack-0"]) != 2 {
+			t.Errorf("%d racks: %d segments, %d of the rack", racks, len(p.sorted), len(p.scopes["rack-0"]))
+		}
+		return testing.AllocsPerRun(1000, func() {
+			got, err := p.Allocate(request, start0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Release(got[1].Addr, "y", start0)
+		})
+	}
+	if one, all := count(1), count(10_000); all > one {
+		t.Errorf("%.0f memory allocations with ten thousand racks, %.0f with one", all, one)
+	}
+}
+
+// racksOf carves one prefix of each family for each rack.
+func racksOf(t testing.TB, parents []Range, racks int) []Range {
+	t.Helper()
+	var ranges []Range
+	for i, family := range []Family{IPv4, IPv6} {
+		next, stop := iter.Pull(Carve(parents, family, []int{26, 64}[i], nil))
+		defer stop()
+		for n := range racks {
+			prefix, ok := next()
+			r, err := RackRange(parents[i], prefix, fmt.Sprintf("rack-%d", n))
+			if !ok || err != nil {
+				t.Fatal(prefix, ok, err)
+			}
+			ranges = append(ranges, r)
+		}
+	}
+	return ranges
+}
+
+// A rack that comes or goes leaves the addresses of the others alone.
+func TestRacksComeAndGo(t *testing.T) {
+	p := New(racksOf(t, cidrs(t, "10.0.0.0/8", "fd00::/32"), 100), rested)
+	for range 40 {
+		if _, err := p.Allocate(Request{Owner: "x", Scope: "rack-7"}, start0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := p.scopes["rack-7"][0]
+	p.Reconfigure(slices.DeleteFunc(racksOf(t, cidrs(t, "10.0.0.0/8", "fd00::/32"), 50), func(r Range) bool { return r.Scope == "rack-8" }), rested)
+	if p.scopes["rack-7"][0] != kept || len(p.Outside()) != 0 || p.scopes["rack-8"] != nil {
+		t.Errorf("the segment was made anew, or %d addresses are in no range", len(p.Outside()))
+	}
+}
+
+// A /8 has 262,144 prefixes of 26 bits, a /48 has 65,536 of 64: the first free one is found by what is taken.
+func TestCarveCostsWhatIsTaken(t *testing.T) {
+	parents := parse(t, v1alpha1.IPRange{CIDR: "10.0.0.0/8", Exclude: []string{"10.0.0.0/9"}}, v1alpha1.IPRange{CIDR: "fd00::/48", Exclude: []string{"fd00:0:0:8000::/49"}})
+	for _, c := range []struct {
+		family Family
+		bits   int
+		want   string
+	}{{IPv4, 26, "10.137.196.0/26"}, {IPv6, 64, "fd00:0:0:2710::/64"}} {
+		var taken []netip.Prefix
+		for p := range Carve(parents, c.family, c.bits, nil) {
+			if taken = append(taken, p); len(taken) == 10_000 {
+				break
+			}
+		}
+		slices.Reverse(taken)
+		allocations := testing.AllocsPerRun(3, func() {
+			expect(t, strings.Join(firsts(1, parents, c.family, c.bits, taken...), " "), c.want)
+		})
+		if allocations > 20*10_000 {
+			t.Errorf("%s: %.0f memory allocations", c.family, allocations)
+		}
+		allocations = testing.AllocsPerRun(3, func() { firsts(1, parents, c.family, c.bits) })
+		if allocations > 100 {
+			t.Errorf("%s with nothing taken: %.0f memory allocations", c.family, allocations)
 		}
 	}
 }

@@ -37,11 +37,11 @@ func (m *model) isAside(a netip.Addr, now time.Time) bool {
 }
 
 // allowed returns the addresses of which any may be given out next.
-func (m *model) allowed(family Family, now time.Time) map[netip.Addr]bool {
+func (m *model) allowed(scope string, family Family, now time.Time) map[netip.Addr]bool {
 	fresh, over := map[int][]netip.Addr{}, map[int][]netip.Addr{}
 	var oldest []netip.Addr
 	for i, r := range m.ranges {
-		for a := r.bounds.from; r.Family() == family && r.bounds.contains(a); a = a.Next() {
+		for a := r.bounds.from; r.Scope == scope && r.Family() == family && r.bounds.contains(a); a = a.Next() {
 			if _, used := m.used[a]; used || !r.Contains(a) || m.isAside(a, now) {
 				continue
 			}
@@ -104,18 +104,24 @@ func set(all []netip.Addr) map[netip.Addr]bool {
 	return s
 }
 
-func (m *model) has(family Family) bool {
-	return slices.ContainsFunc(m.ranges, func(r Range) bool { return r.Family() == family })
+func (m *model) has(scope string, family Family) bool {
+	return slices.ContainsFunc(m.ranges, func(r Range) bool { return r.Scope == scope && r.Family() == family })
+}
+
+// around tells whether a range of the scope is of the subnet that a is in.
+func (m *model) around(scope string, a netip.Addr) bool {
+	return slices.ContainsFunc(m.ranges, func(r Range) bool { return r.Scope == scope && r.Prefix.Contains(a) })
 }
 
 func TestPoolAgainstModel(t *testing.T) {
 	universe := cidrs(t, "10.0.0.0/29", "10.0.0.16/30", "10.0.0.32/31", "fd00::/126", "fd00::8/127")
 	rapid.Check(t, func(t *rapid.T) {
+		scopes := rapid.SampledFrom([]string{"", "", "r1", "r2"})
 		some := func() []Range {
 			var chosen []Range
 			for _, r := range universe {
 				if rapid.Bool().Draw(t, r.Prefix.String()) {
-					chosen = append(chosen, r)
+					chosen = append(chosen, r.InScope(scopes.Draw(t, "scope of "+r.Prefix.String())))
 				}
 			}
 			return chosen
@@ -135,7 +141,17 @@ func TestPoolAgainstModel(t *testing.T) {
 			return a
 		})
 		t.Repeat(map[string]func(*rapid.T){
-			"allocate": func(t *rapid.T) { allocate(t, p, m, owners.Draw(t, "owner"), now) },
+			"allocate": func(t *rapid.T) {
+				allocate(t, p, m, Request{Owner: owners.Draw(t, "owner"), Scope: scopes.Draw(t, "scope")}, now)
+			},
+			"allocate beside a fixed address": func(t *rapid.T) {
+				r := Request{Owner: owners.Draw(t, "owner"), Scope: scopes.Draw(t, "scope"), Fixed: []netip.Addr{address.Draw(t, "fixed")}}
+				if m.around(r.Scope, r.Fixed[0]) {
+					allocate(t, p, m, r, now)
+				} else if _, err := p.Allocate(r, now); !errors.Is(err, ErrOutside) {
+					t.Fatalf("%v: %v", r, err)
+				}
+			},
 			"release": func(t *rapid.T) {
 				a, o := address.Draw(t, "address"), owners.Draw(t, "owner")
 				held := m.used[a] == o
@@ -183,7 +199,7 @@ func TestPoolAgainstModel(t *testing.T) {
 				p.expire(now)
 				m.expire(now)
 				m.ranges = some()
-				p.Reconfigure(m.ranges, m.quarantine)
+				p.Reconfigure(slices.Clone(m.ranges), m.quarantine)
 			},
 			"rotate": func(*rapid.T) { p.Rotate() },
 			"time":   func(t *rapid.T) { now = now.Add(time.Duration(rapid.IntRange(1, 40).Draw(t, "s")) * time.Second) },
@@ -198,28 +214,32 @@ func (m *model) expire(now time.Time) {
 	}
 }
 
-func allocate(t *rapid.T, p *Pool, m *model, owner Owner, now time.Time) {
+func allocate(t *rapid.T, p *Pool, m *model, r Request, now time.Time) {
 	m.expire(now)
 	var allowed []map[netip.Addr]bool
 	exhausted := false
 	for _, family := range []Family{IPv4, IPv6} {
-		if !m.has(family) {
-			continue
+		switch {
+		case len(r.Fixed) > 0 && FamilyOf(r.Fixed[0]) == family:
+			allowed = append(allowed, set(r.Fixed))
+		case m.has(r.Scope, family):
+			a := m.allowed(r.Scope, family, now)
+			exhausted = exhausted || len(a) == 0
+			allowed = append(allowed, a)
 		}
-		a := m.allowed(family, now)
-		exhausted = exhausted || len(a) == 0
-		allowed = append(allowed, a)
 	}
-	got, err := p.Allocate(owner, now)
+	got, err := p.Allocate(r, now)
 	if exhausted != errors.Is(err, ErrExhausted) || !exhausted && len(got) != len(allowed) {
 		t.Fatalf("got %v, %v; model allows %v", got, err, allowed)
 	}
 	for i, a := range got {
-		if !allowed[i][a.Addr] {
-			t.Fatalf("got %s, model allows %v", a.Addr, allowed[i])
+		if !allowed[i][a.Addr] || !m.around(r.Scope, a.Addr) || !a.Prefix.Contains(a.Addr) {
+			t.Fatalf("got %v, model allows %v", a, allowed[i])
 		}
-		m.used[a.Addr] = owner
-		delete(m.released, a.Addr)
+		if !slices.Contains(r.Fixed, a.Addr) {
+			m.used[a.Addr] = r.Owner
+			delete(m.released, a.Addr)
+		}
 	}
 }
 

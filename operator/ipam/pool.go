@@ -4,7 +4,6 @@ import (
 	"container/list"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -16,6 +15,8 @@ var (
 	ErrExhausted = errors.New("every address is in use")
 	// ErrConflict is wrapped by errors that name the address and its owner.
 	ErrConflict = errors.New("address is in use")
+	// ErrOutside is wrapped by errors that name the address.
+	ErrOutside = errors.New("address is in no range")
 )
 
 // Owner identifies the holder of an address, in practice namespace/name of a PodNetworkAttachment.
@@ -28,11 +29,23 @@ type Assignment struct {
 	Gateway netip.Addr
 }
 
+// Request asks for one address of each family.
+type Request struct {
+	Owner Owner
+	// Scope restricts the ranges to those of a rack.
+	Scope string
+	// Fixed are addresses that the caller holds already, under whatever name; no other is given out of their families.
+	Fixed []netip.Addr
+}
+
 // Pool is the addresses of one Network. The zero value is not usable; see New.
 type Pool struct {
 	quarantine time.Duration
-	// segments in the Network's order, then nowhere.
+	// segments in the order that they were given in.
 	segments []*segment
+	// scopes are the segments of each scope, in that order too; sorted are all of them by prefix.
+	scopes map[string][]*segment
+	sorted []*segment
 	// nowhere keeps addresses that no range has any more: in use until released, then resting in case that
 	// the range comes back.
 	nowhere *segment
@@ -56,32 +69,51 @@ func New(ranges []Range, quarantine time.Duration) *Pool {
 	return p
 }
 
-// Allocate gives owner one address of each family that has a range, all or nothing. Order of preference within
-// a family: each range in turn, its never-used addresses before those whose quarantine is over; and when no
-// range has any, the address that has rested longest. The error wraps ErrExhausted.
-func (p *Pool) Allocate(owner Owner, now time.Time) ([]Assignment, error) {
+// Allocate gives the owner one address of each family that has a range of the scope, all or nothing. Order of preference
+// within a family: each range in turn, its never-used addresses before those whose quarantine is over; and when no
+// range has any, the address that has rested longest. Fixed addresses are only looked up: they get the prefix and the
+// gateway of the range that they are in. The error wraps ErrExhausted or ErrOutside.
+func (p *Pool) Allocate(r Request, now time.Time) ([]Assignment, error) {
 	p.expire(now)
-	var picked []Assignment
+	assigned, err := p.fixed(r)
+	if err != nil {
+		return nil, err
+	}
+	var picked []netip.Addr
 	for _, family := range []Family{IPv4, IPv6} {
-		if !p.has(family) {
+		if !p.has(r.Scope, family) || slices.ContainsFunc(r.Fixed, func(a netip.Addr) bool { return FamilyOf(a) == family }) {
 			continue
 		}
-		a, s, ok := p.pick(family, now)
+		a, s, ok := p.pick(r.Scope, family, now)
 		if !ok {
-			return nil, p.exhausted(family)
+			return nil, p.exhausted(r.Scope, family)
 		}
-		picked = append(picked, Assignment{Addr: a, Prefix: s.Prefix, Gateway: s.Gateway})
+		picked = append(picked, a)
+		assigned = append(assigned, Assignment{Addr: a, Prefix: s.Prefix, Gateway: s.Gateway})
 	}
 	for _, a := range picked {
-		p.take(a.Addr, owner)
+		p.take(a, r.Owner)
 	}
-	return picked, nil
+	slices.SortFunc(assigned, func(a, b Assignment) int { return a.Addr.Compare(b.Addr) })
+	return assigned, nil
 }
 
-func (p *Pool) pick(family Family, now time.Time) (netip.Addr, *segment, bool) {
+func (p *Pool) fixed(r Request) ([]Assignment, error) {
+	var assigned []Assignment
+	for _, a := range r.Fixed {
+		s := p.around(a)
+		if s == nil || s.Scope != r.Scope {
+			return nil, fmt.Errorf("%s: %w", a, ErrOutside)
+		}
+		assigned = append(assigned, Assignment{Addr: a, Prefix: s.Prefix, Gateway: s.Gateway})
+	}
+	return assigned, nil
+}
+
+func (p *Pool) pick(scope string, family Family, now time.Time) (netip.Addr, *segment, bool) {
 	var oldest rest
 	var from *segment
-	for _, s := range p.segments {
+	for _, s := range p.scopes[scope] {
 		if s.Family() != family {
 			continue
 		}
@@ -116,13 +148,25 @@ func (p *Pool) take(a netip.Addr, owner Owner) {
 	p.used[a] = holding{owner, s}
 }
 
+// segmentOf is the segment that can give a out, nowhere if none can.
 func (p *Pool) segmentOf(a netip.Addr) *segment {
-	for _, s := range p.segments {
-		if s.Contains(a) {
-			return s
-		}
+	if s := p.around(a); s != nil && s.Contains(a) {
+		return s
 	}
 	return p.nowhere
+}
+
+// around is the segment whose prefix has a, nil if none has. Prefixes do not overlap, so it is the last that begins at a
+// or before.
+func (p *Pool) around(a netip.Addr) *segment {
+	i, found := slices.BinarySearchFunc(p.sorted, a, func(s *segment, a netip.Addr) int { return s.Prefix.Addr().Compare(a) })
+	if !found {
+		i--
+	}
+	if i < 0 || !p.sorted[i].Prefix.Contains(a) {
+		return nil
+	}
+	return p.sorted[i]
 }
 
 // Claim records that owner holds a, whatever the ranges say. Claiming again is fine. The error wraps ErrConflict.
@@ -185,30 +229,24 @@ func (p *Pool) drop(a netip.Addr, owner Owner) (*segment, bool) {
 // Owner returns the holder of a, or "".
 func (p *Pool) Owner(a netip.Addr) Owner { return p.used[a].owner }
 
-func (p *Pool) has(family Family) bool {
-	return slices.ContainsFunc(p.segments, func(s *segment) bool { return s.Family() == family })
+func (p *Pool) has(scope string, family Family) bool {
+	return slices.ContainsFunc(p.scopes[scope], func(s *segment) bool { return s.Family() == family })
 }
 
-func (p *Pool) exhausted(family Family) error {
+func (p *Pool) exhausted(scope string, family Family) error {
 	var aside int64
-	for _, s := range p.segments {
+	var names []string
+	counts := p.asideCounts()
+	for _, s := range p.scopes[scope] {
 		if s.Family() == family {
-			aside += p.asideOf(s)
+			aside += counts[s]
+			names = append(names, s.Prefix.String())
 		}
 	}
-	err := fmt.Errorf("%s %s: %w", family, p.prefixes(family), ErrExhausted)
+	slices.Sort(names)
+	err := fmt.Errorf("%s %s: %w", family, strings.Join(names, ", "), ErrExhausted)
 	if aside > 0 {
 		return fmt.Errorf("%w, or set aside because another machine has it (%d)", err, aside)
 	}
 	return err
-}
-
-func (p *Pool) prefixes(family Family) string {
-	names := map[string]bool{}
-	for _, s := range p.segments {
-		if s.Family() == family {
-			names[s.Prefix.String()] = true
-		}
-	}
-	return strings.Join(slices.Sorted(maps.Keys(names)), ", ")
 }

@@ -37,7 +37,7 @@ func cidrs(t testing.TB, all ...string) []Range {
 
 // take allocates and returns the addresses as text, or the error's.
 func take(p *Pool, owner Owner, now time.Time) string {
-	got, err := p.Allocate(owner, now)
+	got, err := p.Allocate(Request{Owner: owner}, now)
 	if err != nil {
 		return err.Error()
 	}
@@ -62,7 +62,7 @@ func TestAllocateInOrderOfRangesAndFamilies(t *testing.T) {
 	expect(t, take(p, "c", start0), "10.1.0.0 fd01::")
 	expect(t, take(p, "d", start0), "10.1.0.1 fd01::1")
 	expect(t, take(p, "e", start0), "IPv4 10.0.0.0/31, 10.1.0.0/31: every address is in use")
-	_, err := p.Allocate("e", start0)
+	_, err := p.Allocate(Request{Owner: "e"}, start0)
 	if !errors.Is(err, ErrExhausted) {
 		t.Errorf("%v is not ErrExhausted", err)
 	}
@@ -212,13 +212,32 @@ func BenchmarkAllocateRelease(b *testing.B) {
 		b.Run(fmt.Sprintf("held=%d", held), func(b *testing.B) {
 			p := New(parse(b, v1alpha1.IPRange{CIDR: "10.0.0.0/8", Exclude: []string{"10.0.1.0/24"}}, v1alpha1.IPRange{CIDR: "fd00::/64"}), rested)
 			for range held {
-				if _, err := p.Allocate("x", start0); err != nil {
+				if _, err := p.Allocate(Request{Owner: "x"}, start0); err != nil {
 					b.Fatal(err)
 				}
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				got, err := p.Allocate("y", start0)
+				got, err := p.Allocate(Request{Owner: "y"}, start0)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for _, a := range got {
+					p.Release(a.Addr, "y", start0)
+				}
+			}
+		})
+	}
+}
+
+// With 10,000 racks, each allocation and release costs what it costs with one.
+func BenchmarkAllocateReleaseInARack(b *testing.B) {
+	for _, racks := range []int{1, 10_000} {
+		b.Run(fmt.Sprintf("racks=%d", racks), func(b *testing.B) {
+			p := New(racksOf(b, cidrs(b, "10.0.0.0/8", "fd00::/32"), racks), rested)
+			b.ReportAllocs()
+			for b.Loop() {
+				got, err := p.Allocate(Request{Owner: "y", Scope: "rack-0"}, start0)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -27,8 +27,11 @@ func FamilyOf(a netip.Addr) Family {
 	return IPv6
 }
 
-// Range is a parsed v1alpha1.IPRange. Only ParseRange makes one, so its parts fit together.
+// Range is a parsed v1alpha1.IPRange, or the part of one that a rack has. Only ParseRange and RackRange make one, so its
+// parts fit together.
 type Range struct {
+	// Scope is the rack that the range is for, "" where the Network has no racks.
+	Scope string
 	// Prefix is the subnet; pods get its length.
 	Prefix netip.Prefix
 	// Gateway is invalid where the range has none.
@@ -109,9 +112,13 @@ func (r *Range) parseBlocked(spec v1alpha1.IPRange) error {
 		}
 		blocked = append(blocked, prefixInterval(p))
 	}
+	r.block(blocked)
+	return nil
+}
+
+func (r *Range) block(blocked []interval) {
 	slices.SortFunc(blocked, func(a, b interval) int { return a.from.Compare(b.from) })
 	r.blocked = merge(blocked, r.bounds)
-	return nil
 }
 
 // reserved are the addresses of a subnet that no host may have.
@@ -142,6 +149,16 @@ func (r *Range) Total() *big.Int {
 // Contains tells whether a can be given out. A range has at most some 35 exclusions, so this is O(1).
 func (r *Range) Contains(a netip.Addr) bool {
 	return r.bounds.contains(a) && !slices.ContainsFunc(r.blocked, func(b interval) bool { return b.contains(a) })
+}
+
+// blockedUntil tells whether a is in the range's bounds but cannot be given out, and the last such address from there on.
+func (r *Range) blockedUntil(a netip.Addr) (netip.Addr, bool) {
+	for _, b := range r.blocked {
+		if b.contains(a) {
+			return b.to, true
+		}
+	}
+	return netip.Addr{}, false
 }
 
 // sameSpace tells whether both ranges give out the same addresses.

@@ -109,7 +109,7 @@ func FuzzParseRange(f *testing.F) {
 		p := New([]Range{r}, 0)
 		seen := map[netip.Addr]bool{}
 		for i := 0; i < 64; i++ {
-			got, err := p.Allocate("o", start0)
+			got, err := p.Allocate(Request{Owner: "o"}, start0)
 			if err != nil {
 				if r.Total().Int64() != int64(len(seen)) {
 					t.Fatalf("gave out %d of %s", len(seen), r.Total())

@@ -19,34 +19,69 @@ func (p *Pool) forget(now time.Time) {
 	}
 }
 
-// Reconfigure replaces the ranges. Addresses in use stay so, also where no range has them any more (see
-// Outside); resting addresses go on resting. O(addresses known) when the ranges differ.
+// Reconfigure replaces the ranges, whose prefixes must not overlap. Addresses in use stay so, also where no range has
+// them any more (see Outside); resting addresses go on resting. Costs O(ranges), and O(addresses known) only where a
+// range that had addresses went or changed: a Network gets its racks one after the other.
 func (p *Pool) Reconfigure(ranges []Range, quarantine time.Duration) {
 	p.quarantine = quarantine
-	old := p.segments
-	p.segments = nil
+	gone := map[netip.Prefix]*segment{}
+	for _, s := range p.segments {
+		gone[s.Prefix] = s
+	}
+	p.segments, p.scopes = nil, map[string][]*segment{}
 	for _, r := range ranges {
 		s := newSegment(r)
-		if i := slices.IndexFunc(old, func(o *segment) bool { return o.sameSpace(&r) }); i >= 0 {
-			s.unused = old[i].unused
+		if o := gone[r.Prefix]; o != nil && o.sameSpace(&r) {
+			s = o
+			s.Range = r
+			delete(gone, r.Prefix)
 		}
 		p.segments = append(p.segments, s)
+		p.scopes[r.Scope] = append(p.scopes[r.Scope], s)
 	}
-	rests := make([]rest, 0, len(p.resting))
-	for _, e := range p.resting {
-		rests = append(rests, e.Value.(rest))
+	p.sorted = slices.SortedFunc(slices.Values(p.segments), func(a, b *segment) int {
+		return a.Prefix.Addr().Compare(b.Prefix.Addr())
+	})
+	left := map[*segment]bool{p.nowhere: true}
+	for _, s := range gone {
+		left[s] = true
+	}
+	p.nowhere = newSegment(Range{})
+	p.moveRests(left)
+	p.moveUsed(left)
+}
+
+// moveRests finds new segments for what rests in those that are left, in the order of time. Only such segments get any of
+// it that are new too.
+func (p *Pool) moveRests(left map[*segment]bool) {
+	var rests []rest
+	for s := range left {
+		for e := s.resting.Front(); e != nil; e = e.Next() {
+			rests = append(rests, e.Value.(rest))
+		}
 	}
 	slices.SortFunc(rests, func(a, b rest) int {
 		return cmp.Or(a.since.Compare(b.since), a.addr.Compare(b.addr))
 	})
-	p.nowhere = newSegment(Range{})
 	for _, r := range rests {
 		p.resting[r.addr] = p.segmentOf(r.addr).resting.PushBack(r)
 	}
+}
+
+func (p *Pool) moveUsed(left map[*segment]bool) {
+	var count int64
+	for s := range left {
+		count += s.used
+	}
+	if count == 0 {
+		return
+	}
 	for a, held := range p.used {
-		held.in = p.segmentOf(a)
-		held.in.used++
-		p.used[a] = held
+		if left[held.in] {
+			held.in = p.segmentOf(a)
+			held.in.used++
+			p.used[a] = held
+		}
 	}
 }
 

@@ -58,15 +58,6 @@ func (s *segment) consume(a netip.Addr) {
 	s.unused[0].from = a.Next()
 }
 
-func (s *segment) blockedUntil(a netip.Addr) (netip.Addr, bool) {
-	for _, b := range s.blocked {
-		if b.contains(a) {
-			return b.to, true
-		}
-	}
-	return netip.Addr{}, false
-}
-
 // rotate makes never-used addresses behind last come first.
 func (s *segment) rotate(last netip.Addr) {
 	s.unused = []interval{{s.bounds.from, last}}
