@@ -54,12 +54,16 @@ func FromAttachment(pna *v1alpha1.PodNetworkAttachment, device Device, claim *Cl
 		MAC:          b.mac(spec.MAC),
 		Device:       device,
 	}
-	a.Macvlan, a.Overlay = b.path(spec)
+	if spec.Type == v1alpha1.NetworkTypeSRIOV {
+		a.VF = b.vf(spec.SRIOV, device)
+	} else {
+		a.Macvlan, a.Overlay = b.path(spec)
+		b.check(device.Uplink != "", "device", device.Name, "has no interface on this node")
+	}
 	if spec.RackLocal != nil {
 		a.Rack = spec.RackLocal.Rack
 	}
 	b.check(spec.NetworkName != "", "spec.networkName", "", "is missing")
-	b.check(device.Uplink != "", "device", device.Name, "has no interface on this node")
 	a.Addresses, a.Gateways = b.addresses(spec.Addresses)
 	a.Routes = b.routes(spec.Routes, a.Addresses)
 	a.MTU = b.mtu(spec.MTU, a.Addresses)

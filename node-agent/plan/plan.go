@@ -41,6 +41,10 @@ type Attachment struct {
 	Macvlan *Macvlan `json:"macvlan,omitempty"`
 	// Overlay is set where the macvlan link is on the node's VXLAN link for a rack.
 	Overlay *Overlay `json:"overlay,omitempty"`
+	// VF is set where the interface is a virtual function that the pod has for itself; Before is what it was like, to be
+	// restored when the pod goes.
+	VF     *VF      `json:"vf,omitempty"`
+	Before *VFState `json:"before,omitempty"`
 	// Rack that the attachment is in, empty for Networks that are not rack-local.
 	Rack string `json:"rack,omitempty"`
 	// QoSClass is set where the attachment asks for a quality of service.
@@ -61,13 +65,17 @@ type Claim struct {
 type Device struct {
 	// Name in the node's pool.
 	Name string `json:"name"`
-	// Uplink is the interface name on the node.
-	Uplink     string `json:"uplink"`
+	// Uplink is the interface name on the node, empty for a VF.
+	Uplink     string `json:"uplink,omitempty"`
 	PCIAddress string `json:"pciAddress,omitempty"`
 	PCIeRoot   string `json:"pcieRoot,omitempty"`
 	Driver     string `json:"driver,omitempty"`
 	Vendor     string `json:"vendor,omitempty"`
 	NUMANode   *int32 `json:"numaNode,omitempty"`
+	// PF is the interface name of a VF's physical function, VFIndex the VF's number on it.
+	PF         string `json:"pf,omitempty"`
+	VFIndex    int    `json:"vfIndex,omitempty"`
+	RDMADevice string `json:"rdmaDevice,omitempty"`
 }
 
 // Macvlan is set for attachments that are a macvlan link, on Device.Uplink or on an overlay.
