@@ -39,6 +39,8 @@ type Attachment struct {
 
 	Device  Device   `json:"device"`
 	Macvlan *Macvlan `json:"macvlan,omitempty"`
+	// VF is set for attachments that are an SR-IOV virtual function, which is moved into the pod or given to a program of it.
+	VF *VF `json:"vf,omitempty"`
 	// Overlay is set where the macvlan link is on the node's VXLAN link for a rack.
 	Overlay *Overlay `json:"overlay,omitempty"`
 	// VF is set where the interface is a virtual function that the pod has for itself; Before is what it was like, to be
@@ -50,6 +52,9 @@ type Attachment struct {
 	// QoSClass is set where the attachment asks for a quality of service.
 	QoSClass string `json:"qosClass,omitempty"`
 }
+
+// HasInterface tells whether the pod gets an interface, and not a device that a program of it drives.
+func (a Attachment) HasInterface() bool { return a.VF == nil || !a.VF.VFIO }
 
 // Claim is one allocated device of a ResourceClaim, as its status has to name it.
 type Claim struct {

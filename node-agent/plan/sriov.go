@@ -1,6 +1,9 @@
 package plan
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // VF is set for attachments that are an SR-IOV virtual function.
 type VF struct {
@@ -15,6 +18,8 @@ type VF struct {
 	VFIO bool `json:"vfio,omitempty"`
 	// RDMA moves the RDMA device along.
 	RDMA bool `json:"rdma,omitempty"`
+	// Before is what the VF was before anything was done to it, nil as long as nothing was.
+	Before *VFState `json:"before,omitempty"`
 }
 
 // VFSettings are what a PF is told about its VF. What is nil is left as it is.
@@ -39,6 +44,8 @@ type VFState struct {
 	// Driver of the VF, empty for none; DriverOverride binds the VF to one driver alone.
 	Driver         string `json:"driver,omitempty"`
 	DriverOverride string `json:"driverOverride,omitempty"`
+	// RDMA devices that the node sees, separated by commas.
+	RDMA string `json:"rdma,omitempty"`
 
 	// Interface is the name on the node, empty where the driver makes none. What follows is the interface's.
 	Interface     string `json:"interface,omitempty"`
@@ -74,6 +81,8 @@ func (s VFState) Differences(now VFState) (clauses []string) {
 	}
 	differ("driver", s.Driver, now.Driver)
 	differ("driver_override", s.DriverOverride, now.DriverOverride)
+	// Their names change when the driver is bound anew.
+	differ("number of RDMA devices", words(s.RDMA), words(now.RDMA))
 	differ("interface", s.Interface, now.Interface)
 	differ("mac", s.MAC, now.MAC)
 	differ("mtu", s.MTU, now.MTU)
@@ -102,6 +111,8 @@ func (s VFState) effectiveAdminMAC() string {
 	}
 	return s.AdminMAC
 }
+
+func words(list string) int { return len(strings.FieldsFunc(list, func(r rune) bool { return r == ',' })) }
 
 func printed(value any) string {
 	switch v := value.(type) {

@@ -10,8 +10,6 @@ import (
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func vfDevice() Device {
 	return Device{Name: "vf-0000-01-10-0", PCIAddress: "0000:01:10.0", PF: "ens9", VFIndex: 3}
 }
