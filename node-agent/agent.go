@@ -63,7 +63,7 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	path := attach.New(attach.Options{ProcRoot: o.procRoot})
+	path := attach.New(attach.Options{ProcRoot: o.procRoot, SysRoot: o.sysRoot})
 	a.publisher = publish.New(log.WithName("publish"), clients, a.attachments, o.defaultNetwork)
 	a.keeper = sandboxes.New(ctx, sandboxes.Options{
 		Log: log.WithName("sandboxes"), Attachments: a.attachments, Ledger: plans, Devices: a.devices,

@@ -18,6 +18,9 @@ func (a *Attacher) Announce(ctx context.Context, netnsPath string, attachments [
 	return a.inside(ctx, netnsPath, attachments[0], StepAnnounce, func(r *run) error {
 		var failed []error
 		for _, p := range attachments {
+			if !p.HasInterface() {
+				continue
+			}
 			if err := plumb.Announce(p.Interface, hosts(p)); err != nil {
 				failed = append(failed, newError(p, StepAnnounce, err))
 			}

@@ -25,6 +25,8 @@ const AddressInUseWait = 300 * time.Millisecond
 type Options struct {
 	// ProcRoot is where the host's procfs is mounted, /proc if empty. See kernel.Proc.
 	ProcRoot string
+	// SysRoot is where the host's sysfs is mounted, writable where VFs change their drivers; /sys if empty. See kernel.Sys.
+	SysRoot string
 	// NodeNamespace is the path of the namespace that has the uplinks; empty for that of the process.
 	NodeNamespace string
 	// AddressInUseWait is the constant of that name if 0.
@@ -35,6 +37,7 @@ type Options struct {
 // pod must not overlap.
 type Attacher struct {
 	proc      kernel.Proc
+	sys       kernel.Sys
 	nodePath  string
 	inUseWait time.Duration
 
@@ -66,7 +69,7 @@ func New(options Options) *Attacher {
 	if wait == 0 {
 		wait = AddressInUseWait
 	}
-	return &Attacher{proc: kernel.Proc(options.ProcRoot), nodePath: options.NodeNamespace, inUseWait: wait}
+	return &Attacher{proc: kernel.Proc(options.ProcRoot), sys: kernel.Sys(options.SysRoot), nodePath: options.NodeNamespace, inUseWait: wait}
 }
 
 // Attach gives the pod whose namespace is at netnsPath all its interfaces, or none: results in the order of the

@@ -52,6 +52,9 @@ func (r *run) snapshot() (snapshot, error) {
 
 // check returns the first difference.
 func (r *run) check(p plan.Attachment, now snapshot) error {
+	if !p.HasInterface() {
+		return r.checkVFIO(p)
+	}
 	if p.Overlay == nil {
 		// The parent is in the node's namespace and may be renamed there; that it is the right one was seen at attach.
 		return now.check(p, plumb.Uplink{Index: now.links[p.Interface].Parent})
@@ -69,7 +72,13 @@ func (s snapshot) check(p plan.Attachment, on plumb.Uplink) error {
 	if !ok {
 		return errors.New("the interface is missing")
 	}
-	if mismatch := wantedLink(p, on).Mismatch(link); mismatch != "" {
+	mismatch := ""
+	if p.VF != nil {
+		mismatch = checkVF(p, link)
+	} else {
+		mismatch = wantedLink(p, on).Mismatch(link)
+	}
+	if mismatch != "" {
 		return errors.New(mismatch)
 	}
 	if !link.Up {

@@ -38,8 +38,14 @@ func (a *Attacher) ReleaseAddresses(ctx context.Context, netnsPath string, attac
 	})
 }
 
-// RemoveLinks is the second half of Detach. It also runs where the first failed or the link has no addresses.
+// RemoveLinks is the second half of Detach. It also runs where the first failed or the link has no addresses. VFs go back to
+// the node, see ReleaseVFs.
 func (a *Attacher) RemoveLinks(ctx context.Context, netnsPath string, attachments []plan.Attachment) error {
+	links, vfs := split(attachments)
+	return errors.Join(a.removeLinks(ctx, netnsPath, links), a.ReleaseVFs(ctx, netnsPath, vfs))
+}
+
+func (a *Attacher) removeLinks(ctx context.Context, netnsPath string, attachments []plan.Attachment) error {
 	return a.teardown(ctx, netnsPath, attachments, StepRemove, func(r *run, ours []owned) error {
 		if len(ours) > 1 && ours[0].all {
 			if err := plumb.RemoveMarkedLinks(); err != nil {
@@ -91,9 +97,13 @@ func (a *Attacher) teardown(ctx context.Context, netnsPath string, attachments [
 // ownedLinks matches by name and mark: a link that somebody else made under the name is not ours to touch.
 func ownedLinks(links []plumb.Link, attachments []plan.Attachment) []owned {
 	byName := map[string]plumb.Link{}
+	made := 0
 	for _, link := range links {
-		if link.Ours {
+		if link.Ours || link.OurVF {
 			byName[link.Name] = link
+		}
+		if link.Ours {
+			made++
 		}
 	}
 	var ours []owned
@@ -103,7 +113,7 @@ func ownedLinks(links []plumb.Link, attachments []plan.Attachment) []owned {
 		}
 	}
 	for i := range ours {
-		ours[i].all = len(ours) == len(byName)
+		ours[i].all = len(ours) == made
 	}
 	return ours
 }

@@ -19,6 +19,7 @@ type Step string
 const (
 	StepNamespace Step = "open the pod's network namespace"
 	StepUplink    Step = "find uplink"
+	StepVF        Step = "configure VF"
 	StepLink      Step = "create interface"
 	StepUp        Step = "bring interface up"
 	StepAddresses Step = "add address"
@@ -29,6 +30,7 @@ const (
 	StepProbe     Step = "probe addresses"
 	StepRelease   Step = "remove addresses"
 	StepRemove    Step = "remove interface"
+	StepRestore   Step = "restore VF"
 )
 
 // Error tells which attachment failed, where and why. Err is the cause with what to do about it.
@@ -73,6 +75,8 @@ func (r *run) explain(p plan.Attachment, s Step, err error) error {
 			p.MAC, carrier(p), err)
 	case errors.Is(err, plumb.ErrNameTaken), errors.Is(err, plumb.ErrNameOnNode):
 		return fmt.Errorf("%w: choose another with network@interface in the pod's annotation", err)
+	case p.VF != nil && s == StepLink:
+		return err
 	case s == StepLink && errors.Is(err, unix.EOPNOTSUPP):
 		return fmt.Errorf("the node's kernel has no macvlan support, or uplink %s cannot carry it: %w", carrier(p), err)
 	case s == StepLink && errors.Is(err, unix.EINVAL):

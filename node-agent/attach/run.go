@@ -32,16 +32,18 @@ type run struct {
 // needs the address that makes its next hop a neighbour.
 func (r *run) attach(p plan.Attachment) (Result, error) {
 	start := time.Now()
-	var uplink plumb.Uplink
 	var link plumb.Link
-	err := r.steps(p,
-		step{StepUplink, func() (err error) { uplink, err = r.uplink(p); return err }},
-		step{StepLink, func() (err error) { link, err = r.ensureLink(p, uplink); return err }},
-		step{StepUp, func() error { return r.bringUp(p, &link) }},
-		step{StepAddresses, func() error { return r.ensureAddresses(p, link.Index) }},
-		step{StepRoutes, func() error { return r.ensureRoutes(p, link.Index) }},
-		step{StepDone, nil},
-	)
+	steps := r.linkSteps(p, &link)
+	if p.VF != nil {
+		steps = r.vfSteps(p, &link)
+	}
+	if p.HasInterface() {
+		steps = append(steps,
+			step{StepUp, func() error { return r.bringUp(p, &link) }},
+			step{StepAddresses, func() error { return r.ensureAddresses(p, link.Index) }},
+			step{StepRoutes, func() error { return r.ensureRoutes(p, link.Index) }})
+	}
+	err := r.steps(p, append(steps, step{StepDone, nil})...)
 	return Result{
 		Interface: p.Interface,
 		MAC:       link.MAC,
@@ -50,6 +52,14 @@ func (r *run) attach(p plan.Attachment) (Result, error) {
 		IfIndex:   link.Index,
 		Duration:  time.Since(start),
 	}, err
+}
+
+func (r *run) linkSteps(p plan.Attachment, link *plumb.Link) []step {
+	var uplink plumb.Uplink
+	return []step{
+		{StepUplink, func() (err error) { uplink, err = r.uplink(p); return err }},
+		{StepLink, func() (err error) { *link, err = r.ensureLink(p, uplink); return err }},
+	}
 }
 
 type step struct {

@@ -39,8 +39,6 @@ type Attachment struct {
 
 	Device  Device   `json:"device"`
 	Macvlan *Macvlan `json:"macvlan,omitempty"`
-	// VF is set for attachments that are an SR-IOV virtual function, which is moved into the pod or given to a program of it.
-	VF *VF `json:"vf,omitempty"`
 	// Overlay is set where the macvlan link is on the node's VXLAN link for a rack.
 	Overlay *Overlay `json:"overlay,omitempty"`
 	// VF is set where the interface is a virtual function that the pod has for itself; Before is what it was like, to be

@@ -18,8 +18,6 @@ type VF struct {
 	VFIO bool `json:"vfio,omitempty"`
 	// RDMA moves the RDMA device along.
 	RDMA bool `json:"rdma,omitempty"`
-	// Before is what the VF was before anything was done to it, nil as long as nothing was.
-	Before *VFState `json:"before,omitempty"`
 }
 
 // VFSettings are what a PF is told about its VF. What is nil is left as it is.
@@ -112,7 +110,9 @@ func (s VFState) effectiveAdminMAC() string {
 	return s.AdminMAC
 }
 
-func words(list string) int { return len(strings.FieldsFunc(list, func(r rune) bool { return r == ',' })) }
+func words(list string) int {
+	return len(strings.FieldsFunc(list, func(r rune) bool { return r == ',' }))
+}
 
 func printed(value any) string {
 	switch v := value.(type) {

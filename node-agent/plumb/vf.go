@@ -132,6 +132,12 @@ func (h VFs) onNode(pciAddress string) (*netlink.LinkAttrs, error) {
 	return interfaceIn(h.Node, pciAddress) // It was renamed just now.
 }
 
+// HasVF tells whether the VF's interface is in a namespace.
+func HasVF(ns *kernel.Namespace, vf VF) (bool, error) {
+	attrs, err := interfaceIn(ns, vf.PCIAddress)
+	return attrs != nil, err
+}
+
 // awaitInterface waits until the driver has made the VF's interface. Some drivers make it after the bind has returned, as
 // their PF answers.
 func (h VFs) awaitInterface(ctx context.Context, pciAddress string) (*netlink.LinkAttrs, error) {

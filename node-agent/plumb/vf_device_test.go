@@ -113,4 +113,3 @@ func TestReadOnlySysfsIsExplained(t *testing.T) {
 		t.Errorf("error %s, want %s", err, want)
 	}
 }
-

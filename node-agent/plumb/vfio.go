@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const vfioDriver = "vfio-pci"
+// VFIODriver lets programs drive devices.
+const VFIODriver = "vfio-pci"
 
 var (
 	// ErrNoVFIO tells that the kernel of the node lacks the driver.
@@ -34,10 +35,10 @@ func (h VFs) BindVFIO(ctx context.Context, vf VF) (VFIO, error) {
 		return VFIO{}, err
 	}
 	present, err := h.driver(vf.PCIAddress)
-	if err != nil || present == vfioDriver {
+	if err != nil || present == VFIODriver {
 		return device, err
 	}
-	if err := h.bind(ctx, vf, vfioDriver, vfioDriver); errors.Is(err, unix.ENOENT) {
+	if err := h.bind(ctx, vf, VFIODriver, VFIODriver); errors.Is(err, unix.ENOENT) {
 		return VFIO{}, fmt.Errorf("%s: %w", vf, ErrNoVFIO)
 	} else if err != nil {
 		return VFIO{}, err

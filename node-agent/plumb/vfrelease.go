@@ -59,7 +59,7 @@ func (h VFs) dirt(vf VF, before plan.VFState, pod *kernel.Namespace) ([]string, 
 // restore tries everything, and returns all that failed. What the PF was told comes before the MAC of the interface, which
 // a VF may choose only when its PF has chosen none.
 func (h VFs) restore(ctx context.Context, vf VF, before plan.VFState, pod *kernel.Namespace) error {
-	failed := []error{h.restoreDriver(ctx, vf, before)}
+	failed := []error{h.restoreDriver(ctx, vf, before), h.rdmaHome(vf, before.RDMA, pod)}
 	attrs, err := h.bringHome(ctx, vf, before, pod)
 	failed = append(failed, err)
 	now, err := h.State(vf, nil)

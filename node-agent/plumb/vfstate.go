@@ -3,6 +3,7 @@ package plumb
 import (
 	"fmt"
 	"net"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -47,6 +48,11 @@ func (h VFs) State(vf VF, pod *kernel.Namespace) (plan.VFState, error) {
 	if state.DriverOverride, err = h.override(vf.PCIAddress); err != nil {
 		return plan.VFState{}, fmt.Errorf("%s: read its driver_override: %w", vf, err)
 	}
+	rdma, err := h.RDMADevices(vf)
+	if err != nil {
+		return plan.VFState{}, err
+	}
+	state.RDMA = strings.Join(rdma, ",")
 	attrs, _, err := h.locate(vf, pod)
 	if err != nil {
 		return plan.VFState{}, fmt.Errorf("%s: look up its interface: %w", vf, err)

@@ -1,0 +1,183 @@
+package attach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/multinet-dev/multinet/node-agent/kernel"
+	"github.com/multinet-dev/multinet/node-agent/plan"
+	"github.com/multinet-dev/multinet/node-agent/plumb"
+)
+
+// errNotRecorded guards the one thing that makes a kill at any instant harmless.
+var errNotRecorded = errors.New("what the VF was before is not written down, so that it could not be made so again")
+
+// VFState is what the VF of an attachment is now, on the node. It is written down as plan.Attachment.Before ahead of everything that
+// is done to the VF.
+func (a *Attacher) VFState(p plan.Attachment) (plan.VFState, error) {
+	vfs, err := a.vfs()
+	if err != nil {
+		return plan.VFState{}, newError(p, StepUplink, err)
+	}
+	vf, err := vfs.Find(p.VF.PCIAddress)
+	if err != nil {
+		return plan.VFState{}, newError(p, StepUplink, err)
+	}
+	state, err := vfs.State(vf, nil)
+	if err != nil {
+		return plan.VFState{}, newError(p, StepUplink, err)
+	}
+	return state, nil
+}
+
+// ConfigureVF does ahead of Attach what may be slow, since some drivers must be bound anew for a MAC. Attach does it too, but
+// finds it done. A failure leaves the VF to ReleaseVFs.
+func (a *Attacher) ConfigureVF(ctx context.Context, p plan.Attachment) error {
+	vfs, err := a.vfs()
+	if err != nil {
+		return newError(p, StepVF, err)
+	}
+	vf, err := vfs.Find(p.VF.PCIAddress)
+	if err != nil {
+		return newError(p, StepUplink, err)
+	}
+	if err := configureVF(ctx, vfs, vf, p, nil); err != nil {
+		return newError(p, StepVF, err)
+	}
+	return nil
+}
+
+// ReleaseVFs makes the VFs of the attachments what they were before, wherever they are; the namespace may be gone. The error
+// joins an *Error for each VF that is not clean, which wraps a *plumb.DirtyError: it must not be given to anybody.
+func (a *Attacher) ReleaseVFs(ctx context.Context, netnsPath string, attachments []plan.Attachment) error {
+	_, attachments = split(attachments)
+	if len(attachments) == 0 {
+		return nil
+	}
+	vfs, err := a.vfs()
+	if err != nil {
+		return newError(attachments[0], StepRestore, err)
+	}
+	pod, err := kernel.OpenNamespace(netnsPath)
+	if err == nil {
+		defer pod.Close()
+	} else if !errors.Is(err, kernel.ErrNamespaceGone) {
+		return newError(attachments[0], StepRestore, err)
+	}
+	var failed []error
+	for _, p := range attachments {
+		if err := releaseVF(ctx, vfs, p, pod); err != nil {
+			failed = append(failed, newError(p, StepRestore, err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func releaseVF(ctx context.Context, vfs plumb.VFs, p plan.Attachment, pod *kernel.Namespace) error {
+	if p.Before == nil {
+		return nil // Nothing was done to it.
+	}
+	vf, err := vfs.Find(p.VF.PCIAddress)
+	if err != nil {
+		return err
+	}
+	return vfs.Release(ctx, vf, *p.Before, pod)
+}
+
+func (a *Attacher) vfs() (plumb.VFs, error) {
+	node, err := a.openNode()
+	if err != nil {
+		return plumb.VFs{}, fmt.Errorf("the node's network namespace: %w", err)
+	}
+	return plumb.VFs{Node: node, Sys: a.sys}, nil
+}
+
+// split takes apart what is made and removed in the pod, and what comes from the node and goes back.
+func split(attachments []plan.Attachment) (links, vfs []plan.Attachment) {
+	for _, p := range attachments {
+		if p.VF == nil {
+			links = append(links, p)
+		} else {
+			vfs = append(vfs, p)
+		}
+	}
+	return links, vfs
+}
+
+func configureVF(ctx context.Context, vfs plumb.VFs, vf plumb.VF, p plan.Attachment, pod *kernel.Namespace) error {
+	if p.Before == nil {
+		return errNotRecorded
+	}
+	if p.VF.VFIO {
+		if _, err := vfs.BindVFIO(ctx, vf); err != nil {
+			return err
+		}
+	}
+	return vfs.Configure(ctx, vf, p.VF.Settings, net.HardwareAddr(p.MAC), pod)
+}
+
+// findVF looks up the VF and, unless the pod has it already, sees to it that a failure of this attach restores it.
+func (r *run) findVF(p plan.Attachment) (plumb.VF, error) {
+	vfs := plumb.VFs{Node: r.node, Sys: r.sys}
+	vf, err := vfs.Find(p.VF.PCIAddress)
+	if err != nil || p.Before == nil {
+		return vf, err
+	}
+	inPod, err := plumb.HasVF(r.pod, vf)
+	if err == nil && !inPod {
+		r.undo.push("restore "+vf.String(), func() error {
+			return vfs.Release(context.WithoutCancel(r.ctx), vf, *p.Before, r.pod)
+		})
+	}
+	return vf, err
+}
+
+// vfSteps are the first half of attach for a VF; link stays empty for one that a program of the pod drives.
+func (r *run) vfSteps(p plan.Attachment, link *plumb.Link) []step {
+	vfs := plumb.VFs{Node: r.node, Sys: r.sys}
+	var vf plumb.VF
+	steps := []step{
+		{StepUplink, func() (err error) { vf, err = r.findVF(p); return err }},
+		{StepVF, func() error { return configureVF(r.ctx, vfs, vf, p, r.pod) }},
+	}
+	if p.VF.VFIO {
+		return steps
+	}
+	return append(steps, step{StepLink, func() (err error) {
+		if p.VF.RDMA {
+			if err := vfs.MoveRDMA(vf, r.pod); err != nil {
+				return err
+			}
+		}
+		*link, _, err = vfs.Move(vf, r.pod, p.Interface, p.MTU)
+		return err
+	}})
+}
+
+// checkVF returns how the interface of a VF in the pod differs, or "".
+func checkVF(p plan.Attachment, link plumb.Link) string {
+	switch {
+	case !link.OurVF || link.PCIAddress != p.VF.PCIAddress:
+		return fmt.Sprintf("the interface is not the VF %s", p.VF.PCIAddress)
+	case link.MAC.String() != p.MAC.String():
+		return fmt.Sprintf("the MAC is %s instead of %s", link.MAC, p.MAC)
+	case p.MTU != 0 && link.MTU != p.MTU:
+		return fmt.Sprintf("the MTU is %d instead of %d", link.MTU, p.MTU)
+	}
+	return ""
+}
+
+func (r *run) checkVFIO(p plan.Attachment) error {
+	vfs := plumb.VFs{Node: r.node, Sys: r.sys}
+	vf, err := vfs.Find(p.VF.PCIAddress)
+	if err != nil {
+		return err
+	}
+	state, err := vfs.State(vf, nil)
+	if err == nil && state.Driver != plumb.VFIODriver {
+		err = fmt.Errorf("the driver of %s is %q instead of %s", vf, state.Driver, plumb.VFIODriver)
+	}
+	return err
+}
