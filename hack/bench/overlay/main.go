@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"syscall"
 
 	"github.com/multinet-dev/multinet/hack/bench/overlay/fabric"
 )
@@ -33,7 +34,7 @@ func run() int {
 	flag.IntVar(&o.pairs, "pairs", 200, "pairs of pods to attach")
 	flag.IntVar(&o.pods, "pods", 20000, "remote pods to program")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := measure(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench overlay:", err)
