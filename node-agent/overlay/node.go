@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"fmt"
 	"net/netip"
 	"sync"
 
@@ -28,15 +29,32 @@ type Links interface {
 type node struct {
 	Links
 	open func() (*kernel.Namespace, error)
+
+	mu     sync.Mutex
+	opened *kernel.Namespace
 }
 
 // NewNode returns the node whose namespace open opens when it is first needed.
 func NewNode(links Links, open func() (*kernel.Namespace, error)) Node {
-	return &node{Links: links, open: sync.OnceValues(open)}
+	return &node{Links: links, open: open}
+}
+
+func (n *node) namespace() (*kernel.Namespace, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.opened != nil {
+		return n.opened, nil
+	}
+	namespace, err := n.open()
+	if err != nil {
+		return nil, fmt.Errorf("the node's network namespace: %w", err)
+	}
+	n.opened = namespace
+	return namespace, nil
 }
 
 func (n *node) FindOverlay(o plan.Overlay) (link plumb.Uplink, err error) {
-	namespace, err := n.open()
+	namespace, err := n.namespace()
 	if err != nil {
 		return plumb.Uplink{}, err
 	}
@@ -44,7 +62,7 @@ func (n *node) FindOverlay(o plan.Overlay) (link plumb.Uplink, err error) {
 }
 
 func (n *node) Entries(link int) ([]plumb.Entry, error) {
-	namespace, err := n.open()
+	namespace, err := n.namespace()
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +70,7 @@ func (n *node) Entries(link int) ([]plumb.Entry, error) {
 }
 
 func (n *node) Program(link int, add, remove []plumb.Entry) error {
-	namespace, err := n.open()
+	namespace, err := n.namespace()
 	if err != nil {
 		return err
 	}
@@ -60,7 +78,7 @@ func (n *node) Program(link int, add, remove []plumb.Entry) error {
 }
 
 func (n *node) Guards() ([]plumb.Guard, error) {
-	namespace, err := n.open()
+	namespace, err := n.namespace()
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +86,7 @@ func (n *node) Guards() ([]plumb.Guard, error) {
 }
 
 func (n *node) EnsureGuards(guards []plumb.Guard) error {
-	namespace, err := n.open()
+	namespace, err := n.namespace()
 	if err != nil {
 		return err
 	}
@@ -76,7 +94,7 @@ func (n *node) EnsureGuards(guards []plumb.Guard) error {
 }
 
 func (n *node) UpdateGuard(vni int, add, remove []netip.Addr) error {
-	namespace, err := n.open()
+	namespace, err := n.namespace()
 	if err != nil {
 		return err
 	}
