@@ -13,16 +13,16 @@ import (
 func attaching(ctx context.Context, pairs int, lab *fabric.Lab, ours, hand fabric.Pair) error {
 	count := 0
 	timed := func(node *fabric.Node, give func(*fabric.Node, string, net.HardwareAddr) error) side {
-		return func() (took time.Duration, err error) {
+		return func() (time.Duration, error) {
 			count++
 			mac := net.HardwareAddr{2, 0, 8, byte(count >> 16), byte(count >> 8), byte(count)}
-			err = lab.InNewPod(func(pod string) error {
-				start := time.Now()
-				err := give(node, pod, mac)
-				took = time.Since(start)
-				return err
-			})
-			return took, err
+			pod, err := lab.NewPod()
+			if err != nil {
+				return 0, err
+			}
+			start := time.Now()
+			err = give(node, pod, mac)
+			return time.Since(start), err
 		}
 	}
 	a, b, err := alternate(ctx, pairs, timed(ours[0], fabric.Attach), timed(hand[0], fabric.AttachByHand))

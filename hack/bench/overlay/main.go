@@ -68,11 +68,11 @@ func measure(ctx context.Context, o options) (err error) {
 	if err := packets(ctx, o.rounds/4, ours, bridged); err != nil {
 		return fmt.Errorf("packets: %w", err)
 	}
-	if err := attaching(ctx, o.pairs, lab, ours, hand); err != nil {
-		return fmt.Errorf("attach: %w", err)
-	}
 	if err := entries(ctx, o.pods, ours, hand); err != nil {
 		return fmt.Errorf("entries: %w", err)
+	}
+	if err := attaching(ctx, o.pairs, lab, ours, hand); err != nil {
+		return fmt.Errorf("attach: %w", err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ package fabric
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -15,12 +16,14 @@ import (
 type Lab struct {
 	dir        string
 	namespaces map[string]*kernel.Namespace
+	// pods are those of the present group, unused the last of them.
+	pods, unused []string
 }
 
 // NewLab makes an empty laboratory.
 func NewLab() (*Lab, error) {
 	dir, err := os.MkdirTemp("", "multinet-bench-")
-	return &Lab{dir, map[string]*kernel.Namespace{}}, err
+	return &Lab{dir: dir, namespaces: map[string]*kernel.Namespace{}}, err
 }
 
 // Close removes all namespaces that are left.
@@ -48,11 +51,39 @@ func (l *Lab) remove(path string) error {
 	return errors.Join(ns.Close(), kerneltest.RemoveNamespace(path))
 }
 
-// InNewPod calls f with the path of a new namespace, and removes that.
-func (l *Lab) InNewPod(f func(path string) error) error {
-	pod, err := l.namespace("new")
-	if err != nil {
-		return err
+// group is how many pods are made at a time. The kernel removes namespaces in the background, and what is measured meanwhile
+// waits for it; it takes longer for the sysctls of a new one with each that is left.
+const group = 20
+
+// NewPod returns the path of a new namespace, which stays for a while.
+func (l *Lab) NewPod() (path string, err error) {
+	if len(l.unused) == 0 {
+		if err := l.renewPods(); err != nil {
+			return "", err
+		}
 	}
-	return errors.Join(pod.Close(), f(pod.Path()), l.remove(pod.Path()))
+	path = l.unused[0]
+	l.unused = l.unused[1:]
+	return path, nil
+}
+
+func (l *Lab) renewPods() error {
+	for _, path := range l.pods {
+		if err := l.remove(path); err != nil {
+			return err
+		}
+	}
+	l.pods = nil
+	for i := range group {
+		pod, err := l.namespace(fmt.Sprintf("new-%d", i))
+		if err != nil {
+			return err
+		}
+		l.pods = append(l.pods, pod.Path())
+		if err := pod.Close(); err != nil {
+			return err
+		}
+	}
+	l.unused = l.pods
+	return nil
 }
