@@ -50,9 +50,11 @@ func (a *Allocator) observe(pna *v1alpha1.PodNetworkAttachment) (*attachmentReco
 		uid:       pna.UID,
 		pod:       types.NamespacedName{Namespace: pna.Namespace, Name: pna.Spec.Pod.Name},
 		addresses: decide.Addresses(pna),
+		place:     placeOf(pna),
 	}
 	b := a.book(record.network)
 	b.attachments++
+	b.racks.enter(record.place)
 	a.attachments[pna.UID] = record
 	a.names[reservationOwner(record.key)]++
 	for _, addr := range record.addresses {
@@ -84,6 +86,7 @@ func (a *Allocator) forget(record *attachmentRecord, now time.Time) {
 	}
 	b := a.book(record.network)
 	b.attachments--
+	b.racks.leave(record.place)
 	for _, addr := range record.addresses {
 		b.release(addr, record, now)
 	}
@@ -125,6 +128,8 @@ func (a *Allocator) Drop(network string, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if b := a.networks[network]; b != nil && b.attachments == 0 && b.pool.Quiet(now) {
+		b.racks = rackBook{vnis: b.racks.vnis}
+		a.claimVNIs(network)
 		delete(a.networks, network)
 	}
 }

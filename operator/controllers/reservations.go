@@ -22,7 +22,7 @@ type Want struct {
 // Reserve holds addresses for attachments that are about to be created: for all of them or for none, since two
 // pods that each hold the one address that the other waits for would wait for ever. Asking again gives the
 // same addresses until Settle or Refused. A want whose attachment exists, although the cache may not show it yet,
-// is absent from the result. The error wraps ipam.ErrExhausted.
+// is absent from the result. The error wraps ipam.ErrExhausted or errRackNotServed.
 func (a *Allocator) Reserve(wants []Want, now time.Time) (map[types.NamespacedName][]ipam.Assignment, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -33,24 +33,32 @@ func (a *Allocator) Reserve(wants []Want, now time.Time) (map[types.NamespacedNa
 		if a.names[owner] > 0 {
 			continue
 		}
-		if r := a.reserved[owner]; r != nil && a.taken(r) {
+		if r := a.reserved[owner]; r != nil && (a.taken(r) || r.scope != want.Scope && !r.sent) {
 			a.cancel(want.Key)
 		}
 		if a.reserved[owner] == nil {
-			assignments, err := a.book(want.Network).pool.Allocate(ipam.Request{Owner: owner, Scope: want.Scope}, now)
+			assignments, err := a.allocate(want, owner, now)
 			if err != nil {
 				for _, key := range fresh {
 					a.cancel(key)
 				}
 				return nil, fmt.Errorf("network %s: %w", want.Network, err)
 			}
-			a.reserved[owner] = &reservation{network: want.Network, assignments: assignments}
+			a.reserved[owner] = &reservation{network: want.Network, scope: want.Scope, assignments: assignments}
 			fresh = append(fresh, want.Key)
 		}
 		a.reserved[owner].since = now
 		assigned[want.Key] = a.reserved[owner].assignments
 	}
 	return assigned, nil
+}
+
+func (a *Allocator) allocate(want Want, owner ipam.Owner, now time.Time) ([]ipam.Assignment, error) {
+	b := a.book(want.Network)
+	if _, served := b.racks.served[want.Scope]; want.Scope != "" && !served {
+		return nil, fmt.Errorf("rack %q: %w", want.Scope, errRackNotServed)
+	}
+	return b.pool.Allocate(ipam.Request{Owner: owner, Scope: want.Scope}, now)
 }
 
 // taken tells whether an attachment was found that records an address of the reservation. Another leader made it:
