@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -47,6 +49,15 @@ func (s shelf) List(_ context.Context, list client.ObjectList, opts ...client.Li
 				list.Items = append(list.Items, *pna.DeepCopy())
 			}
 		}
+	case *corev1.NodeList:
+		for _, node := range sorted[*corev1.Node](s.objects) {
+			list.Items = append(list.Items, *node.DeepCopy())
+		}
+	case *resourcev1.ResourceSliceList:
+		for _, slice := range sorted[*resourcev1.ResourceSlice](s.objects) {
+			list.Items = append(list.Items, *slice.DeepCopy())
+		}
+	case *resourcev1.ResourceClaimTemplateList:
 	default:
 		return fmt.Errorf("the model has no lists of %T", list)
 	}
@@ -89,7 +100,7 @@ func (c operatorClient) List(ctx context.Context, list client.ObjectList, opts .
 func (c operatorClient) Create(ctx context.Context, obj client.Object, _ ...client.CreateOption) error {
 	pna, ok := obj.(*v1alpha1.PodNetworkAttachment)
 	if !ok {
-		return nil // a ResourceClaimTemplate is nobody's concern here
+		return nil // a ResourceClaimTemplate or a DeviceClass is nobody's concern here
 	}
 	c.operator.world.t.Logf("%s creates %s with %s", c.operator.identity, pna.Name, addressList(*pna))
 	return c.operator.send(ctx, func() error { return c.operator.world.store.create(pna) }, pna.DeepCopy())
@@ -105,13 +116,31 @@ func (c operatorClient) Patch(ctx context.Context, obj client.Object, _ client.P
 	return c.operator.send(ctx, func() error { return c.operator.world.store.update(obj) }, nil)
 }
 
-func (c operatorClient) Status() client.SubResourceWriter { return unread{} }
+func (c operatorClient) Status() client.SubResourceWriter { return statusClient{operator: c.operator} }
 
-// unread is the pods' status: nobody reads the operator's condition here.
-type unread struct{ client.SubResourceWriter }
+type statusClient struct {
+	client.SubResourceWriter
+	operator *operatorProcess
+}
 
-func (unread) Apply(context.Context, runtime.ApplyConfiguration, ...client.SubResourceApplyOption) error {
+// Apply is for pods: nobody reads the operator's condition here.
+func (statusClient) Apply(context.Context, runtime.ApplyConfiguration, ...client.SubResourceApplyOption) error {
 	return nil
+}
+
+// Patch is for Networks, with the resource version as precondition.
+func (c statusClient) Patch(ctx context.Context, obj client.Object, _ client.Patch, _ ...client.SubResourcePatchOption) error {
+	s := &c.operator.world.store
+	if c.operator.world.coin("pods are planned meanwhile") {
+		c.operator.planPods()
+	}
+	return c.operator.send(ctx, func() error {
+		err := s.update(obj)
+		if err == nil {
+			copyInto(obj, s.objects[keyFor(obj)])
+		}
+		return err
+	}, nil)
 }
 
 // send does one write, or not, and answers, or not. A create may arrive later than its sender believes.

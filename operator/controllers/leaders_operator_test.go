@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -31,6 +32,7 @@ type operatorProcess struct {
 	rebuilder   *Rebuilder
 	pods        *PodReconciler
 	attachments *AttachmentReconciler
+	networks    *NetworkReconciler
 	handler     toolscache.ResourceEventHandler
 
 	podQueue, attachmentQueue []types.NamespacedName
@@ -44,6 +46,7 @@ func (w *leadersWorld) startOperator(identity string, seen int) *operatorProcess
 	o.rebuilder = &Rebuilder{Allocator: o.allocator, Cache: o, Live: live, Log: logr.Discard()}
 	o.pods = &PodReconciler{Client: c, Live: live, Allocator: o.allocator, Fence: o.fence, Events: recorder, waiting: newWaiting()}
 	o.attachments = &AttachmentReconciler{Client: c, Live: live, Fence: o.fence, Events: recorder}
+	o.networks = &NetworkReconciler{Client: c, Live: live, Allocator: o.allocator, Fence: o.fence, Events: recorder, written: map[types.UID]time.Time{}}
 	for o.seen < seen {
 		o.next()
 	}
@@ -91,7 +94,7 @@ func (o *operatorProcess) renew() {
 		o.replay()
 	}
 	o.allocator.Listen(func(c change) {
-		if c.freed {
+		if c.freed || c.racks {
 			for _, pod := range append(o.pods.waiting.forNetwork(c.network), c.pod) {
 				enqueueOnce(&o.podQueue, pod)
 			}
@@ -145,6 +148,9 @@ func (o *operatorProcess) next() {
 	case *corev1.Node:
 		for _, pna := range sorted[*v1alpha1.PodNetworkAttachment](o.shelf.objects) {
 			enqueueOnce(&o.attachmentQueue, client.ObjectKeyFromObject(pna))
+		}
+		for _, pod := range o.pods.podsOfNode(o.world.ctx, obj) {
+			enqueueOnce(&o.podQueue, pod)
 		}
 	}
 }

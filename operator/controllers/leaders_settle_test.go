@@ -54,6 +54,7 @@ func (w *leadersWorld) work(leader *operatorProcess) {
 		before := len(w.store.history)
 		leader.renew()
 		leader.catchUp()
+		wait := w.workOnRacks(leader)
 		for _, key := range slices.Clone(leader.podQueue) {
 			w.must(leader.reconcilePod(key))
 			w.check()
@@ -69,7 +70,7 @@ func (w *leadersWorld) work(leader *operatorProcess) {
 			w.agentStep(pna)
 			w.check()
 		}
-		if len(w.store.history) == before && !leader.behind() && len(leader.podQueue)+len(leader.attachmentQueue) == 0 {
+		if !wait && len(w.store.history) == before && !leader.behind() && len(leader.podQueue)+len(leader.attachmentQueue) == 0 {
 			return
 		}
 		if round > 100 {
@@ -91,6 +92,10 @@ func (w *leadersWorld) checkSettled(leader *operatorProcess) {
 			}
 			holder[key] = pna.Name
 		}
+	}
+	if w.racks {
+		w.checkRacksSettled(leader, perPod)
+		return
 	}
 	bound := 0
 	for _, pod := range w.store.pods() {
