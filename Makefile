@@ -15,9 +15,10 @@ GOTEST := go run ./hack/verify/gotest -summary bin/test-summary.txt -count 1
 ASSETS = KUBEBUILDER_ASSETS="$$($(CLUSTER) envtest-assets)"
 ALL := MULTINET_REQUIRE_ALL=1
 # go hands each test binary to the virtual machine, as it would start it here. Static, since nothing else is in there;
-# and without the one test that asks go for imports.
-VM = CGO_ENABLED=0 $(ALL) $(GOTEST) -name "virtual machine" -exec "'$(CURDIR)/bin/cluster' vm" -timeout 150s \
+# and without the one test that asks go for imports. Tests of VFs run there and nowhere else, since the cards are there.
+VM = CGO_ENABLED=0 $(ALL) $(GOTEST) -name "virtual machine" -exec "'$(CURDIR)/bin/cluster' vm --pfs 2 --numa --iommu --timeout 6m" -timeout 6m \
 	-skip '^TestAttachPathCannotStartProcesses$$' $(addprefix ./node-agent/,attach plumb kernel inventory)
+NO_CARDS = -skip '^TestSRIOV'
 E2E = $(ALL) $(GOTEST) -name "end to end" -tags e2e -timeout 40m ./hack/e2e/...
 
 .PHONY: help
@@ -56,7 +57,7 @@ clean: ## Remove what was built here; `go -C hack/cluster run . clean-cache` rem
 .PHONY: test test-unit test-kernel test-vm test-api test-e2e bench
 test: need-root ## Everything that proves the project (root; about 10 minutes with warm caches)
 	@rm -f bin/test-summary.txt; status=0; \
-	$(ALL) $(ASSETS) $(GOTEST) -name "unit, kernel, API server" ./... || status=1; \
+	$(ALL) $(ASSETS) $(GOTEST) -name "unit, kernel, API server" $(NO_CARDS) ./... || status=1; \
 	$(ALL) $(GOTEST) -name "tooling" -C hack/cluster ./... || status=1; \
 	$(MAKE) --no-print-directory test-vm || status=1; \
 	$(E2E) || status=1; \
@@ -67,9 +68,9 @@ test-unit: ## What needs no root and no cluster (seconds)
 	@go -C hack/cluster test ./...
 
 test-kernel: need-root ## The node agent on this kernel, in network namespaces (root)
-	@$(ALL) $(ASSETS) $(GOTEST) -name "kernel" ./node-agent/...
+	@$(ALL) $(ASSETS) $(GOTEST) -name "kernel" $(NO_CARDS) ./node-agent/...
 
-test-vm: ## The same on a Debian kernel in a virtual machine, which has 802.1Q wherever this is run
+test-vm: ## The same on a Debian kernel in a virtual machine, which has 802.1Q and SR-IOV cards wherever this is run
 	@go -C hack/cluster build -o "$(CURDIR)/bin/cluster" . && bin/cluster vm
 	@$(VM)
 

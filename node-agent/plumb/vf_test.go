@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -110,18 +111,20 @@ func TestSRIOVPFDown(t *testing.T) {
 			t.Errorf("error %v, want %s", err, want)
 		}
 	}
-	c.setUp(vf.PF)
+	kerneltest.SetUpPF(t, c.Node, vf.PF)
 	c.attach(vf, pod, mac(2), plan.VFSettings{MaxTxRate: ptr(100)})
 	carrier := func() bool {
 		attrs, err := interfaceIn(pod, vf.PCIAddress)
 		c.must(err)
 		return attrs.RawFlags&unix.IFF_LOWER_UP != 0
 	}
-	kerneltest.Eventually(t, "the pod has a carrier", carrier)
+	// igbvf looks every two seconds, and after a reset of its PF not before ten.
+	const patience = 25 * time.Second
+	kerneltest.Within(t, patience, "the pod has a carrier", carrier)
 	kerneltest.SetDown(t, c.Node, vf.PF)
-	kerneltest.Eventually(t, "the pod has no carrier while the PF is down", func() bool { return !carrier() })
-	c.setUp(vf.PF)
-	kerneltest.Eventually(t, "the pod has a carrier again", carrier)
+	kerneltest.Within(t, patience, "the pod has no carrier while the PF is down", func() bool { return !carrier() })
+	kerneltest.SetUpPF(t, c.Node, vf.PF)
+	kerneltest.Within(t, patience, "the pod has a carrier again", carrier)
 	c.release(vf, before, pod)
 }
 

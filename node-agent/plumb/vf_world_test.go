@@ -29,24 +29,12 @@ func newCards(t *testing.T, feature string) *cards {
 	t.Cleanup(func() { node.Close() })
 	c := &cards{t: t, VFs: VFs{Node: node}, pfs: pfs}
 	for _, pf := range pfs {
-		c.setUp(pf)
+		kerneltest.SetUpPF(t, node, pf)
 		if _, err := c.EnsureVFs(pf, vfsPerPF, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return c
-}
-
-// setUp brings a PF up and waits for its carrier, without which the VFs' drivers get no answer.
-func (c *cards) setUp(pf string) {
-	c.t.Helper()
-	link, _, err := FindLink(c.Node, pf)
-	c.must(err)
-	c.must(SetUp(c.Node, link.Index))
-	kerneltest.Eventually(c.t, "PF "+pf+" has a carrier", func() bool {
-		carrier, err := c.Sys.Read("class/net/" + pf + "/carrier")
-		return err == nil && carrier == "1"
-	})
 }
 
 func (c *cards) must(err error) {
@@ -59,8 +47,7 @@ func (c *cards) must(err error) {
 // vf returns a VF that is clean, and its state; it must be so again at the end of the test.
 func (c *cards) vf(pf, index int) (VF, plan.VFState) {
 	c.t.Helper()
-	address, err := c.Sys.Target("class/net/" + c.pfs[pf] + "/device/virtfn" + string(rune('0'+index)))
-	c.must(err)
+	address := kerneltest.VF(c.t, c.Node, c.pfs[pf], index)
 	vf, err := c.Find(address)
 	c.must(err)
 	if vf.PF != c.pfs[pf] || vf.Index != index || vf.PFDriver != "igb" {

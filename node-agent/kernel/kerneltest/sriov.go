@@ -3,7 +3,10 @@ package kerneltest
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
+
+	"github.com/multinet-dev/multinet/node-agent/kernel"
 )
 
 // RequirePFs returns the interfaces of network cards that can have virtual functions, and skips a test where there are fewer
@@ -25,4 +28,29 @@ func RequirePFs(t testing.TB, need int, feature string) (pfs []string) {
 	}
 	t.Skipf("skipped: needs %d network cards with SR-IOV: %s", need, feature)
 	return nil
+}
+
+// SetUpPF brings a network card up and waits for its carrier, without which the drivers of its VFs get no answer.
+func SetUpPF(t testing.TB, node *kernel.Namespace, pf string) {
+	t.Helper()
+	must(t, "set up "+pf, setUp(node, pf))
+	Eventually(t, "PF "+pf+" has a carrier", func() bool {
+		carrier, err := kernel.Sys("").Read("class/net/" + pf + "/carrier")
+		return err == nil && carrier == "1"
+	})
+}
+
+// VF is the PCI address of a card's VF, of which it makes 7 if it has none.
+func VF(t testing.TB, node *kernel.Namespace, pf string, index int) string {
+	t.Helper()
+	SetUpPF(t, node, pf)
+	device := "class/net/" + pf + "/device/"
+	if count, err := kernel.Sys("").Read(device + "sriov_numvfs"); err != nil || count == "0" {
+		must(t, "make VFs", kernel.Sys("").Write(device+"sriov_numvfs", "7"))
+	}
+	address, err := kernel.Sys("").Target(device + "virtfn" + strconv.Itoa(index))
+	if err != nil || address == "" {
+		t.Fatalf("PF %s has no VF %d: %v", pf, index, err)
+	}
+	return address
 }

@@ -63,13 +63,19 @@ func Address(t testing.TB, ns *kernel.Namespace, iface, address string) {
 // Eventually waits until a condition holds, and fails the test if it does not within 5 s.
 func Eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.After(5 * time.Second)
+	Within(t, 5*time.Second, what, holds)
+}
+
+// Within is Eventually for what takes longer.
+func Within(t testing.TB, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(limit)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for !holds() {
 		select {
 		case <-deadline:
-			t.Fatalf("not within 5 s: %s", what)
+			t.Fatalf("not within %s: %s", limit, what)
 		case <-tick.C:
 		}
 	}
