@@ -83,7 +83,7 @@ func (d *Devices) find(match func(inventory.Device) bool) (plan.Device, bool) {
 	i := list[n]
 	device := plan.Device{
 		Name: i.Name, Uplink: i.Interface, PCIAddress: i.PCIAddress, PCIeRoot: i.PCIeRoot,
-		Driver: i.Driver, Vendor: i.Vendor,
+		Driver: i.Driver, Vendor: i.Vendor, PF: i.PF, VFIndex: i.VFIndex, RDMADevice: i.RDMADevice,
 	}
 	if i.NUMANode != nil {
 		numa := int32(*i.NUMANode)

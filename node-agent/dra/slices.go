@@ -2,6 +2,7 @@ package dra
 
 import (
 	"fmt"
+	"slices"
 
 	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -15,25 +16,36 @@ import (
 // TaintNoCarrier keeps new pods away from a NIC without a carrier. Pods that use it stay.
 const TaintNoCarrier = v1alpha1.GroupName + "/no-carrier"
 
+// Attributes by which Multus finds the device of a claim.
+const (
+	multusDeviceID     = "k8s.cni.cncf.io/deviceID"
+	multusResourceName = "k8s.cni.cncf.io/resourceName"
+)
+
 // resources is what the scheduler gets to know: one pool of the node's name, one device for each NIC and one for the
 // overlay, which any number of pods share.
 func resources(node string, n Node) resourceslice.DriverResources {
-	slice := resourceslice.Slice{Devices: make([]resourceapi.Device, 0, len(n.Devices))}
-	for _, d := range n.Devices {
-		slice.Devices = append(slice.Devices, device(d, n.Topology))
+	if len(n.Devices) == 0 {
+		return resourceslice.DriverResources{Pools: map[string]resourceslice.Pool{node: {Slices: []resourceslice.Slice{{}}}}}
 	}
-	return resourceslice.DriverResources{Pools: map[string]resourceslice.Pool{
-		node: {Slices: []resourceslice.Slice{slice}},
-	}}
+	pool := resourceslice.Pool{}
+	// A slice with tainted devices may hold no more than that.
+	for chunk := range slices.Chunk(n.Devices, resourceapi.ResourceSliceMaxDevicesWithAdvancedFeatures) {
+		slice := resourceslice.Slice{Devices: make([]resourceapi.Device, 0, len(chunk))}
+		for _, d := range chunk {
+			slice.Devices = append(slice.Devices, device(d, n.Topology))
+		}
+		pool.Slices = append(pool.Slices, slice)
+	}
+	return resourceslice.DriverResources{Pools: map[string]resourceslice.Pool{node: pool}}
 }
 
 func device(i inventory.Device, topology map[string]string) resourceapi.Device {
-	shared := true
-	d := resourceapi.Device{
-		Name: i.Name, AllowMultipleAllocations: &shared, Attributes: attributes(i, topology),
-		Capacity: map[resourceapi.QualifiedName]resourceapi.DeviceCapacity{
-			v1alpha1.DeviceCapacityBandwidth: bandwidth(i.Bandwidth),
-		},
+	d := resourceapi.Device{Name: i.Name, Attributes: attributes(i, topology)}
+	if i.Kind != v1alpha1.DeviceKindVF {
+		shared := true
+		d.AllowMultipleAllocations = &shared
+		d.Capacity = map[resourceapi.QualifiedName]resourceapi.DeviceCapacity{v1alpha1.DeviceCapacityBandwidth: bandwidth(i.Bandwidth)}
 	}
 	if !i.Carrier {
 		d.Taints = []resourceapi.DeviceTaint{{Key: TaintNoCarrier, Effect: resourceapi.DeviceTaintEffectNoSchedule}}
@@ -70,9 +82,19 @@ func attributes(i inventory.Device, topology map[string]string) map[resourceapi.
 	text(v1alpha1.DeviceAttributeInterface, i.Interface)
 	text(v1alpha1.DeviceAttributeDriver, i.Driver)
 	text(v1alpha1.DeviceAttributeVendor, i.Vendor)
+	text(v1alpha1.DeviceAttributePF, i.PF)
+	text(v1alpha1.DeviceAttributeDevice, i.DeviceID)
+	text(v1alpha1.DeviceAttributeRDMADevice, i.RDMADevice)
 	text(v1alpha1.DeviceAttributeMAC, fmt.Sprint(i.MAC))
 	text(deviceattribute.StandardDeviceAttributePCIeRoot, i.PCIeRoot)
 	text(deviceattribute.StandardDeviceAttributePCIBusID, i.PCIAddress)
+	if i.Kind == v1alpha1.DeviceKindVF {
+		index := int64(i.VFIndex)
+		out[v1alpha1.DeviceAttributeVFIndex] = resourceapi.DeviceAttribute{IntValue: &index}
+		out[v1alpha1.DeviceAttributeCarrier] = resourceapi.DeviceAttribute{BoolValue: &i.Carrier}
+		text(multusDeviceID, i.PCIAddress)
+		text(multusResourceName, v1alpha1.DriverName+"/"+i.PF)
+	}
 	if i.LinkSpeed > 0 {
 		out[v1alpha1.DeviceAttributeLinkSpeed] = resourceapi.DeviceAttribute{IntValue: &i.LinkSpeed}
 	}

@@ -60,7 +60,7 @@ func TestEveryDeviceTellsWhereItIs(t *testing.T) {
 // TestAttributesFitIntoADevice has everything that a device can carry.
 func TestAttributesFitIntoADevice(t *testing.T) {
 	text, labels, numa := "topologyKeys:\n", map[string]string{}, 1
-	for i := range 16 {
+	for i := range 12 {
 		key := fmt.Sprintf("example.com/k%d", i)
 		text += "- " + key + "\n"
 		labels[key] = "x"
@@ -72,8 +72,8 @@ func TestAttributesFitIntoADevice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := device(inventory.Device{Name: "uplink-eth1", Kind: v1alpha1.DeviceKindUplink, Interface: "eth1", Driver: "d", Vendor: "v", PCIAddress: "a",
-		PCIeRoot: "r", NUMANode: &numa, LinkSpeed: 1, MAC: "m"}, config.Topology(labels))
+	d := device(inventory.Device{Name: "vf-a", Kind: v1alpha1.DeviceKindVF, PF: "eth1", Driver: "d", Vendor: "v", DeviceID: "i", PCIAddress: "a",
+		PCIeRoot: "r", NUMANode: &numa, LinkSpeed: 1, RDMADevice: "m"}, config.Topology(labels))
 	if n := len(d.Attributes) + len(d.Capacity); n != 30 || n > resourceapi.ResourceSliceMaxAttributesAndCapacitiesPerDevice {
 		t.Errorf("%d attributes and capacities, want 30 of at most %d", n, resourceapi.ResourceSliceMaxAttributesAndCapacitiesPerDevice)
 	}

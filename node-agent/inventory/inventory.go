@@ -36,6 +36,16 @@ type Device struct {
 	Carrier bool
 	MAC     string
 	MTU     int
+
+	// PF is the interface name of a VF's physical function, whose driver, speed and carrier it has; PFAddress is its PCI
+	// address, and VFIndex the VF's number on it.
+	PF        string
+	PFAddress string
+	VFIndex   int
+	// DeviceID is the PCI device identifier of a VF such as "0x10ca".
+	DeviceID string
+	// RDMADevice such as "mlx5_3", empty for none.
+	RDMADevice string
 }
 
 const netClass = "class/net"
@@ -43,7 +53,8 @@ const netClass = "class/net"
 // OverlayName is the name of the device that is the node's overlay. No uplink can have it.
 const OverlayName = "overlay"
 
-// Read lists the uplinks of a node, ordered by interface name. sys must resolve symbolic links, as os.DirFS("/sys")
+// Read lists the uplinks of a node, ordered by interface name, and its virtual functions, ordered by the PCI address of the
+// physical function and their number. sys must resolve symbolic links, as os.DirFS("/sys")
 // does, and implement fs.ReadLinkFS. An interface that vanishes meanwhile is left out.
 func Read(sys fs.FS, config Config) ([]Device, error) {
 	entries, err := fs.ReadDir(sys, netClass)
@@ -63,7 +74,8 @@ func Read(sys fs.FS, config Config) ([]Device, error) {
 			devices = append(devices, device)
 		}
 	}
-	return devices, nil
+	vfs, err := readVFs(sys, entries)
+	return append(devices, vfs...), err
 }
 
 func readDevice(sys fs.FS, name string, config Config) (Device, bool, error) {

@@ -14,7 +14,7 @@ var alwaysPublished = []string{
 }
 
 // maxTopologyKeys leaves a device with room to spare: it has at most 32 attributes and capacities.
-const maxTopologyKeys = 16
+const maxTopologyKeys = 12
 
 // topologyKey is the pattern of spec.rackLocal.topologyKey: what names an attribute of a device as well as a label.
 var topologyKey = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?/[A-Za-z]([-A-Za-z0-9_.]{0,30}[A-Za-z0-9])?$`)

@@ -50,8 +50,8 @@ func manyKeys(n int) string {
 func TestTopologyKeys(t *testing.T) {
 	for name, test := range map[string]struct{ text, problem string }{
 		"none":                {"topologyKeys: []", ""},
-		"sixteen":             {manyKeys(16), ""},
-		"seventeen":           {manyKeys(17), "topologyKeys: 17 keys, at most 16"},
+		"twelve":              {manyKeys(12), ""},
+		"thirteen":            {manyKeys(13), "topologyKeys: 13 keys, at most 12"},
 		"always known anyway": {"topologyKeys: [kubernetes.io/hostname, topology.multinet.dev/rack]", ""},
 		"twice":               {"topologyKeys: [a.b/c, a.b/c]", `topologyKeys[1] "a.b/c": has the device attribute of "a.b/c"`},
 		"known key twice":     {"topologyKeys: [kubernetes.io/hostname, kubernetes.io/hostname]", `topologyKeys[1] "kubernetes.io/hostname": has`},

@@ -2,10 +2,12 @@ package inventory
 
 import (
 	"fmt"
+	"slices"
 	"testing"
-	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
 // virtualFunction makes a VF beside its PF, as the kernel does.
@@ -17,13 +19,9 @@ func (m machine) virtualFunction(pf, parent, address string, index int) string {
 	return vf
 }
 
-func readVFs(t *testing.T, m machine) []VF {
+func virtualFunctions(t *testing.T, m machine) []Device {
 	t.Helper()
-	vfs, err := ReadVFs(fstest.MapFS(m))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return vfs
+	return slices.DeleteFunc(read(t, m, ""), func(d Device) bool { return d.Kind != v1alpha1.DeviceKindVF })
 }
 
 // Two PFs, of which the one with the later name has the earlier address; the second VF of it is bound to vfio-pci and the
@@ -45,22 +43,23 @@ func TestVirtualFunctions(t *testing.T) {
 	unbound := m.virtualFunction(first, "pci0000:00", "0000:01:10.2", 2)
 	delete(m, unbound+"/driver")
 
-	of := func(address, driver string, index int) VF {
-		return VF{
-			Name: "vf-0000-01-10-" + address[len(address)-1:], PCIAddress: address, PCIeRoot: "pci0000:00", PF: "ens9", PFAddress: "0000:01:00.0",
-			PFDriver: "igb", Index: index, Vendor: "0x8086", Device: "0x10ca", Driver: driver, NUMANode: ptr(1), LinkSpeed: 1_000_000_000, Carrier: true,
+	of := func(address string, index int) Device {
+		return Device{
+			Kind: v1alpha1.DeviceKindVF, Name: "vf-0000-01-10-" + address[len(address)-1:], PCIAddress: address, PCIeRoot: "pci0000:00",
+			PF: "ens9", PFAddress: "0000:01:00.0", Driver: "igb", VFIndex: index, Vendor: "0x8086", DeviceID: "0x10ca", NUMANode: ptr(1),
+			LinkSpeed: 1_000_000_000, Carrier: true,
 		}
 	}
-	want := []VF{
-		of("0000:01:10.0", "igbvf", 0),
-		of("0000:01:10.2", "", 2),
-		of("0000:01:10.4", "vfio-pci", 10),
+	want := []Device{
+		of("0000:01:10.0", 0),
+		of("0000:01:10.2", 2),
+		of("0000:01:10.4", 10),
 		{
-			Name: "vf-0000-12-00-1", PCIAddress: "0000:12:00.1", PCIeRoot: "pci0000:10", PF: "ens1", PFAddress: "0000:12:00.0",
-			PFDriver: "mlx5_core", Vendor: "0x8086", Device: "0x10ca", Driver: "igbvf", NUMANode: ptr(1), RDMADevice: "mlx5_3",
+			Kind: v1alpha1.DeviceKindVF, Name: "vf-0000-12-00-1", PCIAddress: "0000:12:00.1", PCIeRoot: "pci0000:10",
+			PF: "ens1", PFAddress: "0000:12:00.0", Driver: "mlx5_core", Vendor: "0x8086", DeviceID: "0x10ca", NUMANode: ptr(1), RDMADevice: "mlx5_3",
 		},
 	}
-	if diff := cmp.Diff(want, readVFs(t, m)); diff != "" {
+	if diff := cmp.Diff(want, virtualFunctions(t, m)); diff != "" {
 		t.Errorf("virtual functions differ (-want +got):\n%s", diff)
 	}
 }
@@ -73,7 +72,7 @@ func TestRepresentorsAreNoPhysicalFunctions(t *testing.T) {
 	m.netdev(pf, "eth0", map[string]string{"phys_port_name": "pf0vf0"})
 	m.netdev(pf, "eth1", map[string]string{"phys_port_name": "c1pf0sf2"})
 	m.virtualFunction(pf, "pci0000:00", "0000:01:00.1", 0)
-	vfs := readVFs(t, m)
+	vfs := virtualFunctions(t, m)
 	if len(vfs) != 1 || vfs[0].PF != "ens1f0np0" {
 		t.Errorf("virtual functions %+v, want one of ens1f0np0", vfs)
 	}
@@ -85,7 +84,7 @@ func TestVirtualFunctionThatVanishes(t *testing.T) {
 	pf := m.function("pci0000:00", "0000:01:00.0", "igb", "0x8086", "0")
 	m.netdev(pf, "ens9", nil)
 	m.link(pf+"/virtfn0", "devices/pci0000:00/0000:01:10.0")
-	if vfs := readVFs(t, m); len(vfs) != 0 {
+	if vfs := virtualFunctions(t, m); len(vfs) != 0 {
 		t.Errorf("virtual functions %+v, want none", vfs)
 	}
 }
