@@ -65,13 +65,16 @@ func deviceExpression(network *v1alpha1.Network) string {
 	if uplink.MinLinkSpeed != nil {
 		terms = append(terms, has(v1alpha1.DeviceAttributeLinkSpeed, fmt.Sprintf(">= %d", uplink.MinLinkSpeed.Value())))
 	}
-	return strings.Join(terms, " && ")
+	return strings.Join(append(terms, vfTerms(network)...), " && ")
 }
 
 // kindOf is the kind of device that carries the Network.
 func kindOf(network *v1alpha1.Network) v1alpha1.DeviceKind {
 	if rack := network.Spec.RackLocal; rack != nil && rack.Overlay != nil {
 		return v1alpha1.DeviceKindOverlay
+	}
+	if network.Spec.SRIOV != nil {
+		return v1alpha1.DeviceKindVF
 	}
 	return v1alpha1.DeviceKindUplink
 }

@@ -22,6 +22,8 @@ func CheckNetwork(network *v1alpha1.Network) error {
 	switch {
 	case spec.Type == v1alpha1.NetworkTypeMacvlan && spec.Macvlan == nil:
 		problems = append(problems, errors.New("spec.macvlan is missing"))
+	case spec.Type == v1alpha1.NetworkTypeSRIOV && spec.SRIOV == nil:
+		problems = append(problems, errors.New("spec.sriov is missing"))
 	case spec.Type == v1alpha1.NetworkTypeRackLocal && spec.RackLocal == nil:
 		problems = append(problems, errors.New("spec.rackLocal is missing"))
 	}
@@ -34,6 +36,7 @@ func CheckNetwork(network *v1alpha1.Network) error {
 	}
 	problems = append(problems, checkRanges(spec, ranges)...)
 	problems = append(problems, checkRoutes(spec.Routes, ranges)...)
+	problems = append(problems, checkVF(spec)...)
 	return errors.Join(append(problems, checkRacks(spec, ranges)...)...)
 }
 

@@ -32,6 +32,9 @@ func matches(network *v1alpha1.Network, device resourcev1.Device) bool {
 	if text(device, v1alpha1.DeviceAttributeKind) != string(kindOf(network)) || !hasTopology(network, device) {
 		return false
 	}
+	if !matchesVF(network, device) {
+		return false
+	}
 	uplink := uplinkOf(network)
 	if len(uplink.Names) > 0 && !slices.Contains(uplink.Names, v1alpha1.InterfaceName(text(device, v1alpha1.DeviceAttributeInterface))) {
 		return false
