@@ -46,7 +46,7 @@ func (w *leadersWorld) startOperator(identity string, seen int) *operatorProcess
 	o.rebuilder = &Rebuilder{Allocator: o.allocator, Cache: o, Live: live, Log: logr.Discard()}
 	o.pods = &PodReconciler{Client: c, Live: live, Allocator: o.allocator, Fence: o.fence, Events: recorder, waiting: newWaiting()}
 	o.attachments = &AttachmentReconciler{Client: c, Live: live, Fence: o.fence, Events: recorder}
-	o.networks = &NetworkReconciler{Client: c, Live: live, Allocator: o.allocator, Fence: o.fence, Events: recorder, written: map[types.UID]time.Time{}}
+	o.networks = &NetworkReconciler{Client: c, Live: live, Allocator: o.allocator, Fence: o.fence, Events: recorder, notBefore: map[types.UID]time.Time{}}
 	for o.seen < seen {
 		o.next()
 	}

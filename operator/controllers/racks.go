@@ -17,6 +17,15 @@ import (
 // errRackNotServed: nothing is recorded that an attachment in the rack could have.
 var errRackNotServed = errors.New("the rack is not served")
 
+// rackError tells of one rack of a Network; others may be well.
+type rackError struct {
+	rack string
+	err  error
+}
+
+func (e *rackError) Error() string { return fmt.Sprintf("rack %q: %v", e.rack, e.err) }
+func (e *rackError) Unwrap() error { return e.err }
+
 // rackBook is what is known of a Network's racks. The record is the Network's status: an address is given out of a rack's
 // prefix when the prefix stands there, and none any more before it is taken out.
 type rackBook struct {
@@ -217,7 +226,7 @@ func (a *Allocator) reservedRack(key types.NamespacedName) (rack string, vni int
 	if r == nil {
 		return "", 0
 	}
-	return r.scope, a.book(r.network).racks.served[r.scope]
+	return r.scope, r.vni
 }
 
 // CountRacks returns the racks as they are recorded, with the attachments of now.

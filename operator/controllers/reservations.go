@@ -44,7 +44,8 @@ func (a *Allocator) Reserve(wants []Want, now time.Time) (map[types.NamespacedNa
 				}
 				return nil, fmt.Errorf("network %s: %w", want.Network, err)
 			}
-			a.reserved[owner] = &reservation{network: want.Network, scope: want.Scope, assignments: assignments}
+			vni := a.book(want.Network).racks.served[want.Scope]
+			a.reserved[owner] = &reservation{network: want.Network, scope: want.Scope, vni: vni, assignments: assignments}
 			fresh = append(fresh, want.Key)
 		}
 		a.reserved[owner].since = now
@@ -56,9 +57,13 @@ func (a *Allocator) Reserve(wants []Want, now time.Time) (map[types.NamespacedNa
 func (a *Allocator) allocate(want Want, owner ipam.Owner, now time.Time) ([]ipam.Assignment, error) {
 	b := a.book(want.Network)
 	if _, served := b.racks.served[want.Scope]; want.Scope != "" && !served {
-		return nil, fmt.Errorf("rack %q: %w", want.Scope, errRackNotServed)
+		return nil, &rackError{want.Scope, errRackNotServed}
 	}
-	return b.pool.Allocate(ipam.Request{Owner: owner, Scope: want.Scope}, now)
+	assignments, err := b.pool.Allocate(ipam.Request{Owner: owner, Scope: want.Scope}, now)
+	if err != nil && want.Scope != "" {
+		return nil, &rackError{want.Scope, err}
+	}
+	return assignments, err
 }
 
 // taken tells whether an attachment was found that records an address of the reservation. Another leader made it:
