@@ -104,12 +104,3 @@ func TestSRIOVNumberOfVFs(t *testing.T) {
 		t.Errorf("VFs of lo: %v", err)
 	}
 }
-
-func TestReadOnlySysfsIsExplained(t *testing.T) {
-	err := refused(VF{PF: "eth0", PFDriver: "igb", PCIAddress: "0000:01:10.0"}, "driver", "igbvf", true, unix.EROFS)
-	want := "VF 0 of PF eth0 (0000:01:10.0): set driver to igbvf: sysfs is mounted read only: " +
-		"mount the host's /sys into the node agent's container writable, and tell it where: read-only file system"
-	if err.Error() != want {
-		t.Errorf("error %s, want %s", err, want)
-	}
-}

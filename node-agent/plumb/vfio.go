@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // VFIODriver lets programs drive devices.
@@ -38,12 +37,15 @@ func (h VFs) BindVFIO(ctx context.Context, vf VF) (VFIO, error) {
 	if err != nil || present == VFIODriver {
 		return device, err
 	}
-	if err := h.bind(ctx, vf, VFIODriver, VFIODriver); errors.Is(err, unix.ENOENT) {
-		return VFIO{}, fmt.Errorf("%s: %w", vf, ErrNoVFIO)
-	} else if err != nil {
-		return VFIO{}, err
+	// Looked at before the VF loses the driver that it has.
+	drivers, err := h.Sys.List(pciDrivers)
+	if err == nil && !slices.Contains(drivers, VFIODriver) {
+		err = ErrNoVFIO
 	}
-	return device, nil
+	if err != nil {
+		return VFIO{}, fmt.Errorf("%s: %w", vf, err)
+	}
+	return device, h.bind(ctx, vf, VFIODriver, VFIODriver)
 }
 
 // VFIO tells what a VF's device is, or will be, and refuses one that cannot be given away alone.
