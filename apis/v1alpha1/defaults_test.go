@@ -26,6 +26,9 @@ func TestDefaults(t *testing.T) {
 			rackLocal(object{"topologyKey": v1alpha1.DefaultTopologyKey, "overlay": object{"vnis": vnis, "port": int64(4789)}})},
 		"uplink of racks": {rackLocal(object{"uplink": object{"names": list{"eth1"}}}),
 			rackLocal(object{"topologyKey": v1alpha1.DefaultTopologyKey, "uplink": object{"names": list{"eth1"}}})},
+		"sriov": {sriov(), sriov(object{"spoofCheck": true, "trust": false, "deviceType": "NetDevice"})},
+		"sriov with its own": {sriov(object{"spoofCheck": false, "trust": true, "deviceType": "VFIO"}),
+			sriov(object{"spoofCheck": false, "trust": true, "deviceType": "VFIO"})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			network, want := valid("Network"), valid("Network")

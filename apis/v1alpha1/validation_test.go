@@ -70,7 +70,7 @@ func ranges(r ...any) edits { return edits{"spec.ipam.ranges": r} }
 func macvlan(field string, value any) edits { return edits{"spec.macvlan." + field: value} }
 
 // validationCases are those of all kinds. Each rule stands beside a neighbour that is just right.
-var validationCases = joined(networkCases, rackLocalCases, addressClaimCases, otherCases)
+var validationCases = joined(networkCases, rackLocalCases, sriovCases, addressClaimCases, otherCases)
 
 func joined(tables ...map[string]validationCase) map[string]validationCase {
 	all := map[string]validationCase{}
@@ -91,7 +91,7 @@ var networkCases = map[string]validationCase{
 	"network name of 49":             {kind: "Network", edit: edits{"metadata.name": strings.Repeat("a", 49)}, want: "a Network's name must be a DNS label of at most 48 characters"},
 	"network name with dot":          {kind: "Network", edit: edits{"metadata.name": "a.b"}, want: "a Network's name must be a DNS label"},
 	"network without member":         {kind: "Network", edit: edits{"spec.macvlan": nil}, want: "spec.macvlan must be set exactly when spec.type is Macvlan"},
-	"unknown type":                   {kind: "Network", edit: edits{"spec.type": "Token Ring"}, want: `supported values: "Macvlan", "RackLocal"`},
+	"unknown type":                   {kind: "Network", edit: edits{"spec.type": "Token Ring"}, want: `supported values: "Macvlan", "SRIOV", "RackLocal"`},
 	"no addresses":                   {kind: "Network", edit: edits{"spec.ipam": nil}},
 	"routes":                         {kind: "Network", edit: edits{"spec.routes": list{object{"to": "10.0.0.0/8", "via": "10.20.0.9"}, object{"to": "::/0"}}}},
 	"routes without ipam":            {kind: "Network", edit: edits{"spec.ipam": nil, "spec.routes": list{object{"to": "10.0.0.0/8"}}}, want: "spec.routes needs spec.ipam"},
