@@ -12,10 +12,19 @@ import (
 )
 
 // errNotRecorded guards the one thing that makes a kill at any instant harmless.
-var errNotRecorded = errors.New("what the VF was before is not written down, so that it could not be made so again")
+var errNotRecorded = errors.New("what the VF was before is not written down since the machine started, so that it could not be made so again")
 
-// VFState is what the VF of an attachment is now, on the node. It is written down as plan.Attachment.Before ahead of everything that
-// is done to the VF.
+// NeedsVFState tells whether what the VF of an attachment is now has to be written down, as plan.Attachment.Before, ahead of
+// everything that is done to the VF: VFState reads it. What was written down before another boot is of another VF.
+func NeedsVFState(p plan.Attachment) (bool, error) {
+	if p.VF == nil || p.Before == nil {
+		return p.VF != nil, nil
+	}
+	boot, err := kernel.BootID()
+	return boot != p.Before.Boot, err
+}
+
+// VFState is what the VF of an attachment is now, on the node.
 func (a *Attacher) VFState(p plan.Attachment) (plan.VFState, error) {
 	vfs, err := a.vfs()
 	if err != nil {
@@ -80,10 +89,13 @@ func releaseVF(ctx context.Context, vfs plumb.VFs, p plan.Attachment, pod *kerne
 		return nil // Nothing was done to it.
 	}
 	vf, err := vfs.Find(p.VF.PCIAddress)
-	if err != nil {
-		return err
+	if err == nil {
+		err = vfs.Release(ctx, vf, *p.Before, pod)
 	}
-	return vfs.Release(ctx, vf, *p.Before, pod)
+	if errors.Is(err, plumb.ErrNoVF) {
+		return nil // One that is gone is given to nobody, and is new when it comes back.
+	}
+	return err
 }
 
 func (a *Attacher) vfs() (plumb.VFs, error) {
@@ -107,7 +119,9 @@ func split(attachments []plan.Attachment) (links, vfs []plan.Attachment) {
 }
 
 func configureVF(ctx context.Context, vfs plumb.VFs, vf plumb.VF, p plan.Attachment, pod *kernel.Namespace) error {
-	if p.Before == nil {
+	if needs, err := NeedsVFState(p); err != nil {
+		return err
+	} else if needs {
 		return errNotRecorded
 	}
 	if p.VF.VFIO {

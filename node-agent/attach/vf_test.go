@@ -210,6 +210,32 @@ func TestSRIOVVFIO(t *testing.T) {
 	}
 }
 
+// Somebody takes the VFs away under a pod: there is nothing to release, and what comes back is as the driver made it.
+func TestSRIOVNumberChangedUnderneath(t *testing.T) {
+	w := newVFWorld(t, 5)
+	pf := kerneltest.RequirePFs(t, 1, "VFs of pods")[0]
+	pod := w.pod()
+	w.attach(pod, w.both()...)
+	numvfs := "class/net/" + pf + "/device/sriov_numvfs"
+	w.must(kernel.Sys("").Write(numvfs, "0"))
+	if err := w.attacher.Check(t.Context(), pod.Path(), w.both()); err == nil || !strings.HasSuffix(err.Error(), "interface net1: check: the interface is missing") {
+		t.Errorf("check: %v", err)
+	}
+	if _, err := w.attacher.Attach(t.Context(), pod.Path(), w.both()); !errors.Is(err, plumb.ErrNoVF) {
+		t.Errorf("attach: %v", err)
+	}
+	w.must(w.attacher.RemoveLinks(t.Context(), pod.Path(), w.both()))
+	w.must(kernel.Sys("").Write(numvfs, "7"))
+	now, err := w.attacher.VFState(w.fast())
+	w.must(err)
+	if now.VLAN != 0 || now.VLANQoS != 0 || !now.SpoofCheck || now.Alias != "" || now.Driver != "igbvf" {
+		t.Errorf("after it came back it is %+v", now)
+	}
+	// An agent that heard of none of it releases too.
+	w.must(w.attacher.ReleaseVFs(t.Context(), pod.Path(), w.both()))
+	w.wantClean()
+}
+
 func TestSRIOVRefusals(t *testing.T) {
 	w := newVFWorld(t, 4)
 	pod := w.pod()
@@ -218,11 +244,12 @@ func TestSRIOVRefusals(t *testing.T) {
 		step   Step
 		want   error
 	}{
-		"nothing is written down": {func(p *plan.Attachment) { p.Before = nil }, StepVF, errNotRecorded},
-		"no such VF":              {func(p *plan.Attachment) { p.VF.PCIAddress = "0000:ff:00.0" }, StepUplink, plumb.ErrNoVF},
-		"link state":              {func(p *plan.Attachment) { p.VF.Settings.LinkState = "enable" }, StepVF, unix.EOPNOTSUPP},
-		"MTU":                     {func(p *plan.Attachment) { p.MTU = 65000 }, StepLink, unix.EINVAL},
-		"no RDMA":                 {func(p *plan.Attachment) { p.VF.RDMA = true }, StepLink, plumb.ErrNoRDMA},
+		"nothing is written down":    {func(p *plan.Attachment) { p.Before = nil }, StepVF, errNotRecorded},
+		"written down before a boot": {func(p *plan.Attachment) { p.Before.Boot = "another" }, StepVF, errNotRecorded},
+		"no such VF":                 {func(p *plan.Attachment) { p.VF.PCIAddress = "0000:ff:00.0" }, StepUplink, plumb.ErrNoVF},
+		"link state":                 {func(p *plan.Attachment) { p.VF.Settings.LinkState = "enable" }, StepVF, unix.EOPNOTSUPP},
+		"MTU":                        {func(p *plan.Attachment) { p.MTU = 65000 }, StepLink, unix.EINVAL},
+		"no RDMA":                    {func(p *plan.Attachment) { p.VF.RDMA = true }, StepLink, plumb.ErrNoRDMA},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.t = t

@@ -119,7 +119,7 @@ func TestFromAttachmentRefuses(t *testing.T) {
 		change func(*spec)
 		field  string
 	}{
-		"type":                   {func(s *spec) { s.Type = "SRIOV" }, "spec.type"},
+		"type":                   {func(s *spec) { s.Type = "IPVLAN" }, "spec.type"},
 		"no macvlan":             {func(s *spec) { s.Macvlan = nil }, "spec.macvlan"},
 		"mode":                   {func(s *spec) { s.Macvlan.Mode = "Source" }, "spec.macvlan.mode"},
 		"vlan 0":                 {func(s *spec) { s.Macvlan.VLAN = ptr(int32(0)) }, "spec.macvlan.vlan"},

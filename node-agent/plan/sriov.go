@@ -39,6 +39,9 @@ type VFSettings struct {
 // VFState is all of a VF that an attachment can change, or the pod that has it. It is read before the attachment and
 // restored after it, and written down in between; it is comparable.
 type VFState struct {
+	// Boot is the boot ID of the kernel. After another boot all VFs are new, and what they were before says nothing.
+	Boot string `json:"boot"`
+
 	// Driver of the VF, empty for none; DriverOverride binds the VF to one driver alone.
 	Driver         string `json:"driver,omitempty"`
 	DriverOverride string `json:"driverOverride,omitempty"`

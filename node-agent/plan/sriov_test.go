@@ -20,6 +20,7 @@ func TestDifferences(t *testing.T) {
 		want   []string
 	}{
 		"none":            {func(*VFState) {}, nil},
+		"boot":            {func(s *VFState) { s.Boot = "another" }, nil},
 		"driver":          {func(s *VFState) { s.Driver = "vfio-pci" }, []string{`driver is "vfio-pci" instead of "igbvf"`}},
 		"override":        {func(s *VFState) { s.DriverOverride = "vfio-pci" }, []string{`driver_override is "vfio-pci" instead of ""`}},
 		"name":            {func(s *VFState) { s.Interface = "net1" }, []string{`interface is "net1" instead of "eth3"`}},
@@ -56,7 +57,7 @@ func TestDifferences(t *testing.T) {
 func TestVFStateInTheLedger(t *testing.T) {
 	for name, state := range map[string]VFState{
 		"clean": cleanVF(),
-		"all": {Driver: "a", DriverOverride: "b", RDMA: "c", Interface: "d", MAC: "e", MTU: 1, TxQueueLength: 2, Alias: "f", Promiscuous: true, AllMulticast: true,
+		"all": {Boot: "0", Driver: "a", DriverOverride: "b", RDMA: "c", Interface: "d", MAC: "e", MTU: 1, TxQueueLength: 2, Alias: "f", Promiscuous: true, AllMulticast: true,
 			XDP: true, AdminMAC: "g", VLAN: 3, VLANQoS: 4, VLANProto: "h", SpoofCheck: true, Trust: true, LinkState: "i", MinTxRate: 5, MaxTxRate: 6},
 	} {
 		text, err := json.Marshal(state)

@@ -16,8 +16,12 @@ import (
 // node under the pod's name, where the kernel puts it when its namespace ends; or without a driver. It reads everything
 // back. What cannot be had otherwise is had by binding the driver anew, which makes a new interface on the node.
 //
-// The error is a *DirtyError, or one with which the VF could not even be looked at.
+// After another boot there is nothing to be made again. The error is a *DirtyError, or one with which the VF could not even
+// be looked at.
 func (h VFs) Release(ctx context.Context, vf VF, before plan.VFState, pod *kernel.Namespace) error {
+	if boot, err := kernel.BootID(); err != nil || boot != before.Boot {
+		return err
+	}
 	problems := h.restore(ctx, vf, before, pod)
 	reasons, err := h.dirt(vf, before, pod)
 	if err != nil {

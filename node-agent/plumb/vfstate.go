@@ -30,7 +30,12 @@ func (h VFs) State(vf VF, pod *kernel.Namespace) (plan.VFState, error) {
 	if err != nil {
 		return plan.VFState{}, err
 	}
+	boot, err := kernel.BootID()
+	if err != nil {
+		return plan.VFState{}, err
+	}
 	state := plan.VFState{
+		Boot:       boot,
 		AdminMAC:   info.Mac.String(),
 		VLAN:       info.Vlan,
 		VLANQoS:    info.Qos,
