@@ -156,12 +156,18 @@ func load(ctx context.Context, t *tool, args []string) error {
 
 // existing is the cluster as it was recorded when it was made.
 func (t *tool) existing(ctx context.Context, name string) (kindcluster.Cluster, error) {
+	c, _, err := t.recordedCluster(ctx, name)
+	return c, err
+}
+
+func (t *tool) recordedCluster(ctx context.Context, name string) (kindcluster.Cluster, *kindcluster.Record, error) {
 	record, err := kindcluster.Files{Folder: t.dirs.Cluster(name)}.Read()
 	if err != nil {
-		return kindcluster.Cluster{}, err
+		return kindcluster.Cluster{}, nil, err
 	}
 	if record == nil {
-		return kindcluster.Cluster{}, fmt.Errorf("there is no cluster %s: run `up --name %s` first", name, name)
+		return kindcluster.Cluster{}, nil, fmt.Errorf("there is no cluster %s: run `up --name %s` first", name, name)
 	}
-	return t.cluster(ctx, record.Request)
+	c, err := t.cluster(ctx, record.Request)
+	return c, record, err
 }

@@ -24,12 +24,14 @@ var subcommands = map[string]subcommand{
 	"node-image":     {"build the node image into the cache", nodeImage},
 	"envtest-assets": {"build kube-apiserver, etcd and kubectl; prints the folder for KUBEBUILDER_ASSETS", envtestAssets},
 	"vm":             {"run a command as root in a throw-away virtual machine", virtualMachine},
+	"vm-node":        {"run a virtual machine with SR-IOV cards as a node of a cluster until interrupted; prints its name when it is Ready", vmNode},
+	"vm-exec":        {"run a command as root in that virtual machine", vmExec},
 	"preflight":      {"say whether this machine will do", preflightCommand},
 	"clean-cache":    {"remove built programs and images", cleanCache},
 }
 
 // order is that of the list shown to users: by need, not by name.
-var order = []string{"up", "down", "load", "image", "testbox", "node-image", "envtest-assets", "vm", "preflight", "clean-cache"}
+var order = []string{"up", "down", "load", "image", "testbox", "node-image", "envtest-assets", "vm", "vm-node", "vm-exec", "preflight", "clean-cache"}
 
 func dispatch(ctx context.Context, args []string) error {
 	if len(args) == 0 {

@@ -36,7 +36,7 @@ func (c Cluster) installPrimaryCNI(ctx context.Context) error {
 }
 
 func (c Cluster) prefixes(ctx context.Context) ([]nodePrefix, error) {
-	out, err := c.kubectl(ctx, "get", "nodes", "-o",
+	out, err := c.kubectl(ctx, "get", "nodes", "--selector", ownNodes, "-o",
 		`jsonpath={range .items[*]}{.metadata.name} {.spec.podCIDR}{"\n"}{end}`)
 	if err != nil {
 		return nil, err

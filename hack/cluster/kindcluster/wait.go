@@ -4,17 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 )
 
 const readyLimit = 5 * time.Minute
 
-// kubectl runs inside the control plane, so that the host needs none.
-func (c Cluster) kubectl(ctx context.Context, args ...string) (string, error) {
-	return c.Docker.Run(ctx, append([]string{
-		"exec", c.Request.ControlPlane(), "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf",
+// VMLabel is on a node in a virtual machine, which comes and goes as it likes and has a network of its own.
+const VMLabel = "multinet.dev/vm-node"
+
+// ownNodes selects the others.
+const ownNodes = "!" + VMLabel
+
+// Kubectl runs kubectl as an administrator inside the control plane, so that the host needs none. stdin may be nil.
+func (c Cluster) Kubectl(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
+	return c.Docker.Pipe(ctx, stdin, append([]string{
+		"exec", "-i", c.Request.ControlPlane(), "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf",
 	}, args...)...)
+}
+
+func (c Cluster) kubectl(ctx context.Context, args ...string) (string, error) {
+	return c.Kubectl(ctx, nil, args...)
 }
 
 // poll repeats a check until it succeeds, the limit is over or the run is interrupted.
@@ -50,13 +61,13 @@ func (c Cluster) waitForAPI(ctx context.Context) error {
 func (c Cluster) waitForReady(ctx context.Context) error {
 	defer c.Log.Step("waiting until all nodes are Ready and DNS runs")()
 	limit := "--timeout=" + readyLimit.String()
-	if _, err := c.kubectl(ctx, "wait", "--for=condition=Ready", "node", "--all", limit); err != nil {
+	if _, err := c.kubectl(ctx, "wait", "--for=condition=Ready", "node", "--selector", ownNodes, limit); err != nil {
 		return fmt.Errorf("waiting for nodes: %w", err)
 	}
 	if _, err := c.kubectl(ctx, "-n", "kube-system", "rollout", "status", "deployment/coredns", limit); err != nil {
 		return fmt.Errorf("waiting for CoreDNS: %w", err)
 	}
-	out, err := c.kubectl(ctx, "get", "nodes", "--no-headers")
+	out, err := c.kubectl(ctx, "get", "nodes", "--selector", ownNodes, "--no-headers")
 	if err != nil {
 		return err
 	}

@@ -23,10 +23,11 @@ func prepare(control, repository, dir string, env, args []string) error {
 	if err != nil || !filepath.IsLocal(inside) {
 		return fmt.Errorf("folder %s is not in the repository", dir)
 	}
-	return os.WriteFile(filepath.Join(control, "command"), []byte(script(filepath.Join("/repository", inside), env, args)), 0o644)
+	return os.WriteFile(filepath.Join(control, "command"), []byte(Script(filepath.Join("/repository", inside), env, args)), 0o644)
 }
 
-func script(dir string, env, args []string) string {
+// Script runs one command, without the shell's own ideas about its words.
+func Script(dir string, env, args []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "cd %s || exit\n", quote(dir))
 	for _, variable := range env {

@@ -10,10 +10,19 @@ type Guest struct {
 	PFs   int  // igb network cards with 7 virtual functions each, all on one wire
 	NUMA  bool // two nodes; the network cards are on either by turns
 	IOMMU bool // for VFIO
+
+	// Disk is a file system at /dev/vda, whose changes end with the guest. With it comes the way out of a node: a network card
+	// on which the machine's loopback is 10.0.2.2, and more memory.
+	Disk string
 }
 
-// memoryMiB is enough for a test binary, twice in memory.
-const memoryMiB = 1024
+// memoryMiB is enough for a test binary, twice in memory, or for a node with a few pods.
+func (g Guest) memoryMiB() int {
+	if g.Disk != "" {
+		return 2048
+	}
+	return 1024
+}
 
 // arguments are QEMU's. The shared folders are the repository, read only, and the control folder.
 func (g Guest) arguments(a Assets, repository, control string) []string {
@@ -26,7 +35,7 @@ func (g Guest) arguments(a Assets, repository, control string) []string {
 	args := []string{
 		"-L", filepath.Join(share, "qemu"), "-L", filepath.Join(share, "seabios"),
 		// KVM is left alone: nested it is often there without working.
-		"-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", fmt.Sprint(memoryMiB),
+		"-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", fmt.Sprint(g.memoryMiB()),
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-kernel", a.kernel(), "-initrd", a.initrd(), "-append", kernelLine,
 		"-serial", "file:" + filepath.Join(control, "console"),
@@ -34,11 +43,15 @@ func (g Guest) arguments(a Assets, repository, control string) []string {
 	args = append(args, shared("repository", repository, ",readonly=on")...)
 	args = append(args, shared("control", control, "")...)
 	if g.NUMA {
-		args = append(args, numa()...)
+		args = append(args, g.numa()...)
 	}
 	// After the NUMA nodes, whose buses they are on.
 	for i := range g.PFs {
 		args = append(args, g.pf(i)...)
+	}
+	if g.Disk != "" {
+		args = append(args, "-drive", "file="+g.Disk+",format=raw,if=virtio,snapshot=on",
+			"-netdev", "user,id=out", "-device", "virtio-net-pci,netdev=out,romfile=")
 	}
 	if g.IOMMU {
 		args = append(args, "-device", "intel-iommu,intremap=off")
@@ -53,10 +66,10 @@ func shared(tag, folder, options string) []string {
 	}
 }
 
-func numa() (args []string) {
+func (g Guest) numa() (args []string) {
 	for node := range 2 {
 		args = append(args,
-			"-object", fmt.Sprintf("memory-backend-ram,id=memory%d,size=%dM", node, memoryMiB/2),
+			"-object", fmt.Sprintf("memory-backend-ram,id=memory%d,size=%dM", node, g.memoryMiB()/2),
 			"-numa", fmt.Sprintf("node,nodeid=%d,cpus=%d,memdev=memory%d", node, node, node),
 			"-device", fmt.Sprintf("pxb-pcie,id=numa%d,bus=pcie.0,bus_nr=%d,numa_node=%d", node, 64*(node+1), node))
 	}

@@ -1,7 +1,6 @@
 package vm
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -59,7 +58,7 @@ func (r Runner) try(ctx context.Context, g Guest, dir string, env, args []string
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, r.Limit, fmt.Errorf("it did not end within %s", r.Limit))
 	defer cancel()
-	err = r.boot(ctx, g, control)
+	err = r.Assets.Boot(ctx, g, r.Repository, control)
 	var failed *exec.ExitError
 	if errors.As(err, &failed) {
 		// Without its output, which would come twice.
@@ -67,7 +66,7 @@ func (r Runner) try(ctx context.Context, g Guest, dir string, env, args []string
 	}
 	output, outputErr := os.ReadFile(filepath.Join(control, "output"))
 	if err == nil && errors.Is(outputErr, os.ErrNotExist) {
-		return fmt.Errorf("virtual machine: %w\n%s", errNotBegun, consoleTail(control))
+		return fmt.Errorf("virtual machine: %w\n%s", errNotBegun, ConsoleTail(control))
 	}
 	if _, err := r.Stdout.Write(output); err != nil {
 		return fmt.Errorf("passing on the guest's output: %w", err)
@@ -82,7 +81,7 @@ func result(control string, guest error) error {
 		guest = errors.New("it stopped before the command had ended")
 	}
 	if guest != nil {
-		return fmt.Errorf("virtual machine: %w\n%s", guest, consoleTail(control))
+		return fmt.Errorf("virtual machine: %w\n%s", guest, ConsoleTail(control))
 	}
 	if err != nil {
 		return err
@@ -97,28 +96,8 @@ func result(control string, guest error) error {
 	return nil
 }
 
-// boot runs QEMU with the libraries it was built with, whatever this machine has.
-func (r Runner) boot(ctx context.Context, g Guest, control string) error {
-	usr := filepath.Join(r.Assets.tree(), "usr")
-	libraries := filepath.Join(usr, "lib", "x86_64-linux-gnu")
-	args := []string{"--library-path", libraries, filepath.Join(usr, "bin", "qemu-system-x86_64")}
-	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, filepath.Join(libraries, "ld-linux-x86-64.so.2"), append(args, g.arguments(r.Assets, r.Repository, control)...)...)
-	cmd.Env = append(os.Environ(), "QEMU_MODULE_DIR="+filepath.Join(libraries, "qemu"))
-	cmd.Stderr = &stderr
-	// go test kills what runs too long for it with a signal that nobody catches.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	err := cmd.Run()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("virtual machine: QEMU: %w: %s", err, strings.TrimSpace(stderr.String()))
-	}
-	return nil
-}
-
-func consoleTail(control string) string {
+// ConsoleTail is for the case that the guest came to nothing.
+func ConsoleTail(control string) string {
 	text, err := os.ReadFile(filepath.Join(control, "console"))
 	if err != nil {
 		return "it has no console: " + err.Error()
