@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -65,16 +66,12 @@ func (h VFs) Find(pciAddress string) (VF, error) {
 }
 
 func (h VFs) indexOf(parent, pciAddress string) (int, error) {
-	names, err := h.Sys.List(pciDevices + parent)
+	count, err := h.number(pciDevices + parent + "/sriov_numvfs")
 	if err != nil {
-		return 0, fmt.Errorf("list the VFs of %s: %w", parent, err)
+		return 0, fmt.Errorf("number of VFs of %s: %w", parent, err)
 	}
-	for _, name := range names {
-		var index int
-		if _, err := fmt.Sscanf(name, "virtfn%d", &index); err != nil {
-			continue
-		}
-		if target, err := h.Sys.Target(pciDevices + parent + "/" + name); err == nil && target == pciAddress {
+	for index := range count {
+		if target, err := h.Sys.Target(pciDevices + parent + "/virtfn" + strconv.Itoa(index)); err == nil && target == pciAddress {
 			return index, nil
 		}
 	}
@@ -89,10 +86,12 @@ func (h VFs) pfInterface(parent string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("interfaces of PF %s: %w", parent, err)
 	}
-	names = slices.DeleteFunc(names, func(name string) bool {
-		port, _ := h.Sys.Read(folder + "/" + name + "/phys_port_name")
-		return strings.Contains(port, "vf") || strings.Contains(port, "sf")
-	})
+	if len(names) > 1 {
+		names = slices.DeleteFunc(names, func(name string) bool {
+			port, _ := h.Sys.Read(folder + "/" + name + "/phys_port_name")
+			return strings.Contains(port, "vf") || strings.Contains(port, "sf")
+		})
+	}
 	if len(names) == 0 {
 		return "", fmt.Errorf("PF %s has no interface on the node: its driver is not bound, or it was moved into a namespace", parent)
 	}

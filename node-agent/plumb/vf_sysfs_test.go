@@ -46,8 +46,9 @@ func card(t *testing.T, more ...string) VFs {
 	t.Helper()
 	return VFs{Sys: tree(t, append([]string{
 		pciDevices + fakePF + "/driver>../../drivers/mlx5_core",
+		pciDevices + fakePF + "/sriov_numvfs=3",
 		pciDevices + fakePF + "/virtfn0>../0000:03:00.1",
-		pciDevices + fakePF + "/virtfn10>../0000:03:01.4",
+		pciDevices + fakePF + "/virtfn2>../0000:03:01.4",
 		pciDevices + fakePF + "/virtfn1>../" + fakeVF,
 		pciDevices + fakeVF + "/physfn>../" + fakePF,
 		pciDevices + fakeVF + "/class=0x020000",

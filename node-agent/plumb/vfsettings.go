@@ -3,6 +3,7 @@ package plumb
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -77,15 +78,16 @@ func setLinkState(h *netlink.Handle, pf netlink.Link, vf int, want string) error
 
 // apply sets what differs. All attributes are tried, and the error joins a *VFError for each that was refused.
 func (h VFs) apply(vf VF, now, want plan.VFState) error {
+	changes := slices.DeleteFunc(vfAttributes(now, want), func(a vfAttribute) bool { return !a.differs })
+	if len(changes) == 0 {
+		return nil
+	}
 	_, pf, err := h.info(vf)
 	if err != nil {
 		return err
 	}
 	var failed []error
-	for _, a := range vfAttributes(now, want) {
-		if !a.differs {
-			continue
-		}
+	for _, a := range changes {
 		if err := h.checkpoint(a.name); err != nil {
 			return err
 		}
