@@ -16,7 +16,7 @@ ASSETS = KUBEBUILDER_ASSETS="$$($(CLUSTER) envtest-assets)"
 ALL := MULTINET_REQUIRE_ALL=1
 # go hands each test binary to the virtual machine, as it would start it here. Static, since nothing else is in there;
 # and without the one test that asks go for imports. Tests of VFs run there and nowhere else, since the cards are there.
-VM = CGO_ENABLED=0 $(ALL) $(GOTEST) -name "virtual machine" -exec "'$(CURDIR)/bin/cluster' vm --pfs 2 --numa --iommu --timeout 6m" -timeout 6m \
+VM = CGO_ENABLED=0 $(ALL) $(GOTEST) -name "virtual machine" -exec "'$(CURDIR)/bin/cluster' vm --pfs 2 --numa --iommu --timeout 10m" -timeout 10m \
 	-skip '^TestAttachPathCannotStartProcesses$$' $(addprefix ./node-agent/,attach plumb kernel inventory)
 NO_CARDS = -skip '^TestSRIOV'
 E2E = $(ALL) $(GOTEST) -name "end to end" -tags e2e -timeout 40m ./hack/e2e/...

@@ -1,6 +1,6 @@
 // Command vf measures what the attach of an SR-IOV VF costs beside the calls of netlink and sysfs that it cannot do without.
 //
-//	go run ./hack/bench/vf [-pairs 60]
+//	go run ./hack/bench/vf [-pairs 40]
 //
 // On a machine that has no card with SR-IOV it runs itself in the virtual machine of the tests. Both sides are measured
 // alternately in one process, on one VF, which gets another MAC each time and so has its driver bound anew. It prints
@@ -26,7 +26,7 @@ import (
 func main() { os.Exit(run()) }
 
 func run() int {
-	pairs := flag.Int("pairs", 60, "number of pairs to measure")
+	pairs := flag.Int("pairs", 40, "number of pairs to measure")
 	flag.Parse()
 	cards, err := filepath.Glob("/sys/class/net/*/device/sriov_totalvfs")
 	switch {
@@ -53,7 +53,7 @@ func inGuest(pairs int) error {
 		return err
 	}
 	program := filepath.Join(here, "bin", "bench-vf")
-	guest := []string{"-C", "hack/cluster", "run", ".", "vm", "--pfs", "1", "--", program, "-pairs", strconv.Itoa(pairs)}
+	guest := []string{"-C", "hack/cluster", "run", ".", "vm", "--pfs", "1", "--timeout", "8m", "--", program, "-pairs", strconv.Itoa(pairs)}
 	for _, args := range [][]string{{"build", "-o", program, "./hack/bench/vf"}, guest} {
 		cmd := exec.Command("go", args...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "MULTINET_BENCH_GUEST=1")
