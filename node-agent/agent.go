@@ -74,7 +74,7 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 		Node: overlay.NewNode(path, kernel.OpenNode), Remade: func() { a.keeper.UplinksChanged() },
 	})
 	a.keeper = sandboxes.New(ctx, sandboxes.Options{
-		Log: log.WithName("sandboxes"), Attachments: a.attachments, Ledger: plans, Devices: a.devices,
+		Log: log.WithName("sandboxes"), Attachments: a.attachments, Ledger: plans, Devices: offered{a.devices, a.deviceLoop},
 		Path: path, Overlays: a.overlays, Publisher: a.publisher,
 		Claims: publish.Claims{Client: a.client}, Probe: probeOn(path),
 		Files: sandboxes.Files{Dir: o.filesDir()}, NamespaceLives: sandboxes.NamespaceLives,

@@ -81,6 +81,20 @@ func (l *deviceLoop) logDevices(message string) {
 	l.log.Info(message, "devices", len(node.Devices), "overlay", overlay, "topology", node.Topology)
 }
 
+// offered are the devices as the keeper sees them: what it says of a VF is published soon.
+type offered struct {
+	*dra.Devices
+	loop *deviceLoop
+}
+
+func (o offered) SetDirty(pciAddress, reason string) bool {
+	changed := o.Devices.SetDirty(pciAddress, reason)
+	if changed {
+		o.loop.notify()
+	}
+	return changed
+}
+
 // watchLinks notifies of each change of a link until ctx ends.
 func (l *deviceLoop) watchLinks(ctx context.Context) {
 	for ctx.Err() == nil {

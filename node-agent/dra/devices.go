@@ -3,6 +3,7 @@ package dra
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
@@ -19,14 +20,17 @@ type Node struct {
 	Topology map[string]string
 	// Unplaced tells that it is not known yet where the node is, so that its overlay is not among the devices.
 	Unplaced bool
+	// Dirty has the reason for each VF that is not to be offered, by PCI address.
+	Dirty map[string]string
 }
 
 // Devices are those of the node as last read.
 type Devices struct {
 	read func() (Node, error)
 
-	mu   sync.RWMutex
-	node Node
+	mu    sync.RWMutex
+	node  Node
+	dirty map[string]string
 }
 
 // NewDevices returns the devices that read finds. It is empty until Refresh.
@@ -41,6 +45,7 @@ func (d *Devices) Refresh() (changed bool, err error) {
 	slices.SortFunc(node.Devices, func(a, b inventory.Device) int { return cmp.Compare(a.Name, b.Name) })
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	node.Dirty = maps.Clone(d.dirty)
 	changed = !reflect.DeepEqual(d.node, node)
 	d.node = node
 	return changed, nil
@@ -71,12 +76,41 @@ func (d *Devices) Select(s v1alpha1.UplinkSelector) (plan.Device, bool) {
 // Overlay returns the node's way to its rack, and false where no interface of the node has the node's address.
 func (d *Devices) Overlay() (plan.Device, bool) { return d.Device(inventory.OverlayName) }
 
-// Carrier tells whether the device of that interface name is there and has a carrier. One that is not there is taken to have
-// one while it can be the overlay's: pods that run on it must not become unready when an agent starts.
-func (d *Devices) Carrier(uplink string) bool {
+// VFs are the virtual functions.
+func (d *Devices) VFs() (vfs []plan.Device) {
+	for _, i := range d.Node().Devices {
+		if i.Kind == v1alpha1.DeviceKindVF {
+			vfs = append(vfs, planDevice(i))
+		}
+	}
+	return vfs
+}
+
+// SetDirty has a VF not offered, from the next Refresh on, for a reason of at most 63 letters, digits, '-', '_' and '.', or
+// offered again for none. It tells whether that is a change.
+func (d *Devices) SetDirty(pciAddress, reason string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.dirty[pciAddress] == reason {
+		return false
+	}
+	if d.dirty == nil {
+		d.dirty = map[string]string{}
+	}
+	d.dirty[pciAddress] = reason
+	if reason == "" {
+		delete(d.dirty, pciAddress)
+	}
+	return true
+}
+
+// Carrier tells whether the device is there and has a carrier. Uplinks and overlays are looked up by their interface. One that
+// is not there is taken to have one while it can be the overlay's: pods that run on it must not become unready when an
+// agent starts.
+func (d *Devices) Carrier(device plan.Device) bool {
 	node, found := d.Node(), false
 	for _, i := range node.Devices {
-		if i.Interface != uplink {
+		if i.Interface != device.Uplink || device.Uplink == "" && i.Name != device.Name {
 			continue
 		}
 		if i.Carrier {
@@ -93,14 +127,18 @@ func (d *Devices) find(match func(inventory.Device) bool) (plan.Device, bool) {
 	if n < 0 {
 		return plan.Device{}, false
 	}
-	i := list[n]
+	return planDevice(list[n]), true
+}
+
+func planDevice(i inventory.Device) plan.Device {
 	device := plan.Device{
 		Name: i.Name, Uplink: i.Interface, PCIAddress: i.PCIAddress, PCIeRoot: i.PCIeRoot,
-		Driver: i.Driver, Vendor: i.Vendor, PF: i.PF, VFIndex: i.VFIndex, RDMADevice: i.RDMADevice,
+		Driver: i.Driver, Vendor: i.Vendor, PF: i.PF, PFAddress: i.PFAddress, VFIndex: i.VFIndex, RDMADevice: i.RDMADevice,
+		IOMMUGroup: i.IOMMUGroup,
 	}
 	if i.NUMANode != nil {
 		numa := int32(*i.NUMANode)
 		device.NUMANode = &numa
 	}
-	return device, true
+	return device
 }

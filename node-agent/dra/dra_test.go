@@ -152,7 +152,7 @@ func TestDevices(t *testing.T) {
 	if changed, err := d.Refresh(); changed || err != nil {
 		t.Errorf("changed %v without a change, %v", changed, err)
 	}
-	if !d.Carrier("eth1") || !d.Carrier("eth0") || d.Carrier("eth2") || d.Carrier("eth9") {
+	if !d.Carrier(plan.Device{Uplink: "eth1"}) || !d.Carrier(plan.Device{Uplink: "eth0"}) || d.Carrier(plan.Device{Uplink: "eth2"}) || d.Carrier(plan.Device{Uplink: "eth9"}) {
 		t.Error("carrier")
 	}
 	fast := resource.MustParse("5G")

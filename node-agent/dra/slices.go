@@ -16,6 +16,10 @@ import (
 // TaintNoCarrier keeps new pods away from a NIC without a carrier. Pods that use it stay.
 const TaintNoCarrier = v1alpha1.GroupName + "/no-carrier"
 
+// TaintDirty keeps pods away from a VF that is not clean, or that somebody has of whom the node agent does not know. Its value
+// tells what is wrong.
+const TaintDirty = v1alpha1.GroupName + "/dirty"
+
 // Attributes by which Multus finds the device of a claim.
 const (
 	multusDeviceID     = "k8s.cni.cncf.io/deviceID"
@@ -33,7 +37,7 @@ func resources(node string, n Node) resourceslice.DriverResources {
 	for chunk := range slices.Chunk(n.Devices, resourceapi.ResourceSliceMaxDevicesWithAdvancedFeatures) {
 		slice := resourceslice.Slice{Devices: make([]resourceapi.Device, 0, len(chunk))}
 		for _, d := range chunk {
-			slice.Devices = append(slice.Devices, device(d, n.Topology))
+			slice.Devices = append(slice.Devices, withDirt(device(d, n.Topology), n.Dirty[d.PCIAddress]))
 		}
 		pool.Slices = append(pool.Slices, slice)
 	}
@@ -49,6 +53,13 @@ func device(i inventory.Device, topology map[string]string) resourceapi.Device {
 	}
 	if !i.Carrier {
 		d.Taints = []resourceapi.DeviceTaint{{Key: TaintNoCarrier, Effect: resourceapi.DeviceTaintEffectNoSchedule}}
+	}
+	return d
+}
+
+func withDirt(d resourceapi.Device, reason string) resourceapi.Device {
+	if reason != "" {
+		d.Taints = append(d.Taints, resourceapi.DeviceTaint{Key: TaintDirty, Value: reason, Effect: resourceapi.DeviceTaintEffectNoSchedule})
 	}
 	return d
 }

@@ -88,7 +88,7 @@ func TestOverlay(t *testing.T) {
 	if _, err := d.Refresh(); err != nil {
 		t.Fatal(err)
 	}
-	if d.Carrier("eth7") {
+	if d.Carrier(plan.Device{Uplink: "eth7"}) {
 		t.Error("an interface that is not there has a carrier")
 	}
 	want := plan.Device{Name: "overlay", Uplink: "eth0"}
@@ -111,10 +111,10 @@ func TestCarrierWhileTheNodeIsNotKnown(t *testing.T) {
 	if _, err := d.Refresh(); err != nil {
 		t.Fatal(err)
 	}
-	if d.Carrier("eth1") {
+	if d.Carrier(plan.Device{Uplink: "eth1"}) {
 		t.Error("a NIC without carrier has one")
 	}
-	if !d.Carrier("eth0") {
+	if !d.Carrier(plan.Device{Uplink: "eth0"}) {
 		t.Error("what may carry the overlay has none, so that its pods become unready")
 	}
 }

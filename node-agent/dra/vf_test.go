@@ -17,7 +17,7 @@ func vfDevice(index int) inventory.Device {
 	return inventory.Device{
 		Name: fmt.Sprintf("vf-0000-01-10-%d", index), Kind: v1alpha1.DeviceKindVF, PCIAddress: fmt.Sprintf("0000:01:10.%d", index), PCIeRoot: "pci0000:00",
 		PF: "ens9", PFAddress: "0000:01:00.0", VFIndex: index, Driver: "igb", Vendor: "0x8086", DeviceID: "0x10ca", NUMANode: &numa,
-		LinkSpeed: 1e9, Carrier: true, RDMADevice: "rocep0",
+		LinkSpeed: 1e9, Carrier: true, RDMADevice: "rocep0", IOMMUGroup: "10",
 	}
 }
 
@@ -51,7 +51,7 @@ func TestPlanNamesTheVirtualFunction(t *testing.T) {
 	numa := int32(1)
 	want := plan.Device{
 		Name: "vf-0000-01-10-3", PCIAddress: "0000:01:10.3", PCIeRoot: "pci0000:00", Driver: "igb", Vendor: "0x8086", NUMANode: &numa,
-		PF: "ens9", VFIndex: 3, RDMADevice: "rocep0",
+		PF: "ens9", PFAddress: "0000:01:00.0", VFIndex: 3, RDMADevice: "rocep0", IOMMUGroup: "10",
 	}
 	if diff := cmp.Diff(want, got); !ok || diff != "" {
 		t.Errorf("found %v (-want +got):\n%s", ok, diff)

@@ -46,6 +46,8 @@ type Device struct {
 	DeviceID string
 	// RDMADevice such as "mlx5_3", empty for none.
 	RDMADevice string
+	// IOMMUGroup of a VF such as "10", empty for none.
+	IOMMUGroup string
 }
 
 const netClass = "class/net"

@@ -88,6 +88,9 @@ func (v *Device) readFunction(sys fs.FS, link string) bool {
 	if node, err := function.number("numa_node"); err == nil && node >= 0 {
 		v.NUMANode = &node
 	}
+	if group, err := realPath(sys, path+"/iommu_group"); err == nil {
+		v.IOMMUGroup = group[strings.LastIndex(group, "/")+1:]
+	}
 	if rdma, err := fs.ReadDir(sys, path+"/infiniband"); err == nil && len(rdma) > 0 {
 		v.RDMADevice = rdma[0].Name()
 	}

@@ -75,10 +75,13 @@ type Device struct {
 	Driver     string `json:"driver,omitempty"`
 	Vendor     string `json:"vendor,omitempty"`
 	NUMANode   *int32 `json:"numaNode,omitempty"`
-	// PF is the interface name of a VF's physical function, VFIndex the VF's number on it.
+	// PF is the interface name of a VF's physical function and PFAddress its PCI address, VFIndex the VF's number on it.
 	PF         string `json:"pf,omitempty"`
+	PFAddress  string `json:"pfAddress,omitempty"`
 	VFIndex    int    `json:"vfIndex,omitempty"`
 	RDMADevice string `json:"rdmaDevice,omitempty"`
+	// IOMMUGroup of a VF is its number and the name of its file in /dev/vfio; empty where the machine has no IOMMU.
+	IOMMUGroup string `json:"iommuGroup,omitempty"`
 }
 
 // Macvlan is set for attachments that are a macvlan link, on Device.Uplink or on an overlay.

@@ -52,6 +52,11 @@ func (k *Keeper) run(ctx context.Context, e *entry, selections []selection.Selec
 		go k.replan(e.Sandbox) // for the runtime's next try, in ten seconds or so
 		return nil, attachments, notPlannedError(missing[0])
 	}
+	if err := unrecorded(attachments); err != nil {
+		k.state.remove(e.ID)
+		go k.replan(e.Sandbox)
+		return nil, attachments, err
+	}
 	if err := k.going(e, attachments); err != nil {
 		k.state.remove(e.ID)
 		return nil, attachments, err
@@ -94,8 +99,7 @@ func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		results, err := k.Path.Attach(ctx, e.NetNS, attachments)
-		k.used(e.PodUID, attachments)
+		results, err := k.attach(ctx, e, attachments)
 		done <- outcome{results, err}
 	}()
 	select {
@@ -103,7 +107,7 @@ func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.
 		defer e.release()
 		if o.err != nil {
 			k.state.remove(e.ID)
-			go k.overlaysAgain(e.PodUID, attachments) // for the runtime's next try
+			go k.readyAgain(e.PodUID, attachments) // for the runtime's next try
 			return nil, o.err
 		}
 		made := madeOf(attachments, o.results)
@@ -195,16 +199,37 @@ func (k *Keeper) stop(ctx context.Context, e *entry) {
 	go func() {
 		defer e.release()
 		defer k.state.clearedAll(e.PodUID, clearing)
-		if err := k.Path.RemoveLinks(k.base, e.NetNS, pod.Attachments); err != nil && k.NamespaceLives(e.NetNS) {
+		if err := k.removeLinks(k.base, e, pod.Attachments); err != nil && k.NamespaceLives(e.NetNS) {
 			k.Log.Info("links stay until their namespace ends", "pod", e.Namespace+"/"+e.Name, "cause", err.Error())
 		}
 	}()
 }
 
+// attach does the kernel work of a sandbox that was acquired.
+func (k *Keeper) attach(ctx context.Context, e *entry, attachments []plan.Attachment) ([]attach.Result, error) {
+	defer k.used(e.PodUID, attachments)
+	unlock, err := k.vfLocks.lock(ctx, attachments...)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return k.Path.Attach(ctx, e.NetNS, attachments)
+}
+
 func (k *Keeper) detach(ctx context.Context, e *entry, attachments []plan.Attachment) {
-	if err := k.Path.RemoveLinks(ctx, e.NetNS, attachments); err != nil && k.NamespaceLives(e.NetNS) {
+	if err := k.removeLinks(ctx, e, attachments); err != nil && k.NamespaceLives(e.NetNS) {
 		k.Log.Error(err, "remove late links", "pod", e.Namespace+"/"+e.Name)
 	}
+}
+
+// removeLinks gives VFs back too. One that does not come back clean is tried again when its plan is dropped.
+func (k *Keeper) removeLinks(ctx context.Context, e *entry, attachments []plan.Attachment) error {
+	unlock, err := k.vfLocks.lock(ctx, attachments...)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return k.Path.RemoveLinks(ctx, e.NetNS, attachments)
 }
 
 func (k *Keeper) stopped(e *entry) {

@@ -38,8 +38,13 @@ type Devices interface {
 	// Select returns a NIC that a Network admits, for attachments without a claim, and Overlay the device of overlays.
 	Select(v1alpha1.UplinkSelector) (plan.Device, bool)
 	Overlay() (plan.Device, bool)
-	// Carrier tells whether the uplink is there and has a carrier.
-	Carrier(uplink string) bool
+	// VFs are the virtual functions.
+	VFs() []plan.Device
+	// Carrier tells whether the NIC is there and has a carrier.
+	Carrier(plan.Device) bool
+	// SetDirty keeps a VF from being offered for a reason of at most 63 letters, and offers it again for none. It tells whether that
+	// is a change.
+	SetDirty(pciAddress, reason string) bool
 }
 
 // Path is the attach path, as attach.Attacher is it.
@@ -49,6 +54,10 @@ type Path interface {
 	ReleaseAddresses(ctx context.Context, netns string, attachments []plan.Attachment) error
 	RemoveLinks(ctx context.Context, netns string, attachments []plan.Attachment) error
 	Announce(ctx context.Context, netns string, attachments []plan.Attachment) error
+	// VFState is what a VF of the node is like, ConfigureVF makes it what an attachment needs, and ReleaseVFs makes it what it was.
+	VFState(plan.Attachment) (plan.VFState, error)
+	ConfigureVF(context.Context, plan.Attachment) error
+	ReleaseVFs(ctx context.Context, netns string, attachments []plan.Attachment) error
 	// PruneSegments removes the links of VLANs and overlays that are not planned. It returns attach.ErrBusy where it has to be tried again.
 	PruneSegments(planned func() (segments []plan.Segment, known bool)) error
 }
@@ -112,6 +121,10 @@ type Keeper struct {
 	verifying chan struct{}
 	// ledgerMu makes read, change and write of one pod's plan one step.
 	ledgerMu sync.Mutex
+	vfLocks  vfLocks
+	// inspecting makes looks at the VFs that nobody has one after the other; inspectDue is set while one is due.
+	inspecting sync.Mutex
+	inspectDue atomic.Bool
 	// pruneDue is set while VLAN links may be there that no plan needs, as after a start.
 	pruneDue atomic.Bool
 	// released are the attachments whose finalizer the publisher was told to remove; used by the loop only.
@@ -134,7 +147,9 @@ func New(base context.Context, o Options, pods []plan.Pod) *Keeper {
 		contested: map[planned]contested{},
 		base:      base,
 	}
+	k.vfLocks.locks = map[string]chan struct{}{}
 	k.pruneDue.Store(true)
+	k.inspectDue.Store(true)
 	return k
 }
 
@@ -148,6 +163,7 @@ func (k *Keeper) Wake() {
 
 // UplinksChanged has every sandbox verified.
 func (k *Keeper) UplinksChanged() {
+	k.inspectDue.Store(true)
 	k.state.markDue()
 	k.Wake()
 }
@@ -156,15 +172,20 @@ func (k *Keeper) UplinksChanged() {
 func (k *Keeper) Run(ctx context.Context) {
 	tick := time.NewTicker(verifyEvery)
 	defer tick.Stop()
+	go k.renewVFs()
 	for {
 		k.act(k.decide())
 		k.planReplacements(time.Now())
+		if k.inspectDue.CompareAndSwap(true, false) {
+			go k.inspect()
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-k.wake:
 		case <-tick.C:
 			k.state.markDue()
+			k.inspectDue.Store(true)
 		}
 	}
 }
@@ -206,6 +227,7 @@ func (k *Keeper) act(a actions) {
 	for _, p := range a.Drop {
 		k.drop(p)
 	}
+	k.giveBack(time.Now())
 	k.prune()
 	k.release(a.Release)
 	for _, id := range a.Verify {
@@ -219,32 +241,36 @@ func (k *Keeper) act(a actions) {
 func (k *Keeper) drop(p planned) {
 	k.ledgerMu.Lock()
 	defer k.ledgerMu.Unlock()
-	dropped, left, ok := k.state.dropPlan(p)
+	dropped, ok := k.state.dropPlan(p)
 	if !ok {
 		return
 	}
 	k.expectReplacement(p, dropped, time.Now())
 	k.probes.forget(p)
 	k.used(p.PodUID, []plan.Attachment{dropped})
-	var err error
-	if len(left.Attachments) > 0 {
-		err = k.Ledger.Put(left)
-	} else {
-		err = k.Ledger.Delete(p.PodUID)
+	if _, more := k.state.plan(p.PodUID); !more {
 		k.Files.Remove(p.PodUID)
 		k.Publisher.Forget(p.PodUID)
 	}
-	if err != nil {
+	if err := k.record(k.state.record(p.PodUID)); err != nil {
 		// The plan comes back with the next start and is dropped then.
 		k.Log.Error(err, "ledger", "podUID", p.PodUID)
 	}
 }
 
-// release lets finalizers go, each once, of pods whose plan is out of reach of the hook.
+// record writes what is left of a pod.
+func (k *Keeper) record(pod plan.Pod) error {
+	if len(pod.Attachments) == 0 {
+		return k.Ledger.Delete(pod.UID)
+	}
+	return k.Ledger.Put(pod)
+}
+
+// release lets finalizers go, each once, of pods whose plan is out of reach of the hook and whose VFs are clean or not offered.
 func (k *Keeper) release(orders []order) {
 	still := make(map[types.UID]bool, len(orders))
 	for _, o := range orders {
-		if k.state.holding(o.PodUID) {
+		if k.state.holding(o.PodUID) || k.state.restores(o.PodUID, o.Name) {
 			continue
 		}
 		if !k.released[o.UID] {

@@ -34,13 +34,14 @@ func (k *Keeper) ensureOverlays(ctx context.Context, podUID types.UID, attachmen
 	return nil
 }
 
-// overlaysAgain is for a hook that failed, maybe because somebody removed the link of an overlay.
-func (k *Keeper) overlaysAgain(podUID types.UID, attachments []plan.Attachment) {
+// readyAgain is for a hook that failed, maybe because somebody removed the link of an overlay.
+func (k *Keeper) readyAgain(podUID types.UID, attachments []plan.Attachment) {
 	ctx, cancel := context.WithTimeout(k.base, overlayLimit)
 	defer cancel()
 	if err := k.ensureOverlays(ctx, podUID, attachments); err != nil {
 		k.Log.Error(err, "overlay of a pod that was refused", "podUID", podUID)
 	}
+	k.configureAgain(ctx, podUID, attachments)
 }
 
 // offOverlays returns the attachments whose addresses are to be announced: the nodes of an overlay know them from the API, and

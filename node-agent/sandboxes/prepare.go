@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -48,7 +49,7 @@ func (k *Keeper) Prepare(ctx context.Context, r Request) error {
 // planReady plans one attachment and waits for the overlay that it is on. The plan comes first, or Keep and PruneSegments
 // would take the overlay away again.
 func (k *Keeper) planReady(ctx context.Context, pna *v1alpha1.PodNetworkAttachment, claim *plan.Claim) error {
-	attachment, err := k.planFor(pna, claim)
+	attachment, err := k.planFor(ctx, pna, claim)
 	if err != nil {
 		return err
 	}
@@ -56,7 +57,7 @@ func (k *Keeper) planReady(ctx context.Context, pna *v1alpha1.PodNetworkAttachme
 }
 
 // planFor plans one attachment and stores it. The claim is nil for attachments without one.
-func (k *Keeper) planFor(pna *v1alpha1.PodNetworkAttachment, claim *plan.Claim) (plan.Attachment, error) {
+func (k *Keeper) planFor(ctx context.Context, pna *v1alpha1.PodNetworkAttachment, claim *plan.Claim) (plan.Attachment, error) {
 	device, err := k.deviceFor(pna, claim)
 	if err != nil {
 		return plan.Attachment{}, fmt.Errorf("network %q interface %s: %w", pna.Spec.NetworkName, pna.Spec.Interface, err)
@@ -65,7 +66,15 @@ func (k *Keeper) planFor(pna *v1alpha1.PodNetworkAttachment, claim *plan.Claim) 
 	if err != nil {
 		return plan.Attachment{}, fmt.Errorf("network %q interface %s: plan: %w", pna.Spec.NetworkName, pna.Spec.Interface, err)
 	}
-	if err := k.store(pna, attachment); err != nil {
+	pod := plan.Pod{Namespace: pna.Namespace, Name: pna.Spec.Pod.Name, UID: pna.Spec.Pod.UID}
+	if attachment.VF != nil {
+		planned, err := k.planVF(ctx, pod, attachment)
+		if err != nil {
+			err = k.refuse(pod, attachment, err)
+		}
+		return planned, err
+	}
+	if err := k.store(pod, attachment); err != nil {
 		return plan.Attachment{}, fmt.Errorf("network %q interface %s: write the plan: %w", pna.Spec.NetworkName, pna.Spec.Interface, err)
 	}
 	if !k.state.holding(pna.Spec.Pod.UID) {
@@ -83,6 +92,9 @@ func (k *Keeper) deviceFor(pna *v1alpha1.PodNetworkAttachment, claim *plan.Claim
 	}
 	device, ok := plan.Device{}, false
 	switch rack := pna.Spec.RackLocal; {
+	case pna.Spec.SRIOV != nil:
+		return plan.Device{}, errors.New("the pod has no claim, without which nobody has chosen a virtual function for it: select the network with the annotation " +
+			v1alpha1.AnnotationNetworks + " in its plain form")
 	case pna.Spec.Macvlan != nil:
 		device, ok = k.Devices.Select(pna.Spec.Macvlan.Uplink)
 	case rack != nil && rack.Uplink != nil:
@@ -99,15 +111,16 @@ func (k *Keeper) deviceFor(pna *v1alpha1.PodNetworkAttachment, claim *plan.Claim
 }
 
 // store writes to the ledger before memory: what the hook can use must be there after a crash.
-func (k *Keeper) store(pna *v1alpha1.PodNetworkAttachment, attachment plan.Attachment) error {
+func (k *Keeper) store(pod plan.Pod, attachment plan.Attachment) error {
 	k.ledgerMu.Lock()
 	defer k.ledgerMu.Unlock()
-	pod, ok := k.state.plan(pna.Spec.Pod.UID)
-	if !ok {
-		pod = plan.Pod{Namespace: pna.Namespace, Name: pna.Spec.Pod.Name, UID: pna.Spec.Pod.UID}
+	if known, ok := k.state.plan(pod.UID); ok {
+		pod = known
 	}
 	pod = withAttachment(pod, attachment)
-	if err := k.Ledger.Put(pod); err != nil {
+	recorded := pod
+	recorded.Attachments = slices.Concat(pod.Attachments, k.state.owedBy(pod.UID))
+	if err := k.Ledger.Put(recorded); err != nil {
 		return err
 	}
 	k.state.setPlan(pod)

@@ -1,6 +1,7 @@
 package sandboxes
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -69,13 +70,18 @@ func (k *Keeper) publish(e *entry, made []publish.Interface) {
 	r := reportOf(e.Sandbox)
 	for _, m := range made {
 		m.InPod, m.Reason = true, v1alpha1.ReasonAttached
-		if uplink := m.Plan.Device.Uplink; !k.Devices.Carrier(uplink) {
+		if !k.hasCarrier(m.Plan) {
 			m.Reason = v1alpha1.ReasonUplinkDown
-			m.Message = fmt.Sprintf("uplink %s of the node has no carrier", uplink)
+			m.Message = fmt.Sprintf("uplink %s of the node has no carrier", cmp.Or(m.Plan.Device.PF, m.Plan.Device.Uplink))
 		}
 		r.Interfaces = append(r.Interfaces, m)
 	}
 	k.Publisher.Publish(r)
+}
+
+// hasCarrier takes a VF whose link was set by its Network for one that has what it needs.
+func (k *Keeper) hasCarrier(a plan.Attachment) bool {
+	return a.VF != nil && a.VF.Settings.LinkState != "" && a.VF.Settings.LinkState != "auto" || k.Devices.Carrier(a.Device)
 }
 
 // told tells whether the API server already has what publish would say of a sandbox that is attached and whose
@@ -87,7 +93,7 @@ func (k *Keeper) told(e *entry, attachments []plan.Attachment) bool {
 	}
 	for _, a := range attachments {
 		pna := byName[a.Name]
-		if pna == nil || pna.Status.SandboxID != e.ID || !k.Devices.Carrier(a.Device.Uplink) ||
+		if pna == nil || pna.Status.SandboxID != e.ID || !k.hasCarrier(a) ||
 			!meta.IsStatusConditionTrue(pna.Status.Conditions, v1alpha1.AttachmentConditionReady) {
 			return false
 		}
@@ -112,10 +118,14 @@ func (k *Keeper) madeOrPlanned(e *entry, selections []selection.Selection) []pub
 func madeOf(attachments []plan.Attachment, results []attach.Result) []publish.Interface {
 	made := make([]publish.Interface, 0, len(results))
 	for n, r := range results {
-		made = append(made, publish.Interface{
+		i := publish.Interface{
 			Plan: attachments[n], MAC: plan.HardwareAddr(r.MAC), MTU: r.MTU, Addresses: r.Addresses,
 			At: time.Now(), Duration: r.Duration,
-		})
+		}
+		if !i.Plan.HasInterface() {
+			i.MAC, i.MTU = i.Plan.MAC, i.Plan.MTU // for the program to set
+		}
+		made = append(made, i)
 	}
 	return made
 }

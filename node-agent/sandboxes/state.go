@@ -33,6 +33,10 @@ type state struct {
 	synchronized chan struct{}
 	// clearing holds a channel for each pod whose stopped sandbox still has links; it is closed when they are gone.
 	clearing map[types.UID]chan struct{}
+	// owed are dropped attachments whose VF is not clean yet.
+	owed map[planned]owed
+	// freed is closed when somebody has ceased to have a VF.
+	freed chan struct{}
 }
 
 func newState(pods []plan.Pod) *state {
@@ -41,6 +45,8 @@ func newState(pods []plan.Pod) *state {
 		entries:      map[string]*entry{},
 		synchronized: make(chan struct{}),
 		clearing:     map[types.UID]chan struct{}{},
+		owed:         map[planned]owed{},
+		freed:        make(chan struct{}),
 	}
 	for _, pod := range pods {
 		s.plans[pod.UID] = pod
@@ -208,26 +214,24 @@ func (s *state) setPlan(pod plan.Pod) {
 	s.plans[pod.UID] = pod
 }
 
-// dropPlan takes one attachment out of a pod's plan and returns it and what is left, unless a sandbox of the pod may be
-// using it.
-func (s *state) dropPlan(p planned) (dropped plan.Attachment, left plan.Pod, ok bool) {
+// dropPlan takes one attachment out of a pod's plan and returns it, unless a sandbox of the pod may be using it. Its VF is
+// owed from then on.
+func (s *state) dropPlan(p planned) (dropped plan.Attachment, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	pod, exists := s.plans[p.PodUID]
 	if !exists || s.holdingLocked(p.PodUID) {
-		return plan.Attachment{}, plan.Pod{}, false
+		return plan.Attachment{}, false
 	}
-	for _, a := range pod.Attachments {
-		if a.Name == p.Name {
-			dropped = a
-		}
-	}
-	left = withoutAttachment(pod, p.Name)
+	dropped, _ = attachmentOf(pod, p.Name)
+	left := withoutAttachment(pod, p.Name)
 	s.plans[p.PodUID] = left
 	if len(left.Attachments) == 0 {
 		delete(s.plans, p.PodUID)
 	}
-	return dropped, left, true
+	s.owe(p, pod, dropped)
+	s.freeLocked()
+	return dropped, true
 }
 
 func (s *state) holding(podUID types.UID) bool {

@@ -96,8 +96,7 @@ func (k *Keeper) repair(ctx context.Context, e *entry, attachments []plan.Attach
 		k.broken(e, attachments, err)
 		return
 	}
-	results, err := k.Path.Attach(ctx, e.NetNS, attachments)
-	k.used(e.PodUID, attachments)
+	results, err := k.attach(ctx, e, attachments)
 	if err != nil {
 		if k.NamespaceLives(e.NetNS) {
 			k.broken(e, attachments, err)

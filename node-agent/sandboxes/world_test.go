@@ -52,6 +52,7 @@ type world struct {
 	ledger      map[types.UID]plan.Pod
 	reports     []publish.Report
 	released    []string
+	vf          fakeVF
 	claimReads  int
 	// listedAt is when the API server has told of the orders.
 	listedAt time.Time
@@ -62,7 +63,7 @@ func newWorld(t *testing.T, pods ...plan.Pod) *world {
 	w := &world{
 		orders: map[string]*v1alpha1.PodNetworkAttachment{}, changed: make(chan struct{}),
 		links: map[string]map[string]bool{}, carrier: true, ledger: map[types.UID]plan.Pod{},
-		probeTakes: 80 * time.Millisecond, segments: map[plan.Segment]bool{}, overlays: map[plan.Overlay]bool{},
+		vf: newFakeVF(), probeTakes: 80 * time.Millisecond, segments: map[plan.Segment]bool{}, overlays: map[plan.Overlay]bool{},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	w.keeper = New(ctx, Options{
@@ -244,6 +245,9 @@ func (w *world) Attach(ctx context.Context, netns string, attachments []plan.Att
 		if shared {
 			w.segments[segment] = true
 		}
+		if a.VF != nil {
+			w.vf.state.VLAN, w.vf.state.Interface = vfVLAN, ""
+		}
 		w.links[netns][a.Interface] = true
 		results = append(results, attach.Result{Interface: a.Interface, MAC: net.HardwareAddr(a.MAC), MTU: 1500, Addresses: a.Addresses})
 	}
@@ -260,10 +264,15 @@ func (w *world) Check(_ context.Context, netns string, attachments []plan.Attach
 	return nil
 }
 func (w *world) ReleaseAddresses(context.Context, string, []plan.Attachment) error { return nil }
-func (w *world) RemoveLinks(_ context.Context, netns string, _ []plan.Attachment) error {
+func (w *world) RemoveLinks(_ context.Context, netns string, attachments []plan.Attachment) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	clear(w.links[netns])
+	for _, a := range attachments {
+		if a.VF != nil {
+			w.vf.back(a)
+		}
+	}
 	return nil
 }
 func (w *world) Announce(_ context.Context, _ string, attachments []plan.Attachment) error {
@@ -314,11 +323,14 @@ func (devices) Device(name string) (plan.Device, bool) {
 	if name == overlayDevice.Name {
 		return overlayDevice, true
 	}
+	if name == vfDevice.Name {
+		return vfDevice, true
+	}
 	return plan.Device{Name: name, Uplink: "eth1"}, name == "uplink-eth1"
 }
 func (devices) Select(v1alpha1.UplinkSelector) (plan.Device, bool) { return plan.Device{}, false }
 func (devices) Overlay() (plan.Device, bool)                       { return overlayDevice, true }
-func (d devices) Carrier(string) bool {
+func (d devices) Carrier(plan.Device) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.carrier

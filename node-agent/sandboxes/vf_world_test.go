@@ -1,0 +1,158 @@
+package sandboxes
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/node-agent/attach"
+	"github.com/multinet-dev/multinet/node-agent/kernel"
+	"github.com/multinet-dev/multinet/node-agent/plan"
+	"github.com/multinet-dev/multinet/node-agent/plumb"
+)
+
+const vfVLAN = 100
+
+// vfDevice is the node's only VF.
+var vfDevice = plan.Device{Name: "vf-0000-01-10-0", PCIAddress: "0000:01:10.0", PF: "ens9", PFAddress: "0000:01:00.0", VFIndex: 3, IOMMUGroup: "12"}
+
+// fakeVF is what the kernel knows of it. Two at work on it at once are a mistake that tests see.
+type fakeVF struct {
+	state plan.VFState
+	// stuck keeps a released VF as it is; configureError refuses a setting; takes makes all of it slow.
+	stuck          string
+	configureError error
+	takes          time.Duration
+	// log has what was done, and mistakes what must not have been.
+	log      []string
+	mistakes []string
+	busy     bool
+	// dirty is what the scheduler is told.
+	dirty string
+}
+
+func newFakeVF() fakeVF {
+	boot, err := kernel.BootID()
+	if err != nil {
+		panic(err)
+	}
+	return fakeVF{state: plan.VFState{Boot: boot, Driver: "igbvf", Interface: "ens9v3", MAC: "02:00:00:00:09:03", AdminMAC: plan.NoMAC, LinkState: "auto"}}
+}
+
+func (v *fakeVF) clean() bool { return v.state == newFakeVF().state }
+
+// back makes it what it was.
+func (v *fakeVF) back(a plan.Attachment) {
+	v.log = append(v.log, "release")
+	if v.stuck == "" {
+		v.state = *a.Before
+	}
+}
+
+// work is one piece of work on the VF.
+func (w *world) work(name string, a plan.Attachment, do func() error) error {
+	w.mu.Lock()
+	if w.vf.busy {
+		w.vf.mistakes = append(w.vf.mistakes, name+" while other work was under way")
+	}
+	w.vf.busy = true
+	recorded := slices.ContainsFunc(w.ledger[box.PodUID].Attachments, func(p plan.Attachment) bool { return p.VF != nil && p.Before != nil }) ||
+		slices.ContainsFunc(w.ledger["next"].Attachments, func(p plan.Attachment) bool { return p.VF != nil && p.Before != nil })
+	if name != "state" && (a.Before == nil || !recorded) {
+		w.vf.mistakes = append(w.vf.mistakes, name+" before the ledger knew what the VF was")
+	}
+	takes := w.vf.takes
+	w.mu.Unlock()
+	time.Sleep(takes)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.vf.busy = false
+	return do()
+}
+
+func (w *world) VFState(a plan.Attachment) (state plan.VFState, err error) {
+	err = w.work("state", a, func() error { state = w.vf.state; return nil })
+	return state, err
+}
+
+func (w *world) ConfigureVF(_ context.Context, a plan.Attachment) error {
+	return w.work("configure", a, func() error {
+		w.vf.log = append(w.vf.log, "configure")
+		w.vf.state.VLAN = vfVLAN
+		return w.vf.configureError
+	})
+}
+
+func (w *world) ReleaseVFs(_ context.Context, _ string, attachments []plan.Attachment) error {
+	return w.work("release", attachments[0], func() error {
+		w.vf.back(attachments[0])
+		if w.vf.stuck == "" {
+			return nil
+		}
+		return &attach.Error{Network: "fast", Interface: "net1", Step: attach.StepRestore,
+			Err: &plumb.DirtyError{VF: plumb.VF{PF: "ens9", Index: 3, PCIAddress: vfDevice.PCIAddress}, Reasons: []string{w.vf.stuck}}}
+	})
+}
+
+func (devices) VFs() []plan.Device { return []plan.Device{vfDevice} }
+func (d devices) SetDirty(_, reason string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	changed := d.vf.dirty != reason
+	d.vf.dirty = reason
+	return changed
+}
+
+// seen returns what is known of the VF.
+func (w *world) seen() fakeVF {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.vf
+}
+
+func vfOrder() *v1alpha1.PodNetworkAttachment {
+	pna := attachmentOrder()
+	vlan := int32(vfVLAN)
+	pna.Spec.NetworkName, pna.Spec.Type, pna.Spec.Macvlan = "fast", v1alpha1.NetworkTypeSRIOV, nil
+	pna.Spec.SRIOV = &v1alpha1.SRIOVSpec{VLAN: &vlan}
+	return pna
+}
+
+func vfDeleted() *v1alpha1.PodNetworkAttachment {
+	pna := vfOrder()
+	pna.DeletionTimestamp = &metav1.Time{}
+	return pna
+}
+
+// nextOrder is that of another pod, to which the scheduler gave the VF.
+func nextOrder() *v1alpha1.PodNetworkAttachment {
+	pna := vfOrder()
+	pna.Name, pna.UID, pna.Spec.Pod, pna.Spec.PodClaimName = "b", "order-b", v1alpha1.PodReference{Name: "q", UID: "next"}, "multinet-next-0"
+	return pna
+}
+
+func vfRequest() Request {
+	r := request
+	r.Claim.Device = vfDevice.Name
+	return r
+}
+
+func nextRequest() Request {
+	r := vfRequest()
+	r.PodName, r.PodUID, r.PodClaimName = "q", "next", "multinet-next-0"
+	return r
+}
+
+func vfBox() Sandbox {
+	b := box
+	b.Selection = "fast"
+	return b
+}
+
+var errRefused = &attach.Error{Network: "fast", Interface: "net1", Step: attach.StepVF,
+	Err: &plumb.VFError{VF: plumb.VF{PF: "ens9", Index: 3, PCIAddress: vfDevice.PCIAddress}, Attribute: "linkState", Wanted: "enable",
+		Meaning: "the driver igb of the PF cannot set it", Err: errors.New("operation not supported")}}

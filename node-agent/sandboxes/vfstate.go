@@ -1,0 +1,247 @@
+package sandboxes
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/multinet-dev/multinet/node-agent/plan"
+)
+
+// owed is an attachment that was dropped and whose VF has not been seen to be clean since. It is out of the hook's reach, and
+// stays in the ledger.
+type owed struct {
+	planned
+	plan.Attachment
+	pod plan.Pod
+	// dirty tells why the last try failed, restoring that one is under way, and again when the next may begin.
+	dirty     string
+	restoring bool
+	again     time.Time
+}
+
+// attachment returns one planned attachment.
+func (s *state) attachment(p planned) (plan.Attachment, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return attachmentOf(s.plans[p.PodUID], p.Name)
+}
+
+func attachmentOf(pod plan.Pod, name string) (plan.Attachment, bool) {
+	i := slices.IndexFunc(pod.Attachments, func(a plan.Attachment) bool { return a.Name == name })
+	if i < 0 {
+		return plan.Attachment{}, false
+	}
+	return pod.Attachments[i], true
+}
+
+func (s *state) pods() []plan.Pod {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]plan.Pod, 0, len(s.plans))
+	for _, pod := range s.plans {
+		list = append(list, pod)
+	}
+	return list
+}
+
+// owe takes over a dropped attachment if anything was done to a VF for it.
+func (s *state) owe(p planned, pod plan.Pod, a plan.Attachment) {
+	if a.VF == nil || a.Before == nil {
+		return
+	}
+	pod.Attachments = nil
+	s.owed[p] = owed{planned: p, Attachment: a, pod: pod}
+}
+
+// holderOf tells who but me has a VF, as a clause, and when it is worth asking again.
+func (s *state) holderOf(pciAddress string, me planned) (clause string, freed <-chan struct{}, taken bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range s.owed {
+		if o.VF.PCIAddress != pciAddress {
+			continue
+		}
+		clause = fmt.Sprintf("is being taken back from pod %s/%s", o.pod.Namespace, o.pod.Name)
+		if o.dirty != "" {
+			clause = fmt.Sprintf("of pod %s/%s before is not clean: %s", o.pod.Namespace, o.pod.Name, o.dirty)
+		}
+		return clause, s.freed, true
+	}
+	for _, pod := range s.plans {
+		for _, a := range pod.Attachments {
+			if a.VF != nil && a.VF.PCIAddress == pciAddress && (planned{pod.UID, a.Name}) != me {
+				return fmt.Sprintf("is still that of pod %s/%s", pod.Namespace, pod.Name), s.freed, true
+			}
+		}
+	}
+	return "", nil, false
+}
+
+// vfsInUse are the PCI addresses of the VFs that pods have or that have not come back from them.
+func (s *state) vfsInUse() (list []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range s.owed {
+		list = append(list, o.VF.PCIAddress)
+	}
+	for _, pod := range s.plans {
+		for _, a := range pod.Attachments {
+			if a.VF != nil {
+				list = append(list, a.VF.PCIAddress)
+			}
+		}
+	}
+	return list
+}
+
+// owes tells whether a VF has not come back from a pod.
+func (s *state) owes(pciAddress string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range s.owed {
+		if o.VF.PCIAddress == pciAddress {
+			return true
+		}
+	}
+	return false
+}
+
+// freeLocked has those look again who wait for a VF.
+func (s *state) freeLocked() {
+	close(s.freed)
+	s.freed = make(chan struct{})
+}
+
+// startRestoring returns the attachments whose VF is to be given back now, once.
+func (s *state) startRestoring(now time.Time) (list []owed) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p, o := range s.owed {
+		if o.restoring || now.Before(o.again) {
+			continue
+		}
+		o.restoring = true
+		s.owed[p] = o
+		list = append(list, o)
+	}
+	return list
+}
+
+// dirty ends a try that failed, and tells whether the reason is another one than before.
+func (s *state) dirty(p planned, reason string, again time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.owed[p]
+	changed := o.dirty != reason
+	o.dirty, o.restoring, o.again = reason, false, again
+	s.owed[p] = o
+	return changed
+}
+
+func (s *state) paid(p planned) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.owed, p)
+	s.freeLocked()
+}
+
+// restores tells whether the attachment's VF is not known to be clean, nor to be dirty.
+func (s *state) restores(podUID types.UID, name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o, ok := s.owed[planned{podUID, name}]
+	return ok && o.dirty == ""
+}
+
+// netns is the namespace of a sandbox of the pod, "" where none is known.
+func (s *state) netns(podUID types.UID) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.entries {
+		if e.PodUID == podUID && e.NetNS != "" {
+			return e.NetNS
+		}
+	}
+	return ""
+}
+
+// owedBy are the attachments of a pod whose VFs are not back.
+func (s *state) owedBy(podUID types.UID) []plan.Attachment {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.owedByLocked(podUID, "")
+}
+
+func (s *state) owedByLocked(podUID types.UID, but string) (list []plan.Attachment) {
+	for p, o := range s.owed {
+		if p.PodUID == podUID && p.Name != but {
+			list = append(list, o.Attachment)
+		}
+	}
+	return list
+}
+
+// record is what the ledger has to have of a pod: what is planned and what is owed.
+func (s *state) record(podUID types.UID) plan.Pod { return s.recordWithout(planned{PodUID: podUID}) }
+
+func (s *state) recordWithout(p planned) plan.Pod {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pod, ok := s.plans[p.PodUID]
+	for _, o := range s.owed {
+		if !ok && o.PodUID == p.PodUID {
+			pod = o.pod
+		}
+	}
+	pod.UID = p.PodUID
+	pod.Attachments = slices.Concat(pod.Attachments, s.owedByLocked(p.PodUID, p.Name))
+	return pod
+}
+
+// vfLocks has one lock for each VF, held by whoever works on it in the kernel.
+type vfLocks struct {
+	mu    sync.Mutex
+	locks map[string]chan struct{}
+}
+
+func (l *vfLocks) of(pciAddress string) chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.locks[pciAddress] == nil {
+		l.locks[pciAddress] = make(chan struct{}, 1)
+	}
+	return l.locks[pciAddress]
+}
+
+// lock takes the locks of all VFs among the attachments, in the order of their addresses.
+func (l *vfLocks) lock(ctx context.Context, attachments ...plan.Attachment) (unlock func(), err error) {
+	var addresses []string
+	for _, a := range attachments {
+		if a.VF != nil {
+			addresses = append(addresses, a.VF.PCIAddress)
+		}
+	}
+	slices.Sort(addresses)
+	var held []chan struct{}
+	unlock = func() {
+		for _, lock := range held {
+			<-lock
+		}
+	}
+	for _, address := range slices.Compact(addresses) {
+		lock := l.of(address)
+		select {
+		case lock <- struct{}{}:
+			held = append(held, lock)
+		case <-ctx.Done():
+			unlock()
+			return nil, fmt.Errorf("other work on VF %s has not ended: %w", address, ctx.Err())
+		}
+	}
+	return unlock, nil
+}
