@@ -30,6 +30,8 @@ type Cluster struct {
 	Config *rest.Config
 	// dockerHost is the daemon that runs the nodes; empty for the client's default.
 	dockerHost string
+	// VM is the node that is no container, or nil.
+	VM *VMNode
 }
 
 // Connect opens the cluster that Up made.
@@ -61,6 +63,9 @@ func (c *Cluster) ControlPlane() string { return c.Name + "-control-plane" }
 
 // Command is a command on a node, as root. Its standard error and output are still free to be set.
 func (c *Cluster) Command(ctx context.Context, node string, command ...string) *exec.Cmd {
+	if c.VM != nil && node == c.VM.Name {
+		return c.VM.command(ctx, command...)
+	}
 	return c.docker(ctx, append([]string{"exec", "-i", node}, command...)...)
 }
 
@@ -107,6 +112,9 @@ func (c *Cluster) Kubectl(ctx context.Context, stdin io.Reader, args ...string) 
 
 // InPod runs a command in the pod's first container and returns its output.
 func (c *Cluster) InPod(ctx context.Context, pod *corev1.Pod, command ...string) (string, error) {
+	if c.VM != nil && pod.Spec.NodeName == c.VM.Name {
+		return output(c.VM.inPod(ctx, pod, command...), "in pod "+pod.Name+": "+strings.Join(command, " "))
+	}
 	args := append([]string{"exec", "--namespace", pod.Namespace, pod.Name, "--"}, command...)
 	return c.Kubectl(ctx, nil, args...)
 }

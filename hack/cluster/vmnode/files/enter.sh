@@ -5,8 +5,8 @@ for module in virtio_blk ext4 virtio_net overlay nft_chain_nat nft_nat nft_masq;
 done
 mkdir /node
 mount -t ext4 -o noatime /dev/vda /node
-mkdir -p /node/control
-for folder in proc sys dev control; do
+mkdir -p /node/control /node/repository
+for folder in proc sys dev control repository; do
 	mount -o rbind "/$folder" "/node/$folder"
 done
 mount -t tmpfs run /node/run

@@ -71,13 +71,16 @@ mkdir -p /etc/cni/net.d /etc/containerd /var/lib/kubelet
 cp /control/primary.conflist /etc/cni/net.d/10-primary.conflist
 cp /control/containerd.toml /etc/containerd/config.toml
 keep containerd &
-until ctr version >/dev/null 2>&1; do sleep 0.3; done
+until [ -S /run/containerd/containerd.sock ]; do sleep 0.2; done
 say "containerd"
-# A kube-proxy of the DaemonSet would only be in the way: the kubelet does not find its image.
-ctr --namespace k8s.io images ls -q | grep kube-proxy | xargs -r ctr --namespace k8s.io images rm >/dev/null
+# A kube-proxy of the DaemonSet would only be in the way: the kubelet does not find its image, whose name is either.
+version=$(cat /kind/version)
+ctr --namespace k8s.io images rm "registry.k8s.io/kube-proxy:$version" "registry.k8s.io/kube-proxy-amd64:$version" >/dev/null 2>&1 &
+proxy=$!
 for archive in /control/images/*.tar; do
 	[ ! -e "$archive" ] || ctr --namespace k8s.io images import --no-unpack "$archive" >/dev/null
 done
+wait $proxy || true
 say "images"
 keep kubelet --config=/control/kubelet.yaml --kubeconfig=/run/credentials/kubeconfig --hostname-override="$NODE" \
 	--node-ip="$ADDRESS" --node-labels="$LABEL=" &
