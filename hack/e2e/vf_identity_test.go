@@ -1,0 +1,150 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/multinet-dev/multinet/apis/netstatus"
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+)
+
+// sameVFs compares everything that tells which VFs a pod has: its claims, its attachments, its annotation, the variables in
+// its containers, and the kernel.
+func (s *scene) sameVFs(ctx context.Context, node, name string) error {
+	pod, err := s.get(ctx, name)
+	if err != nil {
+		return err
+	}
+	kernel, err := s.virtualFunctions(ctx, node)
+	if err != nil {
+		return err
+	}
+	devices, err := s.devices(ctx, node)
+	if err != nil {
+		return err
+	}
+	var list v1alpha1.PodNetworkAttachmentList
+	if err := s.List(ctx, &list, client.InNamespace(s.namespace), client.MatchingFields{"spec.pod.name": name}); err != nil {
+		return err
+	}
+	status, err := netstatus.Decode(pod.Annotations[v1alpha1.AnnotationNetworkStatus])
+	if err != nil {
+		return err
+	}
+	addresses := map[string]bool{}
+	trouble := []error{}
+	for _, a := range list.Items {
+		if a.Status.Device == nil {
+			return fmt.Errorf("attachment %s has no device yet", a.Name)
+		}
+		address := a.Status.Device.PCIAddress
+		addresses[address] = true
+		claimed, err := s.claimed(ctx, pod, a.Spec.PodClaimName)
+		trouble = append(trouble, err, inKernel(a, kernel[address]), inStatus(a, status))
+		if device := devices[address]; claimed != a.Status.Device.Name || claimed != device.Name {
+			trouble = append(trouble, fmt.Errorf("attachment %s has device %s at %s, its claim has %q, and there the node offers %q",
+				a.Name, a.Status.Device.Name, address, claimed, device.Name))
+		}
+	}
+	if len(addresses) != strings.Count(pod.Annotations[v1alpha1.AnnotationNetworks], ",")+1 {
+		trouble = append(trouble, fmt.Errorf("pod %s has VFs %s for %q", name, sortedKeys(addresses), pod.Annotations[v1alpha1.AnnotationNetworks]))
+	}
+	for _, container := range containers(pod) {
+		trouble = append(trouble, s.inVariables(pod, container, addresses))
+	}
+	return errors.Join(trouble...)
+}
+
+// claimed is the one device that a pod's claim has.
+func (s *scene) claimed(ctx context.Context, pod *corev1.Pod, podClaim string) (string, error) {
+	for _, c := range pod.Status.ResourceClaimStatuses {
+		if c.Name != podClaim || c.ResourceClaimName == nil {
+			continue
+		}
+		var claim resourceapi.ResourceClaim
+		if err := s.Get(ctx, client.ObjectKey{Namespace: pod.Namespace, Name: *c.ResourceClaimName}, &claim); err != nil {
+			return "", err
+		}
+		if claim.Status.Allocation == nil || len(claim.Status.Allocation.Devices.Results) != 1 || len(claim.Status.Devices) != 1 {
+			return "", fmt.Errorf("claim %s has %v and tells of %v", claim.Name, claim.Status.Allocation, claim.Status.Devices)
+		}
+		result, told := claim.Status.Allocation.Devices.Results[0], claim.Status.Devices[0]
+		if told.Device != result.Device || told.NetworkData == nil {
+			return "", fmt.Errorf("claim %s has device %s and tells of %v", claim.Name, result.Device, told)
+		}
+		return result.Device, nil
+	}
+	return "", fmt.Errorf("pod %s has no claim %s", pod.Name, podClaim)
+}
+
+// inKernel compares an attachment with the VF at its PCI address.
+func inKernel(a v1alpha1.PodNetworkAttachment, vf virtualFunction) error {
+	d := a.Status.Device
+	if vf.OnNode || vf.Link != string(a.Spec.Interface) || vf.MAC != a.Spec.MAC || !vf.Up {
+		return fmt.Errorf("attachment %s: %s %s with MAC %s is not in the pod as it should be: %+v", a.Name, d.PCIAddress, a.Spec.Interface, a.Spec.MAC, vf)
+	}
+	if d.VFIndex == nil || d.PF != vf.PF || fmt.Sprint(*d.VFIndex) != vf.Index {
+		return fmt.Errorf("attachment %s: its device is %+v, the kernel has VF %s of %s there", a.Name, d, vf.Index, vf.PF)
+	}
+	var want []netip.Prefix
+	for _, address := range a.Spec.Addresses {
+		want = append(want, netip.MustParsePrefix(address.Address))
+	}
+	slices.SortFunc(want, netip.Prefix.Compare)
+	if !slices.Equal(vf.inside.prefixes(), want) {
+		return fmt.Errorf("attachment %s: the VF has addresses %v, want %v", a.Name, vf.inside.prefixes(), want)
+	}
+	return nil
+}
+
+func inStatus(a v1alpha1.PodNetworkAttachment, status []netstatus.Interface) error {
+	for _, i := range status {
+		if i.Interface != string(a.Spec.Interface) {
+			continue
+		}
+		if i.DeviceInfo == nil || i.DeviceInfo.PCI == nil || i.DeviceInfo.PCI.Address != a.Status.Device.PCIAddress {
+			return fmt.Errorf("network-status of %s has device %+v, want %s", i.Interface, i.DeviceInfo, a.Status.Device.PCIAddress)
+		}
+		return nil
+	}
+	return fmt.Errorf("network-status does not have %s", a.Spec.Interface)
+}
+
+// inVariables compares the PCIDEVICE_ variables of a container with the PCI addresses of its pod.
+func (s *scene) inVariables(pod *corev1.Pod, container string, want map[string]bool) error {
+	out, err := s.inContainer(pod, container, "env")
+	if err != nil {
+		return err
+	}
+	got := map[string]bool{}
+	for line := range strings.Lines(out) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		switch {
+		case !strings.HasPrefix(name, "PCIDEVICE_"):
+		case strings.HasSuffix(name, "_INFO"):
+			var info map[string]any
+			if err := json.Unmarshal([]byte(value), &info); err != nil {
+				return fmt.Errorf("container %s: %s=%s: %w", container, name, value, err)
+			}
+		default:
+			for address := range strings.SplitSeq(value, ",") {
+				got[address] = true
+			}
+		}
+	}
+	if sortedKeys(got) != sortedKeys(want) {
+		return fmt.Errorf("the variables of container %s tell of %s, want %s", container, sortedKeys(got), sortedKeys(want))
+	}
+	return nil
+}
