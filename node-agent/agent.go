@@ -78,6 +78,7 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 		Path: path, Overlays: a.overlays, Publisher: a.publisher,
 		Claims: publish.Claims{Client: a.client}, Probe: probeOn(path),
 		Files: sandboxes.Files{Dir: o.filesDir()}, NamespaceLives: sandboxes.NamespaceLives,
+		Numbers: kernel.Sys(o.sysRoot).Numbers,
 	}, plans.All())
 	return a, nil
 }

@@ -21,8 +21,8 @@ import (
 // Sandboxes is what the hooks call. Only pods that select networks reach it.
 type Sandboxes interface {
 	RunSandbox(context.Context, sandboxes.Sandbox) error
-	// CheckSandbox returns the path of the pod's networks.json, empty for a blank selection.
-	CheckSandbox(context.Context, sandboxes.Sandbox) (path string, err error)
+	// CheckSandbox returns what the pod's containers get.
+	CheckSandbox(context.Context, sandboxes.Sandbox) (sandboxes.Container, error)
 	StopSandbox(context.Context, sandboxes.Sandbox)
 	RemoveSandbox(id string)
 	Synchronize([]sandboxes.Sandbox)
@@ -65,16 +65,28 @@ func (p *plugin) CreateContainer(ctx context.Context, pod *api.PodSandbox, _ *ap
 	if _, selects := pod.Annotations[v1alpha1.AnnotationNetworks]; !selects {
 		return nil, nil, nil
 	}
-	path, err := p.sandboxes.CheckSandbox(ctx, sandboxOf(pod))
-	if err != nil || path == "" {
+	container, err := p.sandboxes.CheckSandbox(ctx, sandboxOf(pod))
+	if err != nil || container.NetworksFile == "" {
 		return nil, nil, named(err)
 	}
+	return adjustmentOf(container), nil, nil
+}
+
+// adjustmentOf gives a container devices by their numbers: the claim of a pod that selects networks by annotation is named by none
+// of its containers, so that the kubelet would give them nothing.
+func adjustmentOf(c sandboxes.Container) *api.ContainerAdjustment {
 	adjustment := &api.ContainerAdjustment{}
 	adjustment.AddMount(&api.Mount{
-		Source: path, Destination: sandboxes.PathInContainer, Type: "bind",
+		Source: c.NetworksFile, Destination: sandboxes.PathInContainer, Type: "bind",
 		Options: []string{"bind", "ro", "nosuid", "nodev", "noexec"},
 	})
-	return adjustment, nil, nil
+	for _, v := range c.Env {
+		adjustment.AddEnv(v.Name, v.Value)
+	}
+	for _, d := range c.Devices {
+		adjustment.AddDevice(&api.LinuxDevice{Path: d.Path, Type: "c", Major: d.Major, Minor: d.Minor})
+	}
+	return adjustment
 }
 
 // StopPodSandbox comes before CNI DEL, and again whenever the kubelet is not sure. It never fails.

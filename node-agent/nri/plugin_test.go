@@ -25,9 +25,12 @@ func (k *keeper) RunSandbox(_ context.Context, s sandboxes.Sandbox) error {
 	k.calls, k.last = append(k.calls, "run"), s
 	return k.err
 }
-func (k *keeper) CheckSandbox(context.Context, sandboxes.Sandbox) (string, error) {
+func (k *keeper) CheckSandbox(context.Context, sandboxes.Sandbox) (sandboxes.Container, error) {
 	k.calls = append(k.calls, "check")
-	return "/run/multinet/pods/u/networks.json", k.err
+	return sandboxes.Container{
+		NetworksFile: "/run/multinet/pods/u/networks.json", Env: []sandboxes.Variable{{Name: "PCIDEVICE_MULTINET_DEV_ENS9", Value: "0000:01:10.0"}},
+		Devices: []sandboxes.CharacterDevice{{Path: "/dev/vfio/12", Major: 243, Minor: 1}},
+	}, k.err
 }
 func (k *keeper) StopSandbox(context.Context, sandboxes.Sandbox) { k.calls = append(k.calls, "stop") }
 func (k *keeper) RemoveSandbox(string)                           { k.calls = append(k.calls, "remove") }
@@ -90,6 +93,23 @@ func TestTranslation(t *testing.T) {
 		IPs: []netip.Addr{netip.MustParseAddr("10.244.0.7"), netip.MustParseAddr("fd00::7")}}
 	if diff := cmp.Diff(want, k.last, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestContainerGetsWhatThePodHas(t *testing.T) {
+	p := &plugin{log: logr.Discard(), sandboxes: &keeper{}, synchronized: func() {}}
+	adjustment, _, err := p.CreateContainer(t.Context(), pod(map[string]string{"multinet.dev/networks": "fast"}), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := adjustment.Mounts; len(m) != 1 || m[0].Source != "/run/multinet/pods/u/networks.json" || m[0].Destination != "/run/multinet/networks.json" {
+		t.Errorf("mounts %v", m)
+	}
+	if e := adjustment.Env; len(e) != 1 || e[0].Key != "PCIDEVICE_MULTINET_DEV_ENS9" || e[0].Value != "0000:01:10.0" {
+		t.Errorf("env %v", e)
+	}
+	if d := adjustment.GetLinux().GetDevices(); len(d) != 1 || d[0].Path != "/dev/vfio/12" || d[0].Type != "c" || d[0].Major != 243 || d[0].Minor != 1 {
+		t.Errorf("devices %v", d)
 	}
 }
 

@@ -6,7 +6,11 @@ import (
 
 	"github.com/multinet-dev/multinet/apis/netstatus"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/node-agent/plan"
 )
+
+// deviceInfoVersion is that of k8snetworkplumbingwg/device-info-spec.
+const deviceInfoVersion = "1.1.0"
 
 // annotations returns the two annotations that list a pod's addresses. The interface of the default network is
 // eth0: every runtime names it so, and does not tell.
@@ -24,7 +28,7 @@ func annotations(r Report, defaultNetwork string) (map[string]string, error) {
 	for _, i := range r.Interfaces {
 		element := netstatus.Interface{
 			Name: i.Plan.Network, Interface: i.Plan.Interface, MAC: i.MAC.String(), MTU: i.MTU,
-			Gateway: slices.Clone(i.Plan.Gateways),
+			Gateway: slices.Clone(i.Plan.Gateways), DeviceInfo: deviceInfo(i.Plan),
 		}
 		for _, a := range i.Addresses {
 			element.IPs = append(element.IPs, a.Addr())
@@ -41,4 +45,16 @@ func annotations(r Report, defaultNetwork string) (map[string]string, error) {
 		return nil, fmt.Errorf("annotation %s: %w", v1alpha1.AnnotationPodIPs, err)
 	}
 	return map[string]string{v1alpha1.AnnotationNetworkStatus: status, v1alpha1.AnnotationPodIPs: podIPs}, nil
+}
+
+// deviceInfo identifies the device of an interface that is one by itself.
+func deviceInfo(a plan.Attachment) *netstatus.DeviceInfo {
+	if a.VF == nil {
+		return nil
+	}
+	pci := &netstatus.PCIDevice{Address: a.VF.PCIAddress, PFAddress: a.Device.PFAddress}
+	if a.VF.RDMA {
+		pci.RDMADevice = a.Device.RDMADevice
+	}
+	return &netstatus.DeviceInfo{Type: "pci", Version: deviceInfoVersion, PCI: pci}
 }

@@ -134,10 +134,21 @@ func device(i Interface) v1alpha1.AttachedDevice {
 	if i.Plan.Overlay != nil {
 		kind = v1alpha1.DeviceKindOverlay
 	}
-	return v1alpha1.AttachedDevice{
+	device := v1alpha1.AttachedDevice{
 		Kind: kind, Name: d.Name, Uplink: d.Uplink, PCIAddress: d.PCIAddress,
 		PCIeRoot: d.PCIeRoot, Driver: d.Driver, Vendor: d.Vendor, NUMANode: d.NUMANode,
 	}
+	if vf := i.Plan.VF; vf != nil {
+		index := int32(vf.Index) //nolint:gosec // A PF has 65535 VFs at most.
+		device.Kind, device.PF, device.VFIndex = v1alpha1.DeviceKindVF, vf.PF, &index
+		if vf.RDMA {
+			device.RDMADevice = d.RDMADevice
+		}
+		if vf.VFIO {
+			device.VFIOGroup = d.IOMMUGroup
+		}
+	}
+	return device
 }
 
 func texts(prefixes []netip.Prefix) []string {

@@ -133,12 +133,11 @@ func (k *Keeper) tell(e *entry, attachments []plan.Attachment, made []publish.In
 	k.publish(e, made)
 }
 
-// CheckSandbox returns the path of the pod's networks.json if its sandbox is attached. The path is empty for a pod
-// that selects nothing.
-func (k *Keeper) CheckSandbox(ctx context.Context, sandbox Sandbox) (path string, err error) {
+// CheckSandbox returns what a container of the pod gets if its sandbox is attached.
+func (k *Keeper) CheckSandbox(ctx context.Context, sandbox Sandbox) (Container, error) {
 	selections, err := selection.Parse(sandbox.Selection)
 	if err != nil || len(selections) == 0 {
-		return "", err
+		return Container{}, err
 	}
 	e, phase := k.state.entry(sandbox.ID)
 	if e != nil && phase != attached {
@@ -151,9 +150,15 @@ func (k *Keeper) CheckSandbox(ctx context.Context, sandbox Sandbox) (path string
 	}
 	if e == nil || phase != attached {
 		k.Wake()
-		return "", fmt.Errorf("the pod is not attached to its networks yet: see its condition %s and its PodNetworkAttachments", "multinet.dev/attached")
+		return Container{}, fmt.Errorf("the pod is not attached to its networks yet: see its condition %s and its PodNetworkAttachments", "multinet.dev/attached")
 	}
-	return k.Files.Write(e.PodUID, k.madeOrPlanned(e, selections))
+	made := k.madeOrPlanned(e, selections)
+	container, err := k.containerOf(made)
+	if err != nil {
+		return Container{}, err
+	}
+	container.NetworksFile, err = k.Files.Write(e.PodUID, made)
+	return container, err
 }
 
 // StopSandbox takes the addresses away, which frees them, and the links a little later. It never fails: the

@@ -103,6 +103,8 @@ type Options struct {
 	Probe       Probe
 	// Files is where each pod's networks.json is written.
 	Files Files
+	// Numbers are those of a device's file, by its entry in sysfs.
+	Numbers func(entry string) (major, minor int64, err error)
 	// NamespaceLives tells whether a path still is a network namespace.
 	NamespaceLives func(path string) bool
 }

@@ -38,11 +38,11 @@ func TestLife(t *testing.T) {
 		if got := w.lastReason(); got != v1alpha1.ReasonAttached {
 			t.Errorf("reported %q", got)
 		}
-		path, err := w.keeper.CheckSandbox(t.Context(), box)
+		container, err := w.keeper.CheckSandbox(t.Context(), box)
 		if err != nil {
 			t.Fatal(err)
 		}
-		data, err := os.ReadFile(path)
+		data, err := os.ReadFile(container.NetworksFile)
 		if err != nil || !strings.Contains(string(data), `"10.20.0.5/24"`) {
 			t.Errorf("networks.json: %v\n%s", err, data)
 		}
@@ -392,8 +392,8 @@ func TestUnselectedPodsAndBadSelections(t *testing.T) {
 	if err := w.keeper.RunSandbox(t.Context(), blank); err != nil {
 		t.Error(err)
 	}
-	if path, err := w.keeper.CheckSandbox(t.Context(), blank); err != nil || path != "" {
-		t.Error(path, err)
+	if container, err := w.keeper.CheckSandbox(t.Context(), blank); err != nil || container.NetworksFile != "" {
+		t.Error(container, err)
 	}
 	if err := w.keeper.RunSandbox(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "toolonginterfacename") {
 		t.Errorf("bad selection: %v", err)

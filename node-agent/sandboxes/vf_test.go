@@ -51,6 +51,10 @@ func TestLifeOfVF(t *testing.T) {
 		if got := w.lastReason(); got != v1alpha1.ReasonAttached {
 			t.Errorf("reported %q", got)
 		}
+		container, err := w.keeper.CheckSandbox(t.Context(), vfBox())
+		if err != nil || len(container.Env) != 2 || container.Env[0] != (Variable{"PCIDEVICE_MULTINET_DEV_ENS9", vfDevice.PCIAddress}) {
+			t.Errorf("container %+v, error %v", container, err)
+		}
 		w.order(vfDeleted())
 		synctest.Wait()
 		if got := w.releases(); got != nil {

@@ -70,6 +70,7 @@ func newWorld(t *testing.T, pods ...plan.Pod) *world {
 		Log: logr.Discard(), Attachments: w, Ledger: w, Devices: devices{w}, Path: w, Publisher: w, Claims: claims{w},
 		Overlays: overlays{w}, Probe: w.probe,
 		Files:          Files{Dir: t.TempDir()},
+		Numbers:        numbers,
 		NamespaceLives: func(path string) bool { return w.hasNamespace(path) },
 	}, pods)
 	w.keeper.StartOverlays()
