@@ -5,9 +5,12 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/multinet-dev/multinet/node-agent/kernel"
 	"github.com/multinet-dev/multinet/node-agent/kernel/kerneltest"
 	"github.com/multinet-dev/multinet/node-agent/plan"
 )
@@ -51,6 +54,71 @@ func TestSRIOVVFIO(t *testing.T) {
 		t.Errorf("move of a VF without interface: %v", err)
 	}
 	c.release(vf, before, nil)
+}
+
+// A program that has the VF keeps its driver from letting go: the release gives up in time and says why, and succeeds
+// when the program has ended.
+func TestSRIOVVFIOInUse(t *testing.T) {
+	c := newCards(t, "a VF that a program drives")
+	vf, before := c.vf(1, 4)
+	device, err := c.BindVFIO(t.Context(), vf)
+	c.must(err)
+	end := drive(t, device, vf)
+	h := c.VFs
+	h.Settle = 300 * time.Millisecond
+	err = h.Release(t.Context(), vf, before, nil)
+	var dirty *DirtyError
+	if !errors.As(err, &dirty) || !strings.HasPrefix(dirty.Reasons[0], "driver is ") || !errors.Is(err, ErrVFInUse) ||
+		!strings.Contains(err.Error(), "set driver to none: something still uses the VF: not within 300ms") {
+		t.Errorf("error %v, want that the VF is used", err)
+	}
+	begin := time.Now()
+	if err := h.Release(t.Context(), vf, before, nil); !errors.Is(err, ErrVFInUse) || time.Since(begin) > time.Second {
+		t.Errorf("the second time: %v after %s, want the same at once", err, time.Since(begin))
+	}
+	end()
+	kerneltest.Eventually(t, "the VF can be released", func() bool { return c.Release(t.Context(), vf, before, nil) == nil })
+	c.wantClean(vf, before)
+}
+
+// drive opens the VF as DPDK does; see Documentation/driver-api/vfio.rst.
+func drive(t *testing.T, device VFIO, vf VF) (end func()) {
+	t.Helper()
+	const (
+		setIOMMU, typeOne         = 0x3b66, 1
+		setContainer, getDeviceFD = 0x3b68, 0x3b6a
+	)
+	// The emulated IOMMU does not remap interrupts.
+	if err := kernel.Sys("").Write("module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "1"); err != nil {
+		t.Fatal(err)
+	}
+	container, err := os.OpenFile("/dev/vfio/vfio", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := os.OpenFile(device.Device, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.IoctlSetPointerInt(int(group.Fd()), setContainer, int(container.Fd())); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.IoctlSetInt(int(container.Fd()), setIOMMU, typeOne); err != nil {
+		t.Fatal(err)
+	}
+	name, err := unix.BytePtrFromString(vf.PCIAddress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, _, errno := unix.Syscall(unix.SYS_IOCTL, group.Fd(), getDeviceFD, uintptr(unsafe.Pointer(name)))
+	if errno != 0 {
+		t.Fatalf("open the VF: %v", errno)
+	}
+	return func() {
+		if err := errors.Join(unix.Close(int(fd)), group.Close(), container.Close()); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // The number of VFs is changed only where nobody has one.

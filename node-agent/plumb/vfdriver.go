@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,21 +39,19 @@ func (h VFs) bind(ctx context.Context, vf VF, driver, override string) error {
 	return h.writeDriver(ctx, vf, pciDrivers+driver+"/bind", vf.PCIAddress, "driver", driver)
 }
 
-// writeDriver does not wait for ever: vfio-pci lets go of a device only when the last program has closed it.
+// ErrVFInUse tells of a program that has not closed a VF that was given to it, so that its driver does not let go of it.
+var ErrVFInUse = errors.New("something still uses the VF")
+
+// unanswered has the PCI addresses of VFs for which the kernel has not come back from a change of the driver.
+var unanswered sync.Map
+
+// writeDriver does not wait for ever: vfio-pci lets go of a device only when the last program has closed it. The kernel goes on
+// waiting, and with it one thread; until it is back the VF is changed no more, or there would be one more with each attempt.
 func (h VFs) writeDriver(ctx context.Context, vf VF, entry, value, attribute, wanted string) error {
 	if err := h.checkpoint(attribute + " " + wanted); err != nil {
 		return err
 	}
-	ctx, cancel := h.settle(ctx)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- h.Sys.Write(entry, value) }()
-	var err error
-	select {
-	case err = <-done:
-	case <-ctx.Done():
-		err = fmt.Errorf("something still uses the VF: %w", context.Cause(ctx))
-	}
+	err := h.writeWithin(ctx, vf, entry, value)
 	if err == nil {
 		return nil
 	}
@@ -61,4 +60,24 @@ func (h VFs) writeDriver(ctx context.Context, vf VF, entry, value, attribute, wa
 		e.Meaning = "the node's kernel has not loaded this driver"
 	}
 	return e
+}
+
+func (h VFs) writeWithin(ctx context.Context, vf VF, entry, value string) error {
+	if _, busy := unanswered.LoadOrStore(vf.PCIAddress, true); busy {
+		return ErrVFInUse
+	}
+	ctx, cancel := h.settle(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		err := h.Sys.Write(entry, value)
+		unanswered.Delete(vf.PCIAddress)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrVFInUse, context.Cause(ctx))
+	}
 }
