@@ -230,7 +230,7 @@ func TestLinkIsRemoved(t *testing.T) {
 		}
 		w.set(func() { w.link, w.fib = 0, newFIB() })
 		w.manager.LinksChanged()
-		time.Sleep(gather)
+		time.Sleep(2 * gather)
 		w.right()
 		if w.remade != 1 {
 			t.Errorf("the pods' links were told to be gone %d times", w.remade)
