@@ -226,3 +226,24 @@ func TestManyRacks(t *testing.T) {
 		t.Errorf("%d racks took %s", decide.MaxRacks, took)
 	}
 }
+
+// The record of as many racks as there may be is one that the API server takes.
+func TestManyRacksAreRecorded(t *testing.T) {
+	w := newWorld(t)
+	n := w.rackNetwork("rack", ranges("10.0.0.0/8"))
+	nodes := map[string]int32{}
+	for i := range decide.MaxRacks + 1 {
+		nodes[fmt.Sprintf("ip-10-100-200-%05d.eu-central-1.compute.internal.example", i)] = 1
+	}
+	a := NewAllocator()
+	w.must(a.Configure(n))
+	planned, _ := a.PlanRacks(n, nodes, now0)
+	before := n.DeepCopy()
+	n.Status.Racks = planned.Racks
+	began := time.Now()
+	w.must((&NetworkReconciler{Client: w, Allocator: a}).patchStatus(w.ctx, n, before))
+	t.Logf("recorded %d racks in %s", len(n.Status.Racks), time.Since(began))
+	if len(n.Status.Racks) != decide.MaxRacks || len(planned.Unlisted) != 1 || len(a.networks["rack"].racks.served) != decide.MaxRacks {
+		t.Errorf("%d racks are recorded, %d served, %v left out", len(n.Status.Racks), len(a.networks["rack"].racks.served), planned.Unlisted)
+	}
+}

@@ -50,6 +50,9 @@ func Racks(f RackFacts) RackPlan {
 	var plan RackPlan
 	known := map[string]bool{}
 	for _, old := range f.Recorded {
+		if known[old.Name] {
+			continue // Nobody but a person can have written that.
+		}
 		known[old.Name] = true
 		rack := f.count(old)
 		if old.EmptySince != nil && rack.EmptySince != nil && !f.restUntil(rack).After(f.Now) {
