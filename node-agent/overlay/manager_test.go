@@ -223,13 +223,18 @@ func TestLinkIsRemoved(t *testing.T) {
 		w.write(remote())
 		w.ensure()
 		time.Sleep(time.Second)
-		w.manager.LinksChanged()
+		w.manager.LinkChanged("mnvx5001")
 		synctest.Wait()
 		if w.ensured != 1 {
-			t.Error("the link is made again because some other one changed")
+			t.Error("the link is looked at because some other one changed")
+		}
+		w.manager.LinkChanged("")
+		time.Sleep(time.Second)
+		if w.ensured != 2 || w.remade != 0 {
+			t.Errorf("when changes were missed, looked %d times, told %d times", w.ensured-1, w.remade)
 		}
 		w.set(func() { w.link, w.fib = 0, newFIB() })
-		w.manager.LinksChanged()
+		w.manager.LinkChanged("mnvx5000")
 		time.Sleep(2 * gather)
 		w.right()
 		if w.remade != 1 {
@@ -287,7 +292,7 @@ func TestKeep(t *testing.T) {
 		w.told()
 		// The link is removed by others; nobody makes it again.
 		w.set(func() { w.link = 0 })
-		w.manager.LinksChanged()
+		w.manager.LinkChanged("mnvx5000")
 		w.write(many(3)...)
 		time.Sleep(2 * reconcileEvery)
 		if told := w.told(); told != nil {
@@ -338,7 +343,7 @@ func TestNodeAddressChanges(t *testing.T) {
 			t.Errorf("error %v, %d watches", err, w.watched)
 		}
 		w.set(func() { w.fail["link"] = errors.New("no interface has 172.18.0.2") })
-		w.manager.LinksChanged()
+		w.manager.LinkChanged("mnvx5000")
 		w.set(func() { w.link = 0 })
 		time.Sleep(time.Second)
 		w.set(func() { clear(w.fail) })
@@ -364,7 +369,7 @@ func TestEverythingAtOnce(t *testing.T) {
 				func() { w.delete(all[random.IntN(len(all))]) },
 				func() { m := w.manager; go func() { _ = m.Ensure(t.Context(), rack1) }() },
 				func() { w.manager.Keep(planned()) },
-				func() { w.set(func() { w.link, w.fib = 0, newFIB() }); w.manager.LinksChanged() },
+				func() { w.set(func() { w.link, w.fib = 0, newFIB() }); w.manager.LinkChanged("mnvx5000") },
 				func() {
 					w.set(func() { w.fail[[]string{"guard", "link", "dump", "entries"}[random.IntN(4)]] = errors.New("x") })
 				},

@@ -147,15 +147,6 @@ func (w *world) EnsureOverlay(o plan.Overlay) (plumb.Uplink, bool, error) {
 	return plumb.Uplink{Index: w.link, MTU: 1450}, created, nil
 }
 
-func (w *world) FindOverlay(plan.Overlay) (plumb.Uplink, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.link == 0 {
-		return plumb.Uplink{}, plumb.ErrOverlayMissing
-	}
-	return plumb.Uplink{Index: w.link}, nil
-}
-
 func (w *world) Entries(int) ([]plumb.Entry, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
