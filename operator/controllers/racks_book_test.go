@@ -3,6 +3,7 @@ package controllers
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -117,6 +118,25 @@ func TestReservationKeepsItsRack(t *testing.T) {
 		if rack.EmptySince != nil {
 			t.Errorf("%+v rests", rack)
 		}
+	}
+}
+
+// An address that is held, by whatever, keeps the rack's prefix from other racks.
+func TestClaimKeepsTheRack(t *testing.T) {
+	a := NewAllocator()
+	stored := racked("n", "1", rackOf("r1", "10.0.0.0/30", 1), rackOf("r2", "10.0.0.4/30", 2))
+	plan(t, a, stored, now0)
+	addr := netip.MustParseAddr("10.0.0.1")
+	if err := a.book("n").pool.Claim(addr, "a claim"); err != nil {
+		t.Fatal(err)
+	}
+	racks := plan(t, a, stored, now0).Racks
+	if racks[0].EmptySince != nil || racks[1].EmptySince == nil {
+		t.Errorf("racks %+v", racks)
+	}
+	a.book("n").pool.Release(addr, "a claim", now0)
+	if racks := plan(t, a, stored, now0).Racks; racks[0].EmptySince == nil {
+		t.Errorf("racks %+v", racks)
 	}
 }
 

@@ -25,7 +25,7 @@ type RackFacts struct {
 	// Recorded are the racks as they are stored.
 	Recorded []v1alpha1.RackStatus
 	// Nodes counts the nodes of each rack that pods of the Network can run on, Attachments those that exist, Reserved
-	// those that are being created.
+	// what else holds something of the rack: attachments that are being created, and addresses of claims.
 	Nodes, Attachments, Reserved map[string]int32
 	// Strays are addresses in use that no rack's prefix has.
 	Strays []netip.Addr
