@@ -11,7 +11,7 @@ import (
 )
 
 // requests is a plain socket for route requests that are answered by an acknowledgement alone. The library's sockets are
-// registered with the poller, which every answer wakes: an attach takes a tenth longer with them.
+// registered with the poller, which every answer wakes: an attach takes a twentieth longer with them.
 type requests struct {
 	mu     sync.Mutex
 	socket int
