@@ -342,13 +342,13 @@ func TestNodeAddressChanges(t *testing.T) {
 		if err := w.manager.Ensure(t.Context(), moved); err != nil || w.counted().watched != 1 {
 			t.Errorf("error %v, counted %+v", err, w.counted())
 		}
-		w.set(func() { w.fail["link"] = errors.New("no interface has 172.18.0.2") })
-		w.manager.LinkChanged("mnvx5000")
-		w.set(func() { w.link = 0 })
-		time.Sleep(time.Second)
-		w.set(func() { clear(w.fail) })
-		if err := w.manager.Ensure(t.Context(), moved); err != nil || w.counted().watched != 2 {
-			t.Errorf("error %v, counted %+v", err, w.counted())
+		w.set(func() { w.fail["link from 172.18.0.2"] = errors.New("no interface has 172.18.0.2") })
+		begin := time.Now()
+		if err := w.manager.Ensure(t.Context(), moved); err != nil || w.counted().watched != 2 || time.Since(begin) > 3*time.Second {
+			t.Errorf("error %v, counted %+v, after %s", err, w.counted(), time.Since(begin))
+		}
+		if err := w.manager.Ensure(t.Context(), rack1); err != nil || w.counted().watched != 2 {
+			t.Errorf("a pod of before: error %v, counted %+v", err, w.counted())
 		}
 		w.manager.Keep(planned(rack1, moved))
 		if len(w.manager.segments) != 1 || len(w.watchers) != 1 {

@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -141,7 +142,7 @@ func (w *world) step(name, text string) error {
 // Node.
 func (w *world) EnsureOverlay(o plan.Overlay) (plumb.Uplink, bool, error) {
 	w.set(func() { w.ensured++ })
-	if err := w.step("link", ""); err != nil {
+	if err := errors.Join(w.step("link", ""), w.step("link from "+o.Local.String(), "")); err != nil {
 		return plumb.Uplink{}, false, err
 	}
 	w.mu.Lock()
