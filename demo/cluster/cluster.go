@@ -82,18 +82,6 @@ func (c *Cluster) Detached(ctx context.Context, node string, command ...string) 
 	return output(c.docker(ctx, append([]string{"exec", "-d", node}, command...)...), "on node "+node+": "+strings.Join(command, " "))
 }
 
-// PowerOff ends all processes of a node at once; its disk stays.
-func (c *Cluster) PowerOff(ctx context.Context, node string) error {
-	_, err := output(c.docker(ctx, "kill", node), "docker kill "+node)
-	return err
-}
-
-// PowerOn boots a node again. One that runs is left alone.
-func (c *Cluster) PowerOn(ctx context.Context, node string) error {
-	_, err := output(c.docker(ctx, "start", node), "docker start "+node)
-	return err
-}
-
 // Kubectl runs kubectl with stdin, which may be nil, and returns its output.
 func (c *Cluster) Kubectl(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
 	cmd := c.Command(ctx, c.ControlPlane(), append([]string{"kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"}, args...)...)

@@ -53,13 +53,21 @@ func nodeRemoved(t *testing.T) {
 	s.reaches("again", "peer")
 }
 
-// removeNode takes the power from a node and deletes the node with its pods, as an admin does who
-// does not want to wait for the garbage collector. The returned function lets it come back.
+// stopNode ends the kubelet and all containers of a node at once, as a loss of power would. A container of Docker that is
+// started again might have its addresses in another order.
+const stopNode = `
+systemctl stop kubelet
+for task in $(ctr --namespace k8s.io tasks list --quiet); do ctr --namespace k8s.io tasks kill --signal SIGKILL $task; done
+while ctr --namespace k8s.io tasks list | grep -q RUNNING; do sleep 0.1; done`
+
+// removeNode stops a node and deletes it with its pods, as an admin does who does not want to wait for the garbage
+// collector. The returned function lets it come back.
 func (s *scene) removeNode(name string) (start func()) {
 	s.t.Helper()
 	var node corev1.Node
 	s.must(s.Get(s.ctx, client.ObjectKey{Name: name}, &node))
-	s.must(s.PowerOff(s.ctx, name))
+	_, err := s.OnNode(s.ctx, name, "sh", "-c", stopNode)
+	s.must(err)
 	s.t.Cleanup(func() {
 		if s.t.Failed() {
 			s.startNode(&node)
@@ -77,8 +85,8 @@ func (s *scene) removeNode(name string) (start func()) {
 	}
 }
 
-// startNode boots a node that registers anew. Of the old one it has its labels, as whoever provides nodes would give
-// them to it again, and the pods' prefix, which the bridge of the pod network still has.
+// startNode starts the kubelet of a node, which registers anew. Of the old node it has its labels, as whoever provides nodes
+// would give them to it again, and the pods' prefix, which the bridge of the pod network still has.
 func (s *scene) startNode(old *corev1.Node) {
 	s.t.Helper()
 	err := s.Create(s.ctx, &corev1.Node{
@@ -88,7 +96,7 @@ func (s *scene) startNode(old *corev1.Node) {
 	if !apierrors.IsAlreadyExists(err) {
 		s.must(err)
 	}
-	s.must(s.PowerOn(s.ctx, old.Name))
+	s.restart(old.Name, "kubelet")
 	s.until(time.Minute, "node "+old.Name+" to be Ready", func(ctx context.Context) error {
 		var node corev1.Node
 		if err := s.Get(ctx, client.ObjectKeyFromObject(old), &node); err != nil {
