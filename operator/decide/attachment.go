@@ -59,7 +59,7 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			Type:         network.Spec.Type,
 			Macvlan:      network.Spec.Macvlan.DeepCopy(),
 			MTU:          network.Spec.MTU,
-			MAC:          MAC(network.Name, addresses, pod.UID, iface).String(),
+			MAC:          p.attachmentMAC(pod, addresses),
 			Addresses:    attachmentAddresses(addresses),
 			Routes:       resolveRoutes(p.Routes, addresses),
 			QoS:          resolveQoS(p.QoS),
