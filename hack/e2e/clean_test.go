@@ -67,7 +67,7 @@ func (s *scene) assertClean() {
 		}
 		trouble := []error{w.leftOver(s.namespace), w.duplicates()}
 		for node, state := range states {
-			trouble = append(trouble, w.leaked(node, state))
+			trouble = append(trouble, w.leaked(node, state), w.overlaysDiffer(node, state))
 		}
 		return errors.Join(trouble...)
 	})

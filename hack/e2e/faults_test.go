@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -77,8 +78,8 @@ func (s *scene) freshAgent(node string) {
 // banishAgent removes the agent from a node until readmitAgent.
 func (s *scene) banishAgent(node string) {
 	s.t.Helper()
-	s.label(node, `"true"`)
-	s.t.Cleanup(func() { s.label(node, "null") })
+	s.label(node, absentLabel, "true")
+	s.t.Cleanup(func() { s.label(node, absentLabel, "") })
 	s.until(time.Minute, "the agent to leave "+node, func(ctx context.Context) error {
 		var pods corev1.PodList
 		if err := s.List(ctx, &pods, client.InNamespace(cluster.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "multinet-agent"}); err != nil {
@@ -95,19 +96,22 @@ func (s *scene) banishAgent(node string) {
 
 func (s *scene) readmitAgent(node string) {
 	s.t.Helper()
-	s.label(node, "null")
+	s.label(node, absentLabel, "")
 	s.until(time.Minute, "the agent to be back on "+node, func(ctx context.Context) error {
 		_, err := s.agent(ctx, node)
 		return err
 	})
 }
 
-func (s *scene) label(node, value string) {
+// label gives a label to a node, or takes it away where value is empty.
+func (s *scene) label(node, key, value string) {
 	s.t.Helper()
-	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"`+absentLabel+`":`+value+`}}}`))
-	object := &corev1.Node{}
-	object.Name = node
-	s.must(s.Patch(s.ctx, object, patch))
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]any{key: nil}}})
+	if value != "" {
+		patch, err = json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]any{key: value}}})
+	}
+	s.must(err)
+	s.must(s.Patch(s.ctx, &corev1.Node{ObjectMeta: named(node)}, client.RawPatch(types.MergePatchType, patch)))
 }
 
 // restart restarts a service of a node.

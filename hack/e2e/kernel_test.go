@@ -21,6 +21,7 @@ type nodeState struct {
 	links []link
 	// ledger are the pod UIDs with a plan, folders those with files for containers.
 	ledger, folders []string
+	overlays        overlayState
 }
 
 // link is a macvlan link in any network namespace of a node.
@@ -63,8 +64,8 @@ done`
 
 // inspectNode reads the state of a node.
 func (s *scene) inspectNode(ctx context.Context, node string) (nodeState, error) {
-	var state nodeState
-	out, err := s.OnNode(ctx, node, "sh", "-c", inspect)
+	state := nodeState{overlays: newOverlayState()}
+	out, err := s.OnNode(ctx, node, "sh", "-c", inspect+inspectOverlays)
 	if err != nil {
 		return state, err
 	}
@@ -84,6 +85,10 @@ func (s *scene) inspectNode(ctx context.Context, node string) (nodeState, error)
 				return state, fmt.Errorf("node %s: %w", node, err)
 			}
 			state.links = append(state.links, links...)
+		default:
+			if err := state.overlays.read(kind, rest); err != nil {
+				return state, fmt.Errorf("node %s: %w", node, err)
+			}
 		}
 	}
 	return state, nil

@@ -41,8 +41,8 @@ type Attacher struct {
 	mu   sync.Mutex
 	node *kernel.Namespace
 
-	// vlans is held for reading by what needs a VLAN link, and for writing by its removal.
-	vlans sync.RWMutex
+	// segments is held for reading by what needs a link that pods share, and for writing by its removal.
+	segments sync.RWMutex
 
 	// before is called ahead of each step; tests fail or kill there.
 	before func(network, iface string, step Step) error
@@ -76,7 +76,7 @@ func (a *Attacher) Attach(ctx context.Context, netnsPath string, attachments []p
 	if len(attachments) == 0 {
 		return nil, nil
 	}
-	defer a.holdVLANs(attachments...)()
+	defer a.holdSegments(attachments...)()
 	results := make([]Result, 0, len(attachments))
 	err := a.inside(ctx, netnsPath, attachments[0], StepNamespace, func(r *run) error {
 		r.several = len(attachments) > 1

@@ -24,7 +24,7 @@ func (a *Attacher) Check(ctx context.Context, netnsPath string, attachments []pl
 		}
 		var wrong []error
 		for _, p := range attachments {
-			if err := now.check(p); err != nil {
+			if err := r.check(p, now); err != nil {
 				wrong = append(wrong, newError(p, StepCheck, err))
 			}
 		}
@@ -51,13 +51,25 @@ func (r *run) snapshot() (snapshot, error) {
 }
 
 // check returns the first difference.
-func (s snapshot) check(p plan.Attachment) error {
+func (r *run) check(p plan.Attachment, now snapshot) error {
+	if p.Overlay == nil {
+		// The parent is in the node's namespace and may be renamed there; that it is the right one was seen at attach.
+		return now.check(p, plumb.Uplink{Index: now.links[p.Interface].Parent})
+	}
+	// An overlay's link has a name of its own, and a pod may be left on none after it was made anew.
+	link, err := plumb.FindOverlay(r.node, *p.Overlay)
+	if err != nil {
+		return err
+	}
+	return now.check(p, link)
+}
+
+func (s snapshot) check(p plan.Attachment, on plumb.Uplink) error {
 	link, ok := s.links[p.Interface]
 	if !ok {
 		return errors.New("the interface is missing")
 	}
-	// The parent is in the node's namespace and may be renamed there; that it is the right one was seen at attach.
-	if mismatch := wantedLink(p, plumb.Uplink{Index: link.Parent}).Mismatch(link); mismatch != "" {
+	if mismatch := wantedLink(p, on).Mismatch(link); mismatch != "" {
 		return errors.New(mismatch)
 	}
 	if !link.Up {

@@ -70,15 +70,15 @@ func (r *run) explain(p plan.Attachment, s Step, err error) error {
 		return fmt.Errorf("%w: mount the host's /proc into the node agent's container and tell it where", err)
 	case s == StepUp && errors.Is(err, unix.EADDRINUSE):
 		return fmt.Errorf("MAC %s is in use on uplink %s of this node, by another pod or a former sandbox of this one that is not gone yet: %w",
-			p.MAC, p.Device.Uplink, err)
+			p.MAC, carrier(p), err)
 	case errors.Is(err, plumb.ErrNameTaken), errors.Is(err, plumb.ErrNameOnNode):
 		return fmt.Errorf("%w: choose another with network@interface in the pod's annotation", err)
 	case s == StepLink && errors.Is(err, unix.EOPNOTSUPP):
-		return fmt.Errorf("the node's kernel has no macvlan support, or uplink %s cannot carry it: %w", p.Device.Uplink, err)
+		return fmt.Errorf("the node's kernel has no macvlan support, or uplink %s cannot carry it: %w", carrier(p), err)
 	case s == StepLink && errors.Is(err, unix.EINVAL):
 		return r.explainInvalid(p, err)
 	case s == StepLink && errors.Is(err, unix.EBUSY):
-		return fmt.Errorf("uplink %s is already in use as a bridge port or by another kind of link: %w", p.Device.Uplink, err)
+		return fmt.Errorf("uplink %s is already in use as a bridge port or by another kind of link: %w", carrier(p), err)
 	case s == StepRoutes && errors.Is(err, unix.ENETUNREACH):
 		return fmt.Errorf("%w: the next hop is in no subnet of the interface", err)
 	}
@@ -87,9 +87,9 @@ func (r *run) explain(p plan.Attachment, s Step, err error) error {
 
 // explainInvalid finds the reason of EINVAL, with which the kernel answers two different mistakes.
 func (r *run) explainInvalid(p plan.Attachment, err error) error {
-	uplink, found, findErr := plumb.FindLink(r.node, p.Device.Uplink)
+	uplink, found, findErr := plumb.FindLink(r.node, carrier(p))
 	if findErr == nil && found && p.MTU > uplink.MTU {
-		return fmt.Errorf("MTU %d exceeds that of uplink %s, which is %d: lower the Network's spec.mtu: %w", p.MTU, p.Device.Uplink, uplink.MTU, err)
+		return fmt.Errorf("MTU %d exceeds that of uplink %s, which is %d: lower the Network's spec.mtu: %w", p.MTU, carrier(p), uplink.MTU, err)
 	}
-	return fmt.Errorf("uplink %s refuses mode %s: a link in mode passthru tolerates no other on its uplink: %w", p.Device.Uplink, p.Macvlan.Mode, err)
+	return fmt.Errorf("uplink %s refuses mode %s: a link in mode passthru tolerates no other on its uplink: %w", carrier(p), p.Macvlan.Mode, err)
 }

@@ -8,13 +8,17 @@ import (
 )
 
 // Probe looks for other holders of an attachment's addresses on the segment that it will be on, which is not
-// that of the bare uplink where the plan has a VLAN. See plumb.Probe. The error is an *Error.
+// that of the bare uplink where the plan has a VLAN. See plumb.Probe. The error is an *Error. An overlay has no other
+// holders: its link answers all questions itself, from what it was told.
 func (a *Attacher) Probe(ctx context.Context, p plan.Attachment) (conflicts []plumb.Conflict, err error) {
+	if p.Overlay != nil {
+		return nil, nil
+	}
 	node, err := a.openNode()
 	if err != nil {
 		return nil, newError(p, StepProbe, err)
 	}
-	defer a.holdVLANs(p)()
+	defer a.holdSegments(p)()
 	name := p.Device.Uplink
 	if vlan, tagged := p.VLAN(); tagged {
 		name = plumb.VLANName(vlan.Uplink, vlan.ID)

@@ -88,6 +88,9 @@ func (r *run) uplink(p plan.Attachment) (plumb.Uplink, error) {
 	if p.Macvlan == nil {
 		return plumb.Uplink{}, errors.New("the plan is for no data path that this node agent knows")
 	}
+	if p.Overlay != nil {
+		return r.overlay(p)
+	}
 	if vlan, tagged := p.VLAN(); tagged {
 		return plumb.EnsureVLAN(r.node, vlan.Uplink, vlan.ID)
 	}

@@ -103,6 +103,22 @@ type Overlay struct {
 	Local netip.Addr `json:"local"`
 }
 
+// Segment is a link of the node that attachments share, and that is there only as long as one of them is planned: a VLAN
+// on an uplink or an overlay. One of the two is set.
+type Segment struct {
+	VLAN    VLAN
+	Overlay Overlay
+}
+
+// Segment returns the shared link that the attachment is on, and false where it is on an uplink itself.
+func (a Attachment) Segment() (Segment, bool) {
+	if a.Overlay != nil {
+		return Segment{Overlay: *a.Overlay}, true
+	}
+	vlan, tagged := a.VLAN()
+	return Segment{VLAN: vlan}, tagged
+}
+
 // Conflict is an address that another machine on the segment has.
 type Conflict struct {
 	Addr netip.Addr

@@ -48,8 +48,8 @@ type Path interface {
 	ReleaseAddresses(ctx context.Context, netns string, attachments []plan.Attachment) error
 	RemoveLinks(ctx context.Context, netns string, attachments []plan.Attachment) error
 	Announce(ctx context.Context, netns string, attachments []plan.Attachment) error
-	// PruneVLANs removes the links of VLANs that are not planned. It returns attach.ErrBusy where it has to be tried again.
-	PruneVLANs(planned func() (vlans []plan.VLAN, known bool)) error
+	// PruneSegments removes the links of VLANs and overlays that are not planned. It returns attach.ErrBusy where it has to be tried again.
+	PruneSegments(planned func() (segments []plan.Segment, known bool)) error
 }
 
 // Publisher tells the API server. None of its methods block.

@@ -2,6 +2,7 @@ package sandboxes
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,10 +42,12 @@ func podOf(t *testing.T, uid types.UID, orders ...*v1alpha1.PodNetworkAttachment
 	return pod
 }
 
+func onVLAN(id int) plan.Segment { return plan.Segment{VLAN: plan.VLAN{Uplink: "eth1", ID: id}} }
+
 func (w *world) hasVLAN(id int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.vlans[plan.VLAN{Uplink: "eth1", ID: id}]
+	return w.segments[onVLAN(id)]
 }
 
 // looked is how often the node's VLAN links were looked at.
@@ -110,7 +113,7 @@ func TestVLANMadeLate(t *testing.T) {
 		w.keeper.Synchronize(nil)
 		synctest.Wait()
 		a := planOf(t, taggedOrder("a", "net1", 100))
-		w.set(func() { w.vlans[plan.VLAN{Uplink: "eth1", ID: 100}] = true })
+		w.set(func() { w.segments[onVLAN(100)] = true })
 		w.keeper.look("pod", a, &probe{done: make(chan struct{})})
 		synctest.Wait()
 		if w.hasVLAN(100) {
@@ -140,7 +143,7 @@ func TestVLANAtStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, test.ledger...)
-				w.set(func() { w.vlans[plan.VLAN{Uplink: "eth1", ID: 100}] = true })
+				w.set(func() { w.segments[onVLAN(100)] = true })
 				w.namespace(box.NetNS)
 				if test.order != nil {
 					w.order(test.order)
@@ -162,7 +165,7 @@ func TestPruneErrorIsTriedAgain(t *testing.T) {
 		w := newWorld(t)
 		w.set(func() {
 			w.pruneError = errors.New("netlink: no buffer space")
-			w.vlans[plan.VLAN{Uplink: "eth1", ID: 100}] = true
+			w.segments[onVLAN(100)] = true
 		})
 		w.keeper.Synchronize(nil)
 		synctest.Wait()
@@ -174,16 +177,16 @@ func TestPruneErrorIsTriedAgain(t *testing.T) {
 	})
 }
 
-func TestStateVLANs(t *testing.T) {
+func TestStateSegments(t *testing.T) {
 	pod := podOf(t, "pod", taggedOrder("a", "net1", 100), taggedOrder("b", "net2", 100), taggedOrder("c", "net3", 0), taggedOrder("d", "net4", 200))
-	hundreds := []plan.VLAN{{Uplink: "eth1", ID: 100}, {Uplink: "eth1", ID: 200}}
+	hundreds := []plan.Segment{onVLAN(100), onVLAN(200)}
 	sandbox := func(uid types.UID, selected string) Sandbox {
 		return Sandbox{ID: "box", PodUID: uid, NetNS: "/netns", Selection: selected}
 	}
 	for name, test := range map[string]struct {
 		sandbox   Sandbox
 		phase     phase
-		want      []plan.VLAN
+		want      []plan.Segment
 		wantKnown bool
 	}{
 		"each once":                        {sandbox: sandbox("pod", "storage@net1,storage@net2,storage@net3,storage@net4"), phase: attached, want: hundreds, wantKnown: true},
@@ -194,19 +197,19 @@ func TestStateVLANs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newState([]plan.Pod{pod})
-			if _, known := s.vlans(); known {
+			if _, known := s.segments(); known {
 				t.Error("known before the runtime has listed its sandboxes")
 			}
 			s.synchronize([]Sandbox{test.sandbox})
 			e, _ := s.entry("box")
 			s.setPhase(e, test.phase)
-			got, known := s.vlans()
-			less := cmpopts.SortSlices(func(a, b plan.VLAN) bool { return a.ID < b.ID })
-			if diff := cmp.Diff(test.want, got, less); diff != "" || known != test.wantKnown {
+			got, known := s.segments()
+			less := cmpopts.SortSlices(func(a, b plan.Segment) bool { return a.VLAN.ID < b.VLAN.ID })
+			if diff := cmp.Diff(test.want, got, less, cmpopts.EquateComparable(netip.Addr{})); diff != "" || known != test.wantKnown {
 				t.Errorf("known %v, want %v: %s", known, test.wantKnown, diff)
 			}
 			s.disconnect()
-			if _, known := s.vlans(); known {
+			if _, known := s.segments(); known {
 				t.Error("known while the runtime is not connected")
 			}
 		})

@@ -38,7 +38,7 @@ type world struct {
 	probeTakes time.Duration
 	probed     int
 	// vlans are the node's VLAN links; pruneError keeps them from being removed.
-	vlans       map[plan.VLAN]bool
+	segments    map[plan.Segment]bool
 	pruneError  error
 	pruneLooked int
 	carrier     bool
@@ -55,7 +55,7 @@ func newWorld(t *testing.T, pods ...plan.Pod) *world {
 	w := &world{
 		orders: map[string]*v1alpha1.PodNetworkAttachment{}, changed: make(chan struct{}),
 		links: map[string]map[string]bool{}, carrier: true, ledger: map[types.UID]plan.Pod{},
-		probeTakes: 80 * time.Millisecond, vlans: map[plan.VLAN]bool{},
+		probeTakes: 80 * time.Millisecond, segments: map[plan.Segment]bool{},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	w.keeper = New(ctx, Options{
@@ -229,8 +229,8 @@ func (w *world) Attach(ctx context.Context, netns string, attachments []plan.Att
 	}
 	var results []attach.Result
 	for _, a := range attachments {
-		if vlan, tagged := a.VLAN(); tagged {
-			w.vlans[vlan] = true
+		if segment, shared := a.Segment(); shared {
+			w.segments[segment] = true
 		}
 		w.links[netns][a.Interface] = true
 		results = append(results, attach.Result{Interface: a.Interface, MAC: net.HardwareAddr(a.MAC), MTU: 1500, Addresses: a.Addresses})
@@ -256,21 +256,21 @@ func (w *world) RemoveLinks(_ context.Context, netns string, _ []plan.Attachment
 }
 func (w *world) Announce(context.Context, string, []plan.Attachment) error { return nil }
 
-// PruneVLANs takes the pods' links along, as the kernel does; tests see them missing.
-func (w *world) PruneVLANs(planned func() ([]plan.VLAN, bool)) error {
+// PruneSegments takes the pods' links along, as the kernel does; tests see them missing.
+func (w *world) PruneSegments(planned func() ([]plan.Segment, bool)) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.pruneLooked++
 	if w.pruneError != nil {
 		return w.pruneError
 	}
-	vlans, known := planned()
+	segments, known := planned()
 	if !known {
 		return attach.ErrBusy
 	}
-	for vlan := range w.vlans {
-		if !slices.Contains(vlans, vlan) {
-			delete(w.vlans, vlan)
+	for segment := range w.segments {
+		if !slices.Contains(segments, segment) {
+			delete(w.segments, segment)
 		}
 	}
 	return nil

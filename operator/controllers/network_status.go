@@ -31,7 +31,7 @@ func (r *NetworkReconciler) gather(ctx context.Context, network *v1alpha1.Networ
 	if err := r.List(ctx, &resourceSlices, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing ResourceSlices: %w", err)
 	}
-	facts.Nodes = decide.MatchingNodes(network, resourceSlices.Items)
+	facts.Nodes = int32(len(decide.MatchingNodes(network, resourceSlices.Items)))
 	var networks v1alpha1.NetworkList
 	if err := r.List(ctx, &networks, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing Networks: %w", err)

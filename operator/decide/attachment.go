@@ -58,6 +58,7 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			PodClaimName: p.Selection.PodClaimName,
 			Type:         network.Spec.Type,
 			Macvlan:      network.Spec.Macvlan.DeepCopy(),
+			RackLocal:    p.Rack.DeepCopy(),
 			MTU:          network.Spec.MTU,
 			MAC:          p.attachmentMAC(pod, addresses),
 			Addresses:    attachmentAddresses(addresses),

@@ -101,15 +101,39 @@ func CheckClaim(claim *v1alpha1.AddressClaim, network *v1alpha1.Network, namespa
 	for _, a := range ClaimAddresses(claim) {
 		if !slices.ContainsFunc(ranges, func(r ipam.Range) bool { return r.Claimable(a) }) {
 			return &Refusal{v1alpha1.ReasonOutsideRanges, fmt.Sprintf("%s is not an address that a host can have in a range of network %q: %s; "+
-				"delete the claim, and create another, or add a range to the Network", a, network.Name, rangeList(ranges))}
+				"delete the claim, and create another, or correct the ranges", a, network.Name, rangeList(ranges))}
 		}
 	}
 	return nil
 }
 
-// claimRanges are those that an address of a claim may be in.
+// claimRanges are those that an address of a claim may be in: with racks, their prefixes.
 func claimRanges(network *v1alpha1.Network) ([]ipam.Range, error) {
-	return ipam.ParseRanges(network.Spec.IPAM)
+	ranges, err := ipam.ParseRanges(network.Spec.IPAM)
+	if err == nil && TopologyKey(network) != "" {
+		return RackRanges(ranges, network.Status.Racks), nil
+	}
+	return ranges, err
+}
+
+// CheckClaimRack refuses a pod in another rack than its claim's addresses.
+func CheckClaimRack(pod *corev1.Pod, p Planned) *Refusal {
+	if p.Rack == nil || p.Claim == nil {
+		return nil
+	}
+	ranges, err := claimRanges(p.Network)
+	if err != nil {
+		return &Refusal{v1alpha1.ReasonNetworkNotAccepted, err.Error()}
+	}
+	for _, a := range ClaimAddresses(p.Claim) {
+		i := slices.IndexFunc(ranges, func(r ipam.Range) bool { return r.Prefix.Contains(a) })
+		if i >= 0 && ranges[i].Scope != p.Rack.Rack {
+			return &Refusal{v1alpha1.ReasonAddressClaim, fmt.Sprintf(
+				"AddressClaim %q: %s is of rack %q of network %q, and node %q is in rack %q; run the pod in rack %q, or delete the claim",
+				p.Claim.Name, a, ranges[i].Scope, p.Network.Name, pod.Spec.NodeName, p.Rack.Rack, ranges[i].Scope)}
+		}
+	}
+	return nil
 }
 
 func rangeList(ranges []ipam.Range) string {

@@ -44,7 +44,12 @@ func deviceExpression(network *v1alpha1.Network) string {
 	}
 	terms := []string{
 		fmt.Sprintf("device.driver == %q", v1alpha1.DriverName),
-		has(v1alpha1.DeviceAttributeKind, "== "+strconv.Quote(string(v1alpha1.DeviceKindUplink))),
+		has(v1alpha1.DeviceAttributeKind, "== "+strconv.Quote(string(kindOf(network)))),
+	}
+	if key := TopologyKey(network); key != "" {
+		// An unknown domain is an empty map.
+		domain, name := v1alpha1.TopologyAttribute(key)
+		terms = append(terms, fmt.Sprintf("%q in device.attributes[%q]", name, domain))
 	}
 	uplink := uplinkOf(network)
 	if len(uplink.Names) > 0 {
@@ -63,11 +68,23 @@ func deviceExpression(network *v1alpha1.Network) string {
 	return strings.Join(terms, " && ")
 }
 
-func uplinkOf(network *v1alpha1.Network) v1alpha1.UplinkSelector {
-	if network.Spec.Macvlan == nil {
-		return v1alpha1.UplinkSelector{}
+// kindOf is the kind of device that carries the Network.
+func kindOf(network *v1alpha1.Network) v1alpha1.DeviceKind {
+	if rack := network.Spec.RackLocal; rack != nil && rack.Overlay != nil {
+		return v1alpha1.DeviceKindOverlay
 	}
-	return network.Spec.Macvlan.Uplink
+	return v1alpha1.DeviceKindUplink
+}
+
+// uplinkOf is the zero value, which selects every NIC, where there is no selector.
+func uplinkOf(network *v1alpha1.Network) v1alpha1.UplinkSelector {
+	switch spec := &network.Spec; {
+	case spec.Macvlan != nil:
+		return spec.Macvlan.Uplink
+	case spec.RackLocal != nil && spec.RackLocal.Uplink != nil:
+		return spec.RackLocal.Uplink.UplinkSelector
+	}
+	return v1alpha1.UplinkSelector{}
 }
 
 // ClaimTemplate is what pods of a namespace claim for a Network. selectedClass is the class in the pod's

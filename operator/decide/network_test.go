@@ -127,16 +127,16 @@ func TestMatchingNodes(t *testing.T) {
 	all := []resourcev1.ResourceSlice{
 		slice("a", "eth1", 1e9, ""), slice("a", "eth1", 25e9, ""), slice("b", "eth1", 25e9, "multinet.dev/"), slice("d", "eth2", 25e9, ""), foreign,
 	}
-	if got := MatchingNodes(network("n"), all); got != 2 {
+	if got := len(MatchingNodes(network("n"), all)); got != 2 {
 		t.Errorf("%d nodes by name", got)
 	}
 	speed := resource.MustParse("10G")
 	fast := network("n", func(n *v1alpha1.Network) { n.Spec.Macvlan.Uplink = v1alpha1.UplinkSelector{MinLinkSpeed: &speed} })
-	if got := MatchingNodes(fast, all); got != 3 {
+	if got := len(MatchingNodes(fast, all)); got != 3 {
 		t.Errorf("%d nodes by speed", got)
 	}
 	driver := network("n", func(n *v1alpha1.Network) { n.Spec.Macvlan.Uplink = v1alpha1.UplinkSelector{Driver: "igb"} })
-	if got := MatchingNodes(driver, all); got != 0 {
+	if got := len(MatchingNodes(driver, all)); got != 0 {
 		t.Errorf("%d nodes by a driver that nobody has", got)
 	}
 }

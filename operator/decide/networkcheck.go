@@ -19,8 +19,11 @@ const minIPv6MTU = 1280
 func CheckNetwork(network *v1alpha1.Network) error {
 	var problems []error
 	spec := &network.Spec
-	if spec.Type == v1alpha1.NetworkTypeMacvlan && spec.Macvlan == nil {
+	switch {
+	case spec.Type == v1alpha1.NetworkTypeMacvlan && spec.Macvlan == nil:
 		problems = append(problems, errors.New("spec.macvlan is missing"))
+	case spec.Type == v1alpha1.NetworkTypeRackLocal && spec.RackLocal == nil:
+		problems = append(problems, errors.New("spec.rackLocal is missing"))
 	}
 	if _, err := metav1.LabelSelectorAsSelector(spec.NamespaceSelector); err != nil {
 		problems = append(problems, fmt.Errorf("spec.namespaceSelector: %w", err))
@@ -30,7 +33,8 @@ func CheckNetwork(network *v1alpha1.Network) error {
 		return errors.Join(append(problems, fmt.Errorf("spec.ipam: %w", err))...)
 	}
 	problems = append(problems, checkRanges(spec, ranges)...)
-	return errors.Join(append(problems, checkRoutes(spec.Routes, ranges)...)...)
+	problems = append(problems, checkRoutes(spec.Routes, ranges)...)
+	return errors.Join(append(problems, checkRacks(spec, ranges)...)...)
 }
 
 func checkRanges(spec *v1alpha1.NetworkSpec, ranges []ipam.Range) (problems []error) {

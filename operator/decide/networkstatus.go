@@ -27,6 +27,11 @@ type NetworkFacts struct {
 	Outside []string
 	// Overlaps is the result of the function of that name.
 	Overlaps []string
+	// Racks is what the plan of a rack-local Network says, Unlisted as well.
+	Racks    []v1alpha1.RackStatus
+	Unlisted []string
+	// Moved are pods in a rack that their node has left.
+	Moved []string
 	Now      metav1.Time
 }
 
@@ -39,10 +44,10 @@ func NetworkStatus(f NetworkFacts) v1alpha1.NetworkStatus {
 		SetAside:           SetAside(f.Aside),
 		Conditions:         slices.Clone(f.Network.Status.Conditions),
 	}
-	for _, u := range f.Usage {
-		status.Ranges = append(status.Ranges, v1alpha1.RangeStatus{
-			CIDR: u.Prefix.String(), Total: u.Total, Allocated: u.Allocated, Free: u.Free,
-		})
+	if TopologyKey(f.Network) != "" {
+		f.setRacks(&status)
+	} else {
+		status.Ranges = rangeStatus(f.Usage)
 	}
 	f.set(&status, f.accepted())
 	f.set(&status, f.ready())
@@ -51,6 +56,14 @@ func NetworkStatus(f NetworkFacts) v1alpha1.NetworkStatus {
 			strings.Join(f.Overlaps, "; ")+"; give each its own part with start, end or exclude, or its own VLAN"))
 	} else {
 		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.NetworkConditionAddressConflict)
+	}
+	return status
+}
+
+func rangeStatus(usage []ipam.Usage) []v1alpha1.RangeStatus {
+	var status []v1alpha1.RangeStatus
+	for _, u := range usage {
+		status = append(status, v1alpha1.RangeStatus{CIDR: u.Prefix.String(), Total: u.Total, Allocated: u.Allocated, Free: u.Free})
 	}
 	return status
 }
@@ -75,7 +88,10 @@ func (f NetworkFacts) ready() metav1.Condition {
 	not := func(reason, format string, args ...any) metav1.Condition {
 		return condition(v1alpha1.NetworkConditionReady, false, reason, fmt.Sprintf(format, args...))
 	}
-	full := fullFamilies(f.Usage)
+	full := ""
+	if TopologyKey(f.Network) == "" {
+		full = fullFamilies(f.Usage)
+	}
 	switch {
 	case !f.Network.DeletionTimestamp.IsZero():
 		return not(v1alpha1.ReasonInUse, "The Network is being deleted and waits for %d attachments; delete the pods that use it.", f.Attachments)
@@ -86,7 +102,7 @@ func (f NetworkFacts) ready() metav1.Condition {
 	case f.DeviceClassError != nil:
 		return not(v1alpha1.ReasonDeviceClassFailed, "%s", oneLine(f.DeviceClassError.Error()))
 	case f.Nodes == 0:
-		return not(v1alpha1.ReasonNoUplink, "No node has a matching uplink; check spec.macvlan.uplink against `kubectl get resourceslices -o yaml`.")
+		return not(v1alpha1.ReasonNoUplink, "%s", noUplink(f.Network))
 	case full != "":
 		return not(v1alpha1.ReasonRangeExhausted, "Every %s address is in use or set aside; add a range or delete pods.", full)
 	case len(f.Outside) > 0:
@@ -94,6 +110,19 @@ func (f NetworkFacts) ready() metav1.Condition {
 			"Pods can be attached. In use outside of the ranges until their pods are gone: %s.", some(f.Outside)))
 	}
 	return condition(v1alpha1.NetworkConditionReady, true, v1alpha1.ReasonReady, "Pods can be attached.")
+}
+
+func noUplink(network *v1alpha1.Network) string {
+	key := TopologyKey(network)
+	switch rack := network.Spec.RackLocal; {
+	case key == "":
+		return "No node has a matching uplink; check spec.macvlan.uplink against `kubectl get resourceslices -o yaml`."
+	case rack != nil && rack.Overlay != nil:
+		return fmt.Sprintf("No node with an agent is in a rack; label nodes with %s, and check that topologyKeys in the agents' "+
+			"configuration (ConfigMap multinet-agent) has that label.", key)
+	}
+	return fmt.Sprintf("No node that is in a rack has a matching uplink; label nodes with %s, check that topologyKeys in the agents' "+
+		"configuration (ConfigMap multinet-agent) has that label, and check spec.rackLocal.uplink against `kubectl get resourceslices -o yaml`.", key)
 }
 
 // fullFamilies names the families in which no range has an address left, "" for none.

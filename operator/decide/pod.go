@@ -31,6 +31,8 @@ type Planned struct {
 	QoS *v1alpha1.QoSClass
 	// Routes of the Network, on its first interface in the pod: the kernel has one route to a destination.
 	Routes []v1alpha1.Route
+	// Rack is set when the attachment is made, where the Network has racks.
+	Rack *v1alpha1.AttachmentRack
 	// Claim is the AddressClaim of the interface, nil where there is none.
 	Claim *v1alpha1.AddressClaim
 	// Outdated is why the operator's own Claim cannot be kept: it is to be made anew.

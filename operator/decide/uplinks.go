@@ -10,28 +10,29 @@ import (
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
-// MatchingNodes counts the nodes whose slices have a device that DeviceClass would select.
-func MatchingNodes(network *v1alpha1.Network, slices []resourcev1.ResourceSlice) int32 {
+// MatchingNodes returns the names of the nodes whose slices have a device that DeviceClass would select.
+func MatchingNodes(network *v1alpha1.Network, slices []resourcev1.ResourceSlice) map[string]bool {
 	nodes := map[string]bool{}
 	for _, slice := range slices {
 		if slice.Spec.Driver != v1alpha1.DriverName || slice.Spec.NodeName == nil || nodes[*slice.Spec.NodeName] {
 			continue
 		}
 		for _, device := range slice.Spec.Devices {
-			if matches(uplinkOf(network), device) {
+			if matches(network, device) {
 				nodes[*slice.Spec.NodeName] = true
 				break
 			}
 		}
 	}
-	return int32(len(nodes))
+	return nodes
 }
 
 // matches is deviceExpression in Go.
-func matches(uplink v1alpha1.UplinkSelector, device resourcev1.Device) bool {
-	if text(device, v1alpha1.DeviceAttributeKind) != string(v1alpha1.DeviceKindUplink) {
+func matches(network *v1alpha1.Network, device resourcev1.Device) bool {
+	if text(device, v1alpha1.DeviceAttributeKind) != string(kindOf(network)) || !hasTopology(network, device) {
 		return false
 	}
+	uplink := uplinkOf(network)
 	if len(uplink.Names) > 0 && !slices.Contains(uplink.Names, v1alpha1.InterfaceName(text(device, v1alpha1.DeviceAttributeInterface))) {
 		return false
 	}
@@ -41,23 +42,34 @@ func matches(uplink v1alpha1.UplinkSelector, device resourcev1.Device) bool {
 	if uplink.MinLinkSpeed == nil {
 		return true
 	}
-	speed := attribute(device, v1alpha1.DeviceAttributeLinkSpeed).IntValue
-	return speed != nil && *speed >= uplink.MinLinkSpeed.Value()
+	speed, found := attribute(device, v1alpha1.DriverName, v1alpha1.DeviceAttributeLinkSpeed)
+	return found && speed.IntValue != nil && *speed.IntValue >= uplink.MinLinkSpeed.Value()
+}
+
+func hasTopology(network *v1alpha1.Network, device resourcev1.Device) bool {
+	key := TopologyKey(network)
+	if key == "" {
+		return true
+	}
+	domain, name := v1alpha1.TopologyAttribute(key)
+	_, found := attribute(device, domain, name)
+	return found
 }
 
 func text(device resourcev1.Device, name string) string {
-	if value := attribute(device, name).StringValue; value != nil {
-		return *value
+	if a, ok := attribute(device, v1alpha1.DriverName, name); ok && a.StringValue != nil {
+		return *a.StringValue
 	}
 	return ""
 }
 
-// attribute finds a name with and without our domain: in our driver's slices both mean the same.
-func attribute(device resourcev1.Device, name string) resourcev1.DeviceAttribute {
-	if a, ok := device.Attributes[resourcev1.QualifiedName(name)]; ok {
-		return a
+// attribute finds a name of our own domain also where it stands without: in our driver's slices both mean the same.
+func attribute(device resourcev1.Device, domain, name string) (resourcev1.DeviceAttribute, bool) {
+	a, found := device.Attributes[resourcev1.QualifiedName(domain+"/"+name)]
+	if !found && domain == v1alpha1.DriverName {
+		a, found = device.Attributes[resourcev1.QualifiedName(name)]
 	}
-	return device.Attributes[resourcev1.QualifiedName(v1alpha1.DriverName+"/"+name)]
+	return a, found
 }
 
 // Overlaps describes the ranges that a Network shares with others on one segment: an uplink name in common
@@ -83,19 +95,27 @@ func Overlaps(network *v1alpha1.Network, others []v1alpha1.Network) []string {
 }
 
 func sameSegment(a, b *v1alpha1.Network) bool {
-	if a.Spec.Macvlan == nil || b.Spec.Macvlan == nil || vlan(a) != vlan(b) {
+	if kindOf(a) != v1alpha1.DeviceKindUplink || kindOf(b) != v1alpha1.DeviceKindUplink || vlan(a) != vlan(b) {
 		return false
 	}
-	return slices.ContainsFunc(a.Spec.Macvlan.Uplink.Names, func(n v1alpha1.InterfaceName) bool {
-		return slices.Contains(b.Spec.Macvlan.Uplink.Names, n)
+	return slices.ContainsFunc(uplinkOf(a).Names, func(n v1alpha1.InterfaceName) bool {
+		return slices.Contains(uplinkOf(b).Names, n)
 	})
 }
 
+// vlan is 0 for untagged.
 func vlan(n *v1alpha1.Network) int32 {
-	if n.Spec.Macvlan.VLAN == nil {
+	var id *int32
+	switch spec := &n.Spec; {
+	case spec.Macvlan != nil:
+		id = spec.Macvlan.VLAN
+	case spec.RackLocal != nil && spec.RackLocal.Uplink != nil:
+		id = spec.RackLocal.Uplink.VLAN
+	}
+	if id == nil {
 		return 0
 	}
-	return *n.Spec.Macvlan.VLAN
+	return *id
 }
 
 func prefixes(n *v1alpha1.Network) []netip.Prefix {

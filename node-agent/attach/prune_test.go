@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/multinet-dev/multinet/node-agent/kernel"
 	"github.com/multinet-dev/multinet/node-agent/kernel/kerneltest"
@@ -20,8 +21,8 @@ func tagged(p plan.Attachment, id int) plan.Attachment {
 	return p
 }
 
-func plannedVLANs(vlans ...plan.VLAN) func() ([]plan.VLAN, bool) {
-	return func() ([]plan.VLAN, bool) { return vlans, true }
+func planned(segments ...plan.Segment) func() ([]plan.Segment, bool) {
+	return func() ([]plan.Segment, bool) { return segments, true }
 }
 
 // attachVLAN returns false on a kernel without 802.1Q, after a look at how that is told.
@@ -41,6 +42,10 @@ func (w *world) attachVLAN(pod *kernel.Namespace, p plan.Attachment) bool {
 	return false
 }
 
+func vlanSegment(uplink string, id int) plan.Segment {
+	return plan.Segment{VLAN: plan.VLAN{Uplink: uplink, ID: id}}
+}
+
 func (w *world) vlanLinks() (names []string) {
 	w.t.Helper()
 	links, err := plumb.VLANLinks(w.node)
@@ -58,23 +63,23 @@ func TestVLAN(t *testing.T) {
 	pod, other := w.pod(), w.pod()
 	p, q := tagged(storage(), 100), tagged(withMAC(storage(), 80), 200)
 	if !w.attachVLAN(pod, p) {
-		w.must(w.attacher.PruneVLANs(plannedVLANs()))
+		w.must(w.attacher.PruneSegments(planned()))
 		return
 	}
 	w.attach(pod, p)
 	w.attach(other, q)
 	w.must(kerneltest.VLAN(t, w.node, "eth1", 300, "foreign.300"))
-	one, two := plan.VLAN{Uplink: "eth1", ID: 100}, plan.VLAN{Uplink: "eth1", ID: 200}
+	one, two := vlanSegment("eth1", 100), vlanSegment("eth1", 200)
 	for _, step := range []struct {
-		planned []plan.VLAN
+		planned []plan.Segment
 		want    []string
 	}{
-		{[]plan.VLAN{one, two}, []string{"eth1.100", "eth1.200"}},
-		{[]plan.VLAN{one}, []string{"eth1.100"}},
+		{[]plan.Segment{one, two}, []string{"eth1.100", "eth1.200"}},
+		{[]plan.Segment{one}, []string{"eth1.100"}},
 		{nil, nil},
 		{nil, nil},
 	} {
-		w.must(w.attacher.PruneVLANs(plannedVLANs(step.planned...)))
+		w.must(w.attacher.PruneSegments(planned(step.planned...)))
 		if diff := cmp.Diff(step.want, w.vlanLinks()); diff != "" {
 			t.Errorf("planned %v: %s", step.planned, diff)
 		}
@@ -122,7 +127,7 @@ func TestProbeAsksInTheVLAN(t *testing.T) {
 	}
 }
 
-func TestPruneVLANsKeepsOutOfAttaches(t *testing.T) {
+func TestPruneSegmentsKeepsOutOfAttaches(t *testing.T) {
 	w := newWorld(t)
 	for name, test := range map[string]struct {
 		plan plan.Attachment
@@ -135,7 +140,7 @@ func TestPruneVLANsKeepsOutOfAttaches(t *testing.T) {
 			boom := errors.New("boom")
 			a := w.newAttacher()
 			a.before = at("net1", StepUplink, func() error {
-				if err := a.PruneVLANs(plannedVLANs()); !errors.Is(err, test.want) {
+				if err := a.PruneSegments(planned()); !errors.Is(err, test.want) {
 					t.Errorf("prune during an attach: %v, want %v", err, test.want)
 				}
 				return boom
@@ -143,14 +148,14 @@ func TestPruneVLANsKeepsOutOfAttaches(t *testing.T) {
 			if _, err := a.Attach(t.Context(), w.pod().Path(), []plan.Attachment{test.plan}); !errors.Is(err, boom) {
 				t.Error(err)
 			}
-			w.must(a.PruneVLANs(func() ([]plan.VLAN, bool) {
-				if a.vlans.TryRLock() {
+			w.must(a.PruneSegments(func() ([]plan.Segment, bool) {
+				if a.segments.TryRLock() {
 					t.Error("an attach to a VLAN could begin between the look at the plans and the removal")
 				}
 				return nil, true
 			}))
-			unknown := func() ([]plan.VLAN, bool) { return nil, false }
-			if err := a.PruneVLANs(unknown); !errors.Is(err, ErrBusy) {
+			unknown := func() ([]plan.Segment, bool) { return nil, false }
+			if err := a.PruneSegments(unknown); !errors.Is(err, ErrBusy) {
 				t.Errorf("prune while the plans are not known: %v", err)
 			}
 		})
@@ -166,7 +171,7 @@ func TestAttachDuringRemoval(t *testing.T) {
 	}
 	w.must(w.attacher.Detach(t.Context(), pod.Path(), []plan.Attachment{p}))
 	attached := make(chan error, 1)
-	w.must(w.attacher.PruneVLANs(func() ([]plan.VLAN, bool) {
+	w.must(w.attacher.PruneSegments(func() ([]plan.Segment, bool) {
 		go func() {
 			_, err := w.attacher.Attach(t.Context(), pod.Path(), []plan.Attachment{p})
 			attached <- err
@@ -183,35 +188,37 @@ func TestAttachDuringRemoval(t *testing.T) {
 	w.check(pod, p)
 }
 
-func TestUnusedVLANs(t *testing.T) {
-	link := func(name, uplink string, id int) plumb.VLANLink {
-		return plumb.VLANLink{VLAN: plan.VLAN{Uplink: uplink, ID: id}, Name: name}
+func TestUnusedSegments(t *testing.T) {
+	link := func(name, uplink string, id int) segmentLink {
+		return segmentLink{vlan: plan.VLAN{Uplink: uplink, ID: id}, name: name}
 	}
+	overlay := func(vni int) plan.Segment { return plan.Segment{Overlay: plan.Overlay{Rack: "r1", VNI: vni}} }
 	hundred := link("eth1.100", "eth1", 100)
 	for name, test := range map[string]struct {
-		planned []plan.VLAN
-		found   []plumb.VLANLink
-		want    []plumb.VLANLink
+		planned []plan.Segment
+		found   []segmentLink
+		want    []segmentLink
 	}{
 		"nothing":                {},
-		"planned, not there yet": {planned: []plan.VLAN{{Uplink: "eth1", ID: 100}}},
-		"needed":                 {planned: []plan.VLAN{{Uplink: "eth1", ID: 100}}, found: []plumb.VLANLink{hundred}},
-		"no plan is left":        {found: []plumb.VLANLink{hundred}, want: []plumb.VLANLink{hundred}},
-		"planned on another uplink": {planned: []plan.VLAN{{Uplink: "eth2", ID: 100}},
-			found: []plumb.VLANLink{hundred}, want: []plumb.VLANLink{hundred}},
-		"another VLAN of the uplink": {planned: []plan.VLAN{{Uplink: "eth1", ID: 10}},
-			found: []plumb.VLANLink{hundred, link("eth1.10", "eth1", 10)}, want: []plumb.VLANLink{hundred}},
-		"its uplink was renamed under it": {planned: []plan.VLAN{{Uplink: "eth1", ID: 100}},
-			found: []plumb.VLANLink{link("eth1.100", "ens1", 100)}},
-		"renamed itself": {planned: []plan.VLAN{{Uplink: "eth1", ID: 100}},
-			found: []plumb.VLANLink{link("storage", "eth1", 100)}},
-		"an uplink with a long name": {planned: []plan.VLAN{{Uplink: "enp129s0f1np1", ID: 4000}},
-			found: []plumb.VLANLink{link(plumb.VLANName("enp129s0f1np1", 4000), "enp129s0f1np1", 4000)}},
+		"planned, not there yet": {planned: []plan.Segment{vlanSegment("eth1", 100)}},
+		"needed":                 {planned: []plan.Segment{vlanSegment("eth1", 100)}, found: []segmentLink{hundred}},
+		"no plan is left":        {found: []segmentLink{hundred}, want: []segmentLink{hundred}},
+		"planned on another uplink": {planned: []plan.Segment{vlanSegment("eth2", 100)},
+			found: []segmentLink{hundred}, want: []segmentLink{hundred}},
+		"another VLAN of the uplink": {planned: []plan.Segment{vlanSegment("eth1", 10)},
+			found: []segmentLink{hundred, link("eth1.10", "eth1", 10)}, want: []segmentLink{hundred}},
+		"its uplink was renamed under it": {planned: []plan.Segment{vlanSegment("eth1", 100)},
+			found: []segmentLink{link("eth1.100", "ens1", 100)}},
+		"renamed itself": {planned: []plan.Segment{vlanSegment("eth1", 100)},
+			found: []segmentLink{link("storage", "eth1", 100)}},
+		"an uplink with a long name": {planned: []plan.Segment{vlanSegment("enp129s0f1np1", 4000)},
+			found: []segmentLink{link(plumb.VLANName("enp129s0f1np1", 4000), "enp129s0f1np1", 4000)}},
+		"a planned overlay":                    {planned: []plan.Segment{overlay(5000)}, found: []segmentLink{{name: "mnvx5000"}}},
+		"an overlay that was planned":          {planned: []plan.Segment{overlay(500)}, found: []segmentLink{{name: "mnvx5000"}}, want: []segmentLink{{name: "mnvx5000"}}},
+		"an overlay does not need a VLAN link": {planned: []plan.Segment{overlay(100)}, found: []segmentLink{hundred}, want: []segmentLink{hundred}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(test.want, unusedVLANs(test.planned, test.found), cmp.Transformer("empty", func(l []plumb.VLANLink) []plumb.VLANLink {
-				return append([]plumb.VLANLink{}, l...)
-			})); diff != "" {
+			if diff := cmp.Diff(test.want, unusedSegments(test.planned, test.found), cmp.AllowUnexported(segmentLink{}), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
