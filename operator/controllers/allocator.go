@@ -27,6 +27,7 @@ type Allocator struct {
 	attachments map[types.UID]*attachmentRecord
 	names       map[ipam.Owner]int
 	reserved    map[ipam.Owner]*reservation
+	claims      claimBook
 	listeners   []func(change)
 }
 
@@ -35,9 +36,11 @@ type networkBook struct {
 	generation  int64
 	pool        *ipam.Pool
 	attachments int32
-	// contested lists attachments that record an address which another one holds, or a reservation. Whoever is left
-	// gets it.
-	contested map[netip.Addr][]*attachmentRecord
+	// contested lists attachments, claims and reservations of claimed addresses that record an address which another one
+	// holds. Whoever is left gets it.
+	contested map[netip.Addr][]ipam.Owner
+	// macs lists the attachments and claims that record a MAC.
+	macs map[string][]ipam.Owner
 }
 
 type attachmentRecord struct {
@@ -45,7 +48,9 @@ type attachmentRecord struct {
 	key       types.NamespacedName
 	uid       types.UID
 	pod       types.NamespacedName
+	node      string
 	addresses []netip.Addr
+	mac       string
 }
 
 type reservation struct {
@@ -55,6 +60,12 @@ type reservation struct {
 	since time.Time
 	// sent: a create was sent of which it is not known whether it arrived.
 	sent bool
+	pod  types.NamespacedName
+	// claim that has the addresses, if there is one, and the MAC that it names.
+	claim types.UID
+	mac   string
+	// keeping: the create of a claim was sent of which it is not known whether it arrived.
+	keeping bool
 }
 
 // change is told to listeners after the books were changed.
@@ -76,6 +87,7 @@ func NewAllocator() *Allocator {
 		attachments: map[types.UID]*attachmentRecord{},
 		names:       map[ipam.Owner]int{},
 		reserved:    map[ipam.Owner]*reservation{},
+		claims:      newClaimBook(),
 	}
 }
 
@@ -89,7 +101,7 @@ func (r *attachmentRecord) owner() ipam.Owner {
 func (a *Allocator) book(network string) *networkBook {
 	b := a.networks[network]
 	if b == nil {
-		b = &networkBook{pool: ipam.New(nil, defaultQuarantine), contested: map[netip.Addr][]*attachmentRecord{}}
+		b = &networkBook{pool: ipam.New(nil, defaultQuarantine), contested: map[netip.Addr][]ipam.Owner{}, macs: map[string][]ipam.Owner{}}
 		a.networks[network] = b
 	}
 	return b
@@ -135,4 +147,5 @@ func (a *Allocator) tell(c change) {
 	for _, f := range listeners {
 		f(c)
 	}
+	a.tellClaims()
 }
