@@ -116,7 +116,7 @@ func (s *apiServer) install(ctx context.Context) (err error) {
 // waitUntilInForce polls: CRDs and policies reach the request path through caches of the API server.
 func (s *apiServer) waitUntilInForce(ctx context.Context) error {
 	return wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
-		for _, list := range []client.ObjectList{&v1alpha1.NetworkList{}, &v1alpha1.QoSClassList{}, &v1alpha1.PodNetworkAttachmentList{}} {
+		for _, list := range []client.ObjectList{&v1alpha1.NetworkList{}, &v1alpha1.QoSClassList{}, &v1alpha1.PodNetworkAttachmentList{}, &v1alpha1.AddressClaimList{}} {
 			if s.admin.List(ctx, list) != nil {
 				return false, nil
 			}

@@ -18,15 +18,45 @@ import (
 
 func TestDefaults(t *testing.T) {
 	s := requireAPIServer(t)
-	network := valid("Network")
+	ipam := object{"quarantine": "60s", "retention": "24h"}
+	vnis := object{"first": int64(5000000), "last": int64(5999999)}
+	for name, c := range map[string]struct{ edit, want edits }{
+		"macvlan": {nil, edits{"spec.macvlan.mode": "Bridge"}},
+		"overlay": {rackLocal(object{"overlay": object{}}),
+			rackLocal(object{"topologyKey": v1alpha1.DefaultTopologyKey, "overlay": object{"vnis": vnis, "port": int64(4789)}})},
+		"uplink of racks": {rackLocal(object{"uplink": object{"names": list{"eth1"}}}),
+			rackLocal(object{"topologyKey": v1alpha1.DefaultTopologyKey, "uplink": object{"names": list{"eth1"}}})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			network, want := valid("Network"), valid("Network")
+			c.edit.apply(t, network)
+			c.want.apply(t, want)
+			for field, value := range ipam {
+				edits{"spec.ipam." + field: value}.apply(t, want)
+			}
+			if err := s.admin.Create(t.Context(), network, client.DryRunAll); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want.Object["spec"], network.Object["spec"]); diff != "" {
+				t.Errorf("spec with defaults (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestTypedOverlayIsDefaulted shows that a Go client that leaves the fields alone gets the defaults as well: a struct
+// that is written out with zeros would be refused.
+func TestTypedOverlayIsDefaulted(t *testing.T) {
+	s := requireAPIServer(t)
+	network := &v1alpha1.Network{ObjectMeta: metav1.ObjectMeta{Name: "typed"}, Spec: v1alpha1.NetworkSpec{
+		Type: v1alpha1.NetworkTypeRackLocal, RackLocal: &v1alpha1.RackLocalSpec{Overlay: &v1alpha1.RackOverlaySpec{}}}}
 	if err := s.admin.Create(t.Context(), network, client.DryRunAll); err != nil {
 		t.Fatal(err)
 	}
-	want := valid("Network").Object["spec"].(object)
-	want["macvlan"].(object)["mode"] = "Bridge"
-	want["ipam"].(object)["quarantine"] = "60s"
-	if diff := cmp.Diff(want, network.Object["spec"]); diff != "" {
-		t.Errorf("spec with defaults (-want +got):\n%s", diff)
+	want := &v1alpha1.RackLocalSpec{TopologyKey: v1alpha1.DefaultTopologyKey,
+		Overlay: &v1alpha1.RackOverlaySpec{VNIs: v1alpha1.VNIRange{First: 5000000, Last: 5999999}, Port: 4789}}
+	if diff := cmp.Diff(want, network.Spec.RackLocal); diff != "" {
+		t.Errorf("spec.rackLocal with defaults (-want +got):\n%s", diff)
 	}
 }
 
@@ -59,6 +89,7 @@ func TestAttachmentsAreSelectableByField(t *testing.T) {
 	s := requireAPIServer(t)
 	a, b := newAttachment("n1"), newAttachment("n2")
 	b.Spec.NetworkName, b.Spec.Pod.Name = "rack", "q"
+	b.Spec.Type, b.Spec.Macvlan, b.Spec.RackLocal = v1alpha1.NetworkTypeRackLocal, nil, &v1alpha1.AttachmentRack{Rack: "r1"}
 	for _, pna := range []*v1alpha1.PodNetworkAttachment{a, b} {
 		if err := s.admin.Create(t.Context(), pna); err != nil {
 			t.Fatal(err)
@@ -67,6 +98,7 @@ func TestAttachmentsAreSelectableByField(t *testing.T) {
 	}
 	for field, want := range map[string]struct{ value, name string }{
 		"spec.nodeName": {"n1", a.Name}, "spec.networkName": {"rack", b.Name}, "spec.pod.name": {"q", b.Name},
+		"spec.rackLocal.rack": {"r1", b.Name},
 	} {
 		t.Run(field, func(t *testing.T) {
 			var found v1alpha1.PodNetworkAttachmentList
@@ -84,10 +116,15 @@ func TestAttachmentsAreSelectableByField(t *testing.T) {
 func TestColumns(t *testing.T) {
 	s := requireAPIServer(t)
 	objects := map[string]*unstructured.Unstructured{
-		"networks": valid("Network"), "qosclasses": valid("QoSClass"), "podnetworkattachments": valid("PodNetworkAttachment")}
-	edits{"spec.addresses": list{object{"address": "10.20.0.5/24"}}}.apply(t, objects["podnetworkattachments"])
+		"networks": valid("Network"), "qosclasses": valid("QoSClass"), "podnetworkattachments": valid("PodNetworkAttachment"),
+		"addressclaims": valid("AddressClaim")}
+	edits{"spec.addresses": list{object{"address": "10.20.0.5/24"}}, "spec.rackLocal": object{"rack": "r1"}}.apply(t, objects["podnetworkattachments"])
+	edits{"spec.mac": "02:00:00:00:00:09"}.apply(t, objects["addressclaims"])
 	edits{"spec.egress": object{"guaranteed": "1G", "maximum": "2G"}, "spec.priority": int64(5)}.apply(t, objects["qosclasses"])
-	ready := object{"conditions": list{object{"type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}}}
+	conditions := list{
+		object{"type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+		object{"type": "Reserved", "status": "False", "reason": "NetworkNotFound", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+	}
 	for name, o := range objects {
 		if err := s.admin.Create(t.Context(), o); err != nil {
 			t.Fatal(err)
@@ -96,9 +133,9 @@ func TestColumns(t *testing.T) {
 		if name == "qosclasses" {
 			continue
 		}
-		edits{"status": ready}.apply(t, o)
+		edits{"status.conditions": conditions}.apply(t, o)
 		if name == "networks" {
-			edits{"status.nodes": int64(2), "status.attachments": int64(7)}.apply(t, o)
+			edits{"status.nodes": int64(2), "status.attachments": int64(7), "status.rackSummary": "r1, r2"}.apply(t, o)
 		}
 		if err := s.admin.Status().Update(t.Context(), o); err != nil {
 			t.Fatal(err)
@@ -108,12 +145,14 @@ func TestColumns(t *testing.T) {
 		columns []string
 		cells   []any
 	}{
-		"networks": {[]string{"Name", "Type", "Ready", "Nodes", "Attachments", "Range", "Range-2", "Reason", "Age"},
-			[]any{"storage", "Macvlan", "True", int64(2), int64(7), "10.20.0.0/24", "fd00:20::/64", "Ready"}},
+		"networks": {[]string{"Name", "Type", "Ready", "Nodes", "Attachments", "Racks", "Range", "Range-2", "Reason", "Age"},
+			[]any{"storage", "Macvlan", "True", int64(2), int64(7), "r1, r2", "10.20.0.0/24", "fd00:20::/64", "Ready"}},
 		"qosclasses": {[]string{"Name", "Guaranteed", "Maximum", "Priority", "Age"},
 			[]any{"gold", "1G", "2G", int64(5)}},
-		"podnetworkattachments": {[]string{"Name", "Pod", "Network", "Interface", "Address", "Address-2", "Node", "Ready", "MAC", "Uplink", "Reason", "Age"},
-			[]any{"p-0123456789", "p", "storage", "net1", "10.20.0.5/24", nil, "n1", "True", "02:00:00:00:00:01", nil, "Ready"}},
+		"addressclaims": {[]string{"Name", "Pod", "Network", "Address", "Address-2", "Reserved", "MAC", "Reason", "Age"},
+			[]any{"p-net1", "p", "storage", "10.20.0.9", "fd00:20::9", "False", "02:00:00:00:00:09", "NetworkNotFound"}},
+		"podnetworkattachments": {[]string{"Name", "Pod", "Network", "Interface", "Address", "Address-2", "Node", "Rack", "Ready", "MAC", "Uplink", "Reason", "Age"},
+			[]any{"p-0123456789", "p", "storage", "net1", "10.20.0.5/24", nil, "n1", "r1", "True", "02:00:00:00:00:01", nil, "Ready"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			table := s.table(t, name, objects[name].GetNamespace())

@@ -15,6 +15,7 @@ type RackLocalSpec struct {
 	// +kubebuilder:validation:MaxLength=96
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?/[A-Za-z]([-A-Za-z0-9_.]{0,30}[A-Za-z0-9])?$`
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.rackLocal.topologyKey is immutable: create another Network"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('multinet.dev/')",message="spec.rackLocal.topologyKey must not be in the domain multinet.dev, whose names are the attributes of devices"
 	// +optional
 	TopologyKey string `json:"topologyKey,omitempty"`
 
@@ -60,7 +61,7 @@ type RackOverlaySpec struct {
 	// vnis are the VXLAN network identifiers that racks get. No two racks of a cluster have the same.
 	// +kubebuilder:default={first: 5000000, last: 5999999}
 	// +optional
-	VNIs VNIRange `json:"vnis,omitempty"`
+	VNIs VNIRange `json:"vnis,omitzero"`
 
 	// port is the UDP port.
 	// +kubebuilder:default=4789

@@ -9,11 +9,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/operator/decide"
 	"github.com/multinet-dev/multinet/operator/ipam"
 )
-
-// defaultQuarantine is that of the CRD, for objects that were stored before it had a default.
-const defaultQuarantine = time.Minute
 
 // Allocator is the view on all PodNetworkAttachments from which addresses are given out. It is never the record:
 // an address is held because an attachment says so, or because a create of one was sent and its outcome is
@@ -28,13 +26,19 @@ type Allocator struct {
 	names       map[ipam.Owner]int
 	reserved    map[ipam.Owner]*reservation
 	claims      claimBook
-	listeners   []func(change)
+	// vnis tells which Network has a VNI.
+	vnis      map[int32]string
+	listeners []func(change)
 }
 
 type networkBook struct {
-	uid         types.UID
-	generation  int64
+	uid        types.UID
+	generation int64
+	// ranges of the Network's spec. The pool has those of the racks instead, where there are racks.
+	ranges      []ipam.Range
+	quarantine  time.Duration
 	pool        *ipam.Pool
+	racks       rackBook
 	attachments int32
 	// contested lists attachments, claims and reservations of claimed addresses that record an address which another one
 	// holds. Whoever is left gets it.
@@ -51,10 +55,13 @@ type attachmentRecord struct {
 	node      string
 	addresses []netip.Addr
 	mac       string
+	place     place
 }
 
 type reservation struct {
-	network     string
+	network string
+	// scope is the rack.
+	scope       string
 	assignments []ipam.Assignment
 	// since is when it was last asked for.
 	since time.Time
@@ -77,6 +84,8 @@ type change struct {
 	freed bool
 	// aside tells that an address was set aside, which is to be recorded at once.
 	aside bool
+	// racks tells that racks are served in another way than before.
+	racks bool
 }
 
 // NewAllocator returns an allocator that knows of nothing; see Rebuilder.
@@ -88,6 +97,7 @@ func NewAllocator() *Allocator {
 		names:       map[ipam.Owner]int{},
 		reserved:    map[ipam.Owner]*reservation{},
 		claims:      newClaimBook(),
+		vnis:        map[int32]string{},
 	}
 }
 
@@ -101,7 +111,8 @@ func (r *attachmentRecord) owner() ipam.Owner {
 func (a *Allocator) book(network string) *networkBook {
 	b := a.networks[network]
 	if b == nil {
-		b = &networkBook{pool: ipam.New(nil, defaultQuarantine), contested: map[netip.Addr][]ipam.Owner{}, macs: map[string][]ipam.Owner{}}
+		b = &networkBook{pool: ipam.New(nil, decide.DefaultQuarantine), contested: map[netip.Addr][]ipam.Owner{}, macs: map[string][]ipam.Owner{}}
+		b.racks.places = map[place]int32{}
 		a.networks[network] = b
 	}
 	return b
@@ -124,12 +135,10 @@ func (a *Allocator) configure(network *v1alpha1.Network) error {
 	if err != nil {
 		return fmt.Errorf("network %s: %w", network.Name, err)
 	}
-	quarantine := defaultQuarantine
-	if network.Spec.IPAM != nil && network.Spec.IPAM.Quarantine != nil {
-		quarantine = network.Spec.IPAM.Quarantine.Duration
-	}
-	b.pool.Reconfigure(ranges, quarantine)
 	b.uid, b.generation = network.UID, network.Generation
+	b.ranges, b.quarantine = ranges, decide.Quarantine(network)
+	a.configureRacks(network)
+	b.applyRanges()
 	return nil
 }
 

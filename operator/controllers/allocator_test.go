@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/operator/decide"
 	"github.com/multinet-dev/multinet/operator/ipam"
 )
 
@@ -156,7 +157,7 @@ func TestDropKeepsWhatRests(t *testing.T) {
 	if len(a.Networks()) != 1 {
 		t.Fatal("dropped in quarantine")
 	}
-	a.Drop("n", now0.Add(defaultQuarantine))
+	a.Drop("n", now0.Add(decide.DefaultQuarantine))
 	if len(a.Networks()) != 0 {
 		t.Fatal("not dropped")
 	}

@@ -51,9 +51,11 @@ func (a *Allocator) observe(pna *v1alpha1.PodNetworkAttachment) (*attachmentReco
 		node:      pna.Spec.NodeName,
 		mac:       pna.Spec.MAC,
 		addresses: decide.Addresses(pna),
+		place:     placeOf(pna),
 	}
 	b := a.book(record.network)
 	b.attachments++
+	b.racks.enter(record.place)
 	a.attachments[pna.UID] = record
 	a.names[reservationOwner(record.key)]++
 	for _, addr := range record.addresses {
@@ -85,6 +87,7 @@ func (a *Allocator) forget(record *attachmentRecord, now time.Time) {
 	}
 	b := a.book(record.network)
 	b.attachments--
+	b.racks.leave(record.place)
 	for _, addr := range record.addresses {
 		b.release(addr, record.owner(), now)
 	}
@@ -98,6 +101,8 @@ func (a *Allocator) Drop(network string, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if b := a.networks[network]; b != nil && b.attachments == 0 && b.pool.Quiet(now) {
+		b.racks = rackBook{vnis: b.racks.vnis}
+		a.claimVNIs(network)
 		delete(a.networks, network)
 	}
 }

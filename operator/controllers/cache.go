@@ -83,8 +83,16 @@ func stripPod(pod *corev1.Pod) {
 	*pod = kept
 }
 
+// stripNode leaves what racks are made of: labels and addresses.
 func stripNode(node *corev1.Node) {
-	*node = corev1.Node{ObjectMeta: identity(node.ObjectMeta), Spec: corev1.NodeSpec{Taints: node.Spec.Taints}}
+	kept := corev1.Node{ObjectMeta: identity(node.ObjectMeta), Spec: corev1.NodeSpec{Taints: node.Spec.Taints}}
+	kept.Labels = node.Labels
+	for _, a := range node.Status.Addresses {
+		if a.Type == corev1.NodeInternalIP {
+			kept.Status.Addresses = append(kept.Status.Addresses, a)
+		}
+	}
+	*node = kept
 }
 
 func stripNamespace(ns *corev1.Namespace) {

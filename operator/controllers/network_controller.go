@@ -30,6 +30,7 @@ type NetworkReconciler struct {
 	client.Client
 	Live      client.Reader
 	Allocator *Allocator
+	Fence     *Fence
 	Events    events.EventRecorder
 
 	mu      sync.Mutex
@@ -51,7 +52,7 @@ func (r *NetworkReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 		if gone || err != nil {
 			return ctrl.Result{}, err
 		}
-		return r.writeStatus(ctx, &network, decide.NetworkFacts{})
+		return r.writeStatus(ctx, &network, decide.NetworkFacts{Racks: r.Allocator.CountRacks(&network)})
 	}
 	if err := r.hold(ctx, &network); err != nil {
 		return ctrl.Result{}, err
@@ -73,7 +74,12 @@ func (r *NetworkReconciler) compile(ctx context.Context, network *v1alpha1.Netwo
 	if err := r.gather(ctx, network, &facts); err != nil {
 		return ctrl.Result{}, errors.Join(failed, err)
 	}
+	next, current := r.planRacks(network, &facts)
+	if !current {
+		return ctrl.Result{RequeueAfter: recordPoll}, failed
+	}
 	result, err := r.writeStatus(ctx, network, facts)
+	result.RequeueAfter = sooner(result.RequeueAfter, next)
 	return result, errors.Join(failed, err)
 }
 

@@ -7,8 +7,10 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -31,16 +33,26 @@ func (r *NetworkReconciler) gather(ctx context.Context, network *v1alpha1.Networ
 	if err := r.List(ctx, &resourceSlices, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing ResourceSlices: %w", err)
 	}
-	facts.Nodes = int32(len(decide.MatchingNodes(network, resourceSlices.Items)))
+	matching := decide.MatchingNodes(network, resourceSlices.Items)
+	facts.Nodes = int32(len(matching))
 	var networks v1alpha1.NetworkList
 	if err := r.List(ctx, &networks, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing Networks: %w", err)
 	}
 	facts.Overlaps = decide.Overlaps(network, networks.Items)
+	if decide.TopologyKey(network) == "" {
+		return nil
+	}
+	var nodes corev1.NodeList
+	if err := r.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing nodes: %w", err)
+	}
+	facts.NodeRacks = decide.NodeRacks(network, nodes.Items)
+	facts.RackNodes = decide.RackNodes(facts.NodeRacks, matching)
 	return nil
 }
 
-// writeStatus writes conditions and addresses that are set aside at once and mere numbers only now and then, and nothing when nothing
+// writeStatus writes conditions, racks and addresses that are set aside at once and mere numbers only now and then, and nothing when nothing
 // changed. It is asked for again when an address that is set aside is to be given out.
 func (r *NetworkReconciler) writeStatus(ctx context.Context, network *v1alpha1.Network, facts decide.NetworkFacts) (ctrl.Result, error) {
 	usage := r.Allocator.Usage(network.Name)
@@ -60,7 +72,11 @@ func (r *NetworkReconciler) writeStatus(ctx context.Context, network *v1alpha1.N
 	}
 	before := network.DeepCopy()
 	network.Status = status
-	if err := r.Status().Patch(ctx, network, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+	err := r.patchStatus(ctx, network, before)
+	switch {
+	case decide.TopologyKey(network) != "" && apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: recordPoll}, nil // The cache shows the version in a moment.
+	case client.IgnoreNotFound(err) != nil:
 		return ctrl.Result{}, fmt.Errorf("network %s: status: %w", network.Name, err)
 	}
 	r.announce(network, before.Status.Conditions)
@@ -72,7 +88,7 @@ func (r *NetworkReconciler) tooSoon(network *v1alpha1.Network, status v1alpha1.N
 	defer r.mu.Unlock()
 	now := time.Now()
 	onlyNumbers := equality.Semantic.DeepEqual(status.Conditions, network.Status.Conditions) &&
-		equality.Semantic.DeepEqual(status.SetAside, network.Status.SetAside)
+		equality.Semantic.DeepEqual(status.SetAside, network.Status.SetAside) && sameRacks(status.Racks, network.Status.Racks)
 	if wait := countsPeriod - now.Sub(r.written[network.UID]); onlyNumbers && wait > 0 {
 		return wait
 	}
@@ -83,7 +99,7 @@ func (r *NetworkReconciler) tooSoon(network *v1alpha1.Network, status v1alpha1.N
 
 // announce tells as events what an administrator has to act on.
 func (r *NetworkReconciler) announce(network *v1alpha1.Network, before []metav1.Condition) {
-	quiet := []string{v1alpha1.ReasonValid, v1alpha1.ReasonReady, v1alpha1.ReasonNoUplink}
+	quiet := []string{v1alpha1.ReasonValid, v1alpha1.ReasonReady, v1alpha1.ReasonNoUplink, v1alpha1.ReasonAllRacks}
 	for _, c := range network.Status.Conditions {
 		same := slices.ContainsFunc(before, func(o metav1.Condition) bool { return o.Type == c.Type && o.Reason == c.Reason })
 		if same || slices.Contains(quiet, c.Reason) {

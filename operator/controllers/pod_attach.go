@@ -15,7 +15,6 @@ import (
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/operator/decide"
-	"github.com/multinet-dev/multinet/operator/ipam"
 )
 
 // errNotHeld: the Network has no finalizer yet, so it could go away under the attachment. The pod waits.
@@ -43,17 +42,21 @@ func (r *PodReconciler) attach(ctx context.Context, pod *corev1.Pod, planned []d
 		if err := r.Allocator.Configure(p.Network); err != nil {
 			return nil, err
 		}
+		want := Want{Network: p.Network.Name, Key: key}
+		refusal, err := r.place(ctx, pod.Spec.NodeName, &p, &want)
+		if refusal != nil || err != nil {
+			return refusal, err
+		}
 		wanted[key] = p
-		wants = append(wants, Want{Network: p.Network.Name, Key: key})
+		wants = append(wants, want)
 	}
 	assigned, err := r.Allocator.Reserve(wants, time.Now())
-	if errors.Is(err, ipam.ErrExhausted) {
-		return &decide.Refusal{Reason: v1alpha1.ReasonRangeExhausted,
-			Message: err.Error() + "; delete pods that use the network or add a range to it"}, nil
+	if refusal := refusalOf(err); refusal != nil {
+		return refusal, nil
 	}
 	var missing []*v1alpha1.PodNetworkAttachment
 	for key, addresses := range assigned {
-		missing = append(missing, decide.Attachment(pod, wanted[key], addresses))
+		missing = append(missing, decide.Attachment(pod, r.placed(key, wanted[key]), addresses))
 	}
 	return nil, errors.Join(err, r.create(ctx, missing))
 }

@@ -117,6 +117,7 @@ func (r *Rebuilder) rebuild(ctx context.Context) error {
 		if decide.CheckNetwork(&networks.Items[i]) == nil {
 			_ = a.configure(&networks.Items[i])
 		}
+		a.takeRacks(&networks.Items[i])
 		a.restoreAside(&networks.Items[i], time.Now())
 	}
 	for i := range attachments.Items {

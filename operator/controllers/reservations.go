@@ -27,7 +27,7 @@ type Want struct {
 // Reserve holds addresses for attachments that are about to be created: for all of them or for none, since two
 // pods that each hold the one address that the other waits for would wait for ever. Asking again gives the
 // same addresses until Settle or Refused. A want whose attachment exists, although the cache may not show it yet,
-// is absent from the result. The error wraps ipam.ErrExhausted, or is a blockedError.
+// is absent from the result. The error wraps ipam.ErrExhausted or errRackNotServed, or is a blockedError.
 func (a *Allocator) Reserve(wants []Want, now time.Time) (map[types.NamespacedName][]ipam.Assignment, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -57,7 +57,7 @@ func (a *Allocator) Reserve(wants []Want, now time.Time) (map[types.NamespacedNa
 // reserve makes the reservation that is wanted, unless it is there.
 func (a *Allocator) reserve(want Want, now time.Time) (made bool, err error) {
 	owner := reservationOwner(want.Key)
-	if r := a.reserved[owner]; r != nil && (r.claim != want.Claim && !r.sent || a.taken(r)) {
+	if r := a.reserved[owner]; r != nil && (a.taken(r) || (r.scope != want.Scope || r.claim != want.Claim) && !r.sent) {
 		a.cancel(want.Key)
 	}
 	r := a.reserved[owner]
@@ -71,11 +71,14 @@ func (a *Allocator) reserve(want Want, now time.Time) (made bool, err error) {
 		return false, nil
 	}
 	b := a.book(want.Network)
+	if _, served := b.racks.served[want.Scope]; want.Scope != "" && !served {
+		return false, fmt.Errorf("network %s: rack %q: %w", want.Network, want.Scope, errRackNotServed)
+	}
 	assignments, err := b.pool.Allocate(ipam.Request{Owner: owner, Scope: want.Scope, Fixed: fixed}, now)
 	if err != nil {
 		return false, fmt.Errorf("network %s: %w", want.Network, err)
 	}
-	r = &reservation{network: want.Network, assignments: assignments, claim: want.Claim, pod: want.Pod}
+	r = &reservation{network: want.Network, scope: want.Scope, assignments: assignments, claim: want.Claim, pod: want.Pod}
 	for _, addr := range fixed {
 		b.hold(addr, owner)
 	}

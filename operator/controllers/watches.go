@@ -45,13 +45,15 @@ func (r *PodReconciler) setup(mgr ctrl.Manager) error {
 			return r.waiting.where(func(pod types.NamespacedName) bool { return pod.Namespace == ns.GetName() })
 		}), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&resourcev1.ResourceClaimTemplate{}, enqueue(r.podsOfTemplate), builder.WithPredicates(deletions())).
+		Watches(&corev1.Node{}, enqueue(r.podsOfNode), builder.WithPredicates(placeChanged())).
 		WatchesRawSource(onChange(r.Allocator, r.freed)).
 		Complete(r)
 }
 
-// freed wakes the pods that wait for an address, and the pod of the attachment: it needs a new one if it lives.
+// freed wakes the pods that wait for an address or for their rack, and the pod of the attachment: it needs a new one if
+// it lives.
 func (r *PodReconciler) freed(c change, q queue) {
-	if !c.freed {
+	if !c.freed && !c.racks {
 		return
 	}
 	for _, pod := range append(r.waiting.forNetwork(c.network), c.pod) {
@@ -75,6 +77,14 @@ func (r *PodReconciler) podsOfTemplate(ctx context.Context, template client.Obje
 	return keys
 }
 
+// podsOfNode finds pods of the node that wait.
+func (r *PodReconciler) podsOfNode(ctx context.Context, node client.Object) []types.NamespacedName {
+	return r.waiting.where(func(key types.NamespacedName) bool {
+		var pod corev1.Pod
+		return r.Get(ctx, key, &pod) == nil && pod.Spec.NodeName == node.GetName()
+	})
+}
+
 func (r *NetworkReconciler) setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("network").
 		WithOptions(controller.Options{MaxConcurrentReconciles: networkWorkers}).
@@ -83,6 +93,7 @@ func (r *NetworkReconciler) setup(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Network{}, enqueue(r.all), builder.WithPredicates(specChanged())).
 		Watches(&v1alpha1.QoSClass{}, enqueue(r.all), builder.WithPredicates(specChanged())).
 		Watches(&resourcev1.ResourceSlice{}, enqueueLater(r.all)).
+		Watches(&corev1.Node{}, enqueueLater(r.withRacks), builder.WithPredicates(placeChanged())).
 		Watches(&resourcev1.DeviceClass{}, enqueue(func(_ context.Context, class client.Object) []types.NamespacedName {
 			return []types.NamespacedName{{Name: class.GetLabels()[decide.LabelNetwork]}}
 		}), builder.WithPredicates(predicate.Or(deletions(), specChanged()))).
@@ -92,6 +103,9 @@ func (r *NetworkReconciler) setup(mgr ctrl.Manager) error {
 
 // counted lets a Network that is being deleted go at once, and has addresses that were set aside recorded at once.
 func (r *NetworkReconciler) counted(c change, q queue) {
+	if c.racks {
+		return // It was this reconciler.
+	}
 	request := reconcile.Request{NamespacedName: types.NamespacedName{Name: c.network}}
 	if c.aside || c.freed && r.Allocator.Usage(c.network).Attachments == 0 {
 		q.Add(request)
@@ -101,13 +115,23 @@ func (r *NetworkReconciler) counted(c change, q queue) {
 }
 
 func (r *NetworkReconciler) all(ctx context.Context, _ client.Object) []types.NamespacedName {
+	return r.where(ctx, func(*v1alpha1.Network) bool { return true })
+}
+
+func (r *NetworkReconciler) withRacks(ctx context.Context, _ client.Object) []types.NamespacedName {
+	return r.where(ctx, func(n *v1alpha1.Network) bool { return decide.TopologyKey(n) != "" })
+}
+
+func (r *NetworkReconciler) where(ctx context.Context, match func(*v1alpha1.Network) bool) []types.NamespacedName {
 	var networks v1alpha1.NetworkList
 	if err := r.List(ctx, &networks, client.UnsafeDisableDeepCopy); err != nil {
 		return nil
 	}
 	var keys []types.NamespacedName
 	for i := range networks.Items {
-		keys = append(keys, types.NamespacedName{Name: networks.Items[i].Name})
+		if match(&networks.Items[i]) {
+			keys = append(keys, types.NamespacedName{Name: networks.Items[i].Name})
+		}
 	}
 	return keys
 }
@@ -197,6 +221,15 @@ func deletions() predicate.Predicate {
 		CreateFunc: func(event.CreateEvent) bool { return false },
 		UpdateFunc: func(event.UpdateEvent) bool { return false },
 	}
+}
+
+// placeChanged leaves out what kubelets report every few minutes: only labels and addresses say where a node is.
+func placeChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok1 := e.ObjectOld.(*corev1.Node)
+		after, ok2 := e.ObjectNew.(*corev1.Node)
+		return ok1 && ok2 && (!maps.Equal(before.Labels, after.Labels) || !slices.Equal(before.Status.Addresses, after.Status.Addresses))
+	}}
 }
 
 // nodesThatMayBeGone leaves out the updates of nodes that change no taint, and nodes that only exist.

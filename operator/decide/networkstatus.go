@@ -27,12 +27,15 @@ type NetworkFacts struct {
 	Outside []string
 	// Overlaps is the result of the function of that name.
 	Overlaps []string
+	// NodeRacks and RackNodes are the results of the functions of these names, for a rack-local Network.
+	NodeRacks map[string]string
+	RackNodes map[string]int32
 	// Racks is what the plan of a rack-local Network says, Unlisted as well.
 	Racks    []v1alpha1.RackStatus
 	Unlisted []string
 	// Moved are pods in a rack that their node has left.
 	Moved []string
-	Now      metav1.Time
+	Now   metav1.Time
 }
 
 // NetworkStatus is the status to write. Transition times move only where a condition's status changes.

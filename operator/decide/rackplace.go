@@ -21,14 +21,12 @@ func TopologyKey(network *v1alpha1.Network) string {
 	return rack.TopologyKey
 }
 
-// NodeRacks returns the rack of each node that is in one.
+// NodeRacks returns the rack of each node, "" for one that is in none.
 func NodeRacks(network *v1alpha1.Network, nodes []corev1.Node) map[string]string {
 	racks := map[string]string{}
 	key := TopologyKey(network)
 	for i := range nodes {
-		if rack := nodes[i].Labels[key]; rack != "" {
-			racks[nodes[i].Name] = rack
-		}
+		racks[nodes[i].Name] = nodes[i].Labels[key]
 	}
 	return racks
 }

@@ -15,8 +15,8 @@ import (
 // MaxRacks is the limit of Network.status.racks.
 const MaxRacks = 5000
 
-// defaultQuarantine is that of the CRD, for objects that were stored before it had a default, and for racks without addresses.
-const defaultQuarantine = time.Minute
+// DefaultQuarantine is that of the CRD, for objects that were stored before it had a default, and for racks without addresses.
+const DefaultQuarantine = time.Minute
 
 // RackFacts is everything that the racks of a Network are decided from.
 type RackFacts struct {
@@ -106,7 +106,7 @@ func (f RackFacts) next(racks []v1alpha1.RackStatus) (next time.Duration) {
 // Quarantine is how long addresses rest, and racks.
 func Quarantine(network *v1alpha1.Network) time.Duration {
 	if network.Spec.IPAM == nil || network.Spec.IPAM.Quarantine == nil {
-		return defaultQuarantine
+		return DefaultQuarantine
 	}
 	return network.Spec.IPAM.Quarantine.Duration
 }

@@ -138,7 +138,10 @@ func TestRackMatches(t *testing.T) {
 }
 
 func TestRackOverlaps(t *testing.T) {
-	wide := func(n *v1alpha1.Network) { n.Spec.IPAM.Ranges = n.Spec.IPAM.Ranges[:1]; n.Spec.IPAM.Ranges[0].CIDR = "10.40.0.0/16" }
+	wide := func(n *v1alpha1.Network) {
+		n.Spec.IPAM.Ranges = n.Spec.IPAM.Ranges[:1]
+		n.Spec.IPAM.Ranges[0].CIDR = "10.40.0.0/16"
+	}
 	others := []v1alpha1.Network{*rackNetwork("overlay", wide), *rackNetwork("wired", wide, onUplink), *network("macvlan", wide)}
 	want := []string{
 		`range 10.40.0.0/25 overlaps 10.40.0.0/16 of Network "macvlan" on the same uplink and VLAN`,

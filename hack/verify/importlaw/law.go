@@ -30,7 +30,9 @@ type rule struct {
 	because string
 }
 
-var netlink = []string{"github.com/vishvananda/netlink", "github.com/vishvananda/netns"}
+var netlink = []string{
+	"github.com/vishvananda/netlink", "github.com/vishvananda/netns", "github.com/mdlayher/netlink", "github.com/google/nftables",
+}
 
 var law = []rule{
 	{folder: "apis", tests: true, forbidden: []string{"/"}, allowed: []string{"/apis"},

@@ -30,6 +30,7 @@ func TestLawFires(t *testing.T) {
 		"apis/v1/v1_test.go imports github.com/multinet-dev/multinet: apis is the contract that all rooms share",
 		"node-agent/attach/attach.go imports github.com/vishvananda/netlink/nl: only node-agent/{plumb,kernel,qos} talk to the kernel",
 		"node-agent/attach/attach_linux.go imports github.com/vishvananda/netns: only node-agent/{plumb,kernel,qos} talk to the kernel",
+		"node-agent/attach/attach_linux.go imports github.com/google/nftables/expr: only node-agent/{plumb,kernel,qos} talk to the kernel",
 		"node-agent/main.go imports github.com/multinet-dev/multinet/operator: operator and node-agent meet in the API only",
 		"node-agent/main.go imports sigs.k8s.io/controller-runtime/pkg/client: the agent runs on every node and stays small",
 		"node-agent/multinet-cni/main.go imports k8s.io/client-go/rest: linking client-go costs the shim 8 ms for each call",
