@@ -71,6 +71,13 @@ func (a *Allocator) holdClaim(claim *v1alpha1.AddressClaim) {
 	a.touch(b, c.addresses, claim.Spec.MAC)
 }
 
+// Holds tells whether a claim holds what it names, or waits for it.
+func (a *Allocator) Holds(claim types.UID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.claims.byUID[claim] != nil
+}
+
 // ForgetClaim frees what a claim holds that is gone, or that the Network does not give it any more.
 func (a *Allocator) ForgetClaim(uid types.UID, now time.Time) {
 	a.mu.Lock()
