@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -47,6 +48,12 @@ func (s shelf) List(_ context.Context, list client.ObjectList, opts ...client.Li
 				list.Items = append(list.Items, *pna.DeepCopy())
 			}
 		}
+	case *v1alpha1.AddressClaimList:
+		for _, claim := range sorted[*v1alpha1.AddressClaim](s.objects) {
+			if indexedClaim(claim, o) {
+				list.Items = append(list.Items, *claim.DeepCopy())
+			}
+		}
 	default:
 		return fmt.Errorf("the model has no lists of %T", list)
 	}
@@ -71,6 +78,18 @@ func indexed(pna *v1alpha1.PodNetworkAttachment, o client.ListOptions) bool {
 	return false
 }
 
+func indexedClaim(claim *v1alpha1.AddressClaim, o client.ListOptions) bool {
+	if o.FieldSelector == nil {
+		return true
+	}
+	for _, r := range o.FieldSelector.Requirements() {
+		if slices.Contains(claimIndexes[r.Field](claim), r.Value) {
+			return true
+		}
+	}
+	return false
+}
+
 // operatorClient reads a cache and writes to the API server, unless something happens to the request.
 type operatorClient struct {
 	client.Client
@@ -87,12 +106,16 @@ func (c operatorClient) List(ctx context.Context, list client.ObjectList, opts .
 }
 
 func (c operatorClient) Create(ctx context.Context, obj client.Object, _ ...client.CreateOption) error {
-	pna, ok := obj.(*v1alpha1.PodNetworkAttachment)
-	if !ok {
+	switch obj := obj.(type) {
+	case *v1alpha1.PodNetworkAttachment:
+		c.operator.world.t.Logf("%s creates %s with %s", c.operator.identity, obj.Name, addressList(*obj))
+		c.operator.world.checkKept(obj)
+	case *v1alpha1.AddressClaim:
+		c.operator.world.t.Logf("%s creates claim %s with %v", c.operator.identity, obj.Name, obj.Spec.Addresses)
+	default:
 		return nil // a ResourceClaimTemplate is nobody's concern here
 	}
-	c.operator.world.t.Logf("%s creates %s with %s", c.operator.identity, pna.Name, addressList(*pna))
-	return c.operator.send(ctx, func() error { return c.operator.world.store.create(pna) }, pna.DeepCopy())
+	return c.operator.send(ctx, func() error { return c.operator.world.store.create(obj) }, obj.DeepCopyObject().(client.Object))
 }
 
 func (c operatorClient) Delete(ctx context.Context, obj client.Object, opts ...client.DeleteOption) error {
@@ -105,17 +128,24 @@ func (c operatorClient) Patch(ctx context.Context, obj client.Object, _ client.P
 	return c.operator.send(ctx, func() error { return c.operator.world.store.update(obj) }, nil)
 }
 
-func (c operatorClient) Status() client.SubResourceWriter { return unread{} }
+func (c operatorClient) Status() client.SubResourceWriter { return statusClient{operator: c.operator} }
 
-// unread is the pods' status: nobody reads the operator's condition here.
-type unread struct{ client.SubResourceWriter }
+// statusClient writes the status of claims. Nobody reads the operator's condition of pods here.
+type statusClient struct {
+	client.SubResourceWriter
+	operator *operatorProcess
+}
 
-func (unread) Apply(context.Context, runtime.ApplyConfiguration, ...client.SubResourceApplyOption) error {
+func (statusClient) Apply(context.Context, runtime.ApplyConfiguration, ...client.SubResourceApplyOption) error {
 	return nil
 }
 
+func (c statusClient) Patch(ctx context.Context, obj client.Object, _ client.Patch, _ ...client.SubResourcePatchOption) error {
+	return c.operator.send(ctx, func() error { return c.operator.world.store.update(obj) }, nil)
+}
+
 // send does one write, or not, and answers, or not. A create may arrive later than its sender believes.
-func (o *operatorProcess) send(ctx context.Context, write func() error, late *v1alpha1.PodNetworkAttachment) error {
+func (o *operatorProcess) send(ctx context.Context, write func() error, late client.Object) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

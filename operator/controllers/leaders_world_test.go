@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"pgregory.net/rapid"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -28,10 +29,13 @@ const (
 
 type lateCreate struct {
 	identity string
-	pna      *v1alpha1.PodNetworkAttachment
+	object   client.Object
 	sent     int // events that there were then
 	at       time.Time
 }
+
+// retention of claims that the operator made.
+const retention = time.Minute
 
 // leadersWorld is a cluster with two operators, of which each may believe to lead.
 type leadersWorld struct {
@@ -49,6 +53,8 @@ type leadersWorld struct {
 	serial int
 	// capacity is the number of addresses.
 	capacity int
+	// sticky: addresses stay with a pod's name.
+	sticky bool
 	// overtaking: one operator works while the other one is in the middle of a request.
 	overtaking bool
 }
@@ -59,11 +65,17 @@ func newLeadersWorld(ctx context.Context, t *rapid.T, probes bool) *leadersWorld
 	if w.capacity = rapid.SampledFrom([]int{2, 6}).Draw(t, "addresses"); w.capacity == 6 {
 		cidr = "10.0.0.0/29"
 	}
+	var sticky v1alpha1.StickyPolicy
+	if w.sticky = rapid.Bool().Draw(t, "sticky"); w.sticky {
+		sticky = v1alpha1.StickyPodName
+	}
 	w.store.put(&v1alpha1.Network{
 		ObjectMeta: metav1.ObjectMeta{Name: "n", Generation: 1, Finalizers: []string{v1alpha1.FinalizerInUse}},
 		Spec: v1alpha1.NetworkSpec{Type: v1alpha1.NetworkTypeMacvlan, Macvlan: &v1alpha1.MacvlanSpec{}, IPAM: &v1alpha1.IPAMSpec{
 			Ranges:     []v1alpha1.IPRange{{CIDR: cidr}},
 			Quarantine: &metav1.Duration{Duration: time.Duration(rapid.SampledFrom([]int{0, 5, 60}).Draw(t, "quarantine")) * time.Second},
+			Sticky:     sticky,
+			Retention:  &metav1.Duration{Duration: retention},
 		}}})
 	w.store.put(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}})
 	for _, name := range []string{"node1", "node2"} {
@@ -150,5 +162,17 @@ func (w *leadersWorld) check() {
 				holder[key] = pna.Name
 			}
 		}
+	}
+}
+
+// checkKept: where addresses stay with a pod's name, none is sent to a pod that is not kept for the next one.
+func (w *leadersWorld) checkKept(pna *v1alpha1.PodNetworkAttachment) {
+	if !w.sticky || w.probes {
+		return
+	}
+	name := decide.StickyClaimName(pna.Spec.Pod.Name, "n", string(pna.Spec.Interface))
+	claim, _ := w.store.objects[storedKey{"*v1alpha1.AddressClaim", types.NamespacedName{Namespace: pna.Namespace, Name: name}}].(*v1alpha1.AddressClaim)
+	if claim == nil || claim.Spec.Addresses[0]+"/29" != addressList(*pna) && claim.Spec.Addresses[0]+"/30" != addressList(*pna) || claim.Spec.MAC != pna.Spec.MAC {
+		w.t.Fatalf("%s gets %s, and what is kept is %+v", pna.Name, addressList(*pna), claim)
 	}
 }
