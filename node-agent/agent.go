@@ -15,8 +15,10 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/attach"
 	"github.com/multinet-dev/multinet/node-agent/dra"
 	"github.com/multinet-dev/multinet/node-agent/inventory"
+	"github.com/multinet-dev/multinet/node-agent/kernel"
 	"github.com/multinet-dev/multinet/node-agent/ledger"
 	"github.com/multinet-dev/multinet/node-agent/nri"
+	"github.com/multinet-dev/multinet/node-agent/overlay"
 	"github.com/multinet-dev/multinet/node-agent/plan"
 	"github.com/multinet-dev/multinet/node-agent/publish"
 	"github.com/multinet-dev/multinet/node-agent/sandboxes"
@@ -28,9 +30,12 @@ type agent struct {
 	options
 	log         logr.Logger
 	client      kubernetes.Interface
+	node        *watch.Node
 	devices     *dra.Devices
+	deviceLoop  *deviceLoop
 	attachments *watch.Attachments
 	publisher   *publish.Publisher
+	overlays    *overlay.Manager
 	keeper      *sandboxes.Keeper
 }
 
@@ -41,10 +46,6 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 	a := &agent{options: o, log: log}
 	config, err := o.inventoryConfig()
 	if err != nil {
-		return nil, err
-	}
-	a.devices = dra.NewDevices(func() ([]inventory.Device, error) { return inventory.Read(os.DirFS(o.sysRoot), config) })
-	if _, err := a.devices.Refresh(); err != nil {
 		return nil, err
 	}
 	plans, err := ledger.Open(o.ledgerDir())
@@ -58,6 +59,9 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := a.readDevices(config); err != nil {
+		return nil, err
+	}
 	// The cache wakes the keeper, which reads the cache: the keeper is there before the cache runs.
 	a.attachments, err = watch.New(clients.Multinet, o.nodeName, func(types.UID) { a.keeper.Wake() })
 	if err != nil {
@@ -65,13 +69,31 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 	}
 	path := attach.New(attach.Options{ProcRoot: o.procRoot})
 	a.publisher = publish.New(log.WithName("publish"), clients, a.attachments, o.defaultNetwork)
+	a.overlays = overlay.New(ctx, overlay.Options{
+		Log: log.WithName("overlay"), NodeName: o.nodeName, Watch: watchRack(clients.Multinet),
+		Node: overlay.NewNode(path, kernel.OpenNode), Remade: func() { a.keeper.UplinksChanged() },
+	})
 	a.keeper = sandboxes.New(ctx, sandboxes.Options{
 		Log: log.WithName("sandboxes"), Attachments: a.attachments, Ledger: plans, Devices: a.devices,
-		Path: path, Publisher: a.publisher,
+		Path: path, Overlays: a.overlays, Publisher: a.publisher,
 		Claims: publish.Claims{Client: a.client}, Probe: probeOn(path),
 		Files: sandboxes.Files{Dir: o.filesDir()}, NamespaceLives: sandboxes.NamespaceLives,
 	}, plans.All())
 	return a, nil
+}
+
+// readDevices reads what can be known before the Node object is.
+func (a *agent) readDevices(config inventory.Config) (err error) {
+	// Changes wake the loop, which has the keeper look: all are there before the node is watched.
+	a.node, err = watch.NewNode(a.client.CoreV1().RESTClient(), a.nodeName, func() { a.deviceLoop.notify() })
+	if err != nil {
+		return err
+	}
+	reader := deviceReader{sys: os.DirFS(a.sysRoot), config: config, place: a.node.Place, holder: kernel.Holder}
+	a.devices = dra.NewDevices(reader.read)
+	a.deviceLoop = newDeviceLoop(a.log, a.devices, func() { a.keeper.UplinksChanged() })
+	_, err = a.devices.Refresh()
+	return err
 }
 
 func (o options) inventoryConfig() (inventory.Config, error) {
@@ -130,26 +152,52 @@ func (a *agent) run(ctx context.Context) error {
 	// A part that ends early must take the others with it, or run would wait for them for ever.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	a.keeper.StartOverlays()
 	var parts sync.WaitGroup
+	parts.Go(func() { a.node.Run(ctx) })
 	parts.Go(func() { a.attachments.Run(ctx) })
 	parts.Go(func() { a.publisher.Run(ctx) })
 	parts.Go(func() { a.keeper.Run(ctx) })
 	parts.Go(func() { nri.Run(ctx, a.log.WithName("nri"), a.nriSocket, a.keeper) })
-	plugin, err := dra.Start(ctx, dra.Options{
-		Log: a.log.WithName("dra"), Client: a.client, NodeName: a.nodeName, KubeletDir: a.kubeletDir,
-		Sandboxes: a.keeper, Devices: a.devices,
-	})
+	plugin, err := a.startPlugin(ctx)
 	if err != nil {
+		ended := ctx.Err() != nil
 		cancel()
 		parts.Wait()
+		if ended {
+			return nil
+		}
 		return err
 	}
 	defer plugin.Stop()
 	parts.Go(func() { plugin.Run(ctx) })
-	parts.Go(func() { a.watchUplinks(ctx, plugin) })
-	a.log.Info("node agent runs", "devices", len(a.devices.All()))
+	parts.Go(func() { a.deviceLoop.watchLinks(ctx) })
+	parts.Go(func() { a.deviceLoop.run(ctx, plugin.Publish) })
+	a.deviceLoop.logDevices("node agent runs")
 	parts.Wait()
 	return nil
+}
+
+// startPlugin publishes the devices when it is known where the node is: without the attribute of their rack they would be
+// taken for devices of no rack, and pods for a rack-local network would not be placed here.
+func (a *agent) startPlugin(ctx context.Context) (*dra.Plugin, error) {
+	if err := a.node.WaitKnown(ctx); err != nil {
+		return nil, fmt.Errorf("wait for Node %q: %w", a.nodeName, err)
+	}
+	if _, err := a.devices.Refresh(); err != nil {
+		return nil, err
+	}
+	return dra.Start(ctx, dra.Options{
+		Log: a.log.WithName("dra"), Client: a.client, NodeName: a.nodeName, KubeletDir: a.kubeletDir,
+		Sandboxes: a.keeper, Devices: a.devices,
+	})
+}
+
+// watchRack returns the watch of the attachments of racks.
+func watchRack(client rest.Interface) overlay.Watch {
+	return func(ctx context.Context, network, rack string, to watch.RackReceiver) {
+		watch.Rack(ctx, client, network, rack, to)
+	}
 }
 
 // probeOn returns the probe of the attach path.

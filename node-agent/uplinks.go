@@ -4,60 +4,92 @@ import (
 	"context"
 	"time"
 
+	"github.com/go-logr/logr"
+
 	"github.com/multinet-dev/multinet/node-agent/dra"
 	"github.com/multinet-dev/multinet/node-agent/kernel"
 )
 
-// settle is how long link messages are gathered before the NICs are read again: each pod's start and end sends a
-// dozen of them, and a carrier that bounces sends more.
-const settle = 200 * time.Millisecond
+const (
+	// settle is how long link messages are gathered before the NICs are read again: each pod's start and end sends a
+	// dozen of them, and a carrier that bounces sends more.
+	settle = 200 * time.Millisecond
 
-// resubscribeAfter is the pause before a lost subscription is renewed.
-const resubscribeAfter = time.Second
+	// resubscribeAfter is the pause before a lost subscription is renewed.
+	resubscribeAfter = time.Second
 
-// watchUplinks keeps the devices, the ResourceSlices and the pods' links current as NICs come, go, and lose or find
-// their carrier.
-func (a *agent) watchUplinks(ctx context.Context, plugin *dra.Plugin) {
-	changed := make(chan struct{}, 1)
-	notify := func() {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
+	// lookEvery is when the NICs are read again without a message: an address can move without one of its link.
+	lookEvery = 30 * time.Second
+)
+
+// deviceLoop keeps the devices, the ResourceSlices and the pods' links current as NICs come, go, and lose or find their
+// carrier, and as the Node gets other labels or another address.
+type deviceLoop struct {
+	log     logr.Logger
+	devices *dra.Devices
+	changed chan struct{}
+	// tell is called after the devices have changed.
+	tell func()
+}
+
+func newDeviceLoop(log logr.Logger, devices *dra.Devices, tell func()) *deviceLoop {
+	return &deviceLoop{log: log, devices: devices, changed: make(chan struct{}, 1), tell: tell}
+}
+
+// notify has the devices read again. It never blocks.
+func (l *deviceLoop) notify() {
+	select {
+	case l.changed <- struct{}{}:
+	default:
 	}
-	go func() {
-		for ctx.Err() == nil {
-			err := kernel.LinkChanges(ctx, func(string) { notify() })
-			if ctx.Err() == nil {
-				a.log.Info("link changes may have been missed", "cause", err.Error())
-				pause(ctx, resubscribeAfter)
-				notify()
-			}
-		}
-	}()
+}
+
+// run reads and publishes until ctx ends.
+func (l *deviceLoop) run(ctx context.Context, publish func(context.Context) error) {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-changed:
+		case <-look.C:
+		case <-l.changed:
+			pause(ctx, settle)
 		}
-		pause(ctx, settle)
-		a.refreshUplinks(ctx, plugin)
+		l.refresh(ctx, publish)
 	}
 }
 
-func (a *agent) refreshUplinks(ctx context.Context, plugin *dra.Plugin) {
-	changed, err := a.devices.Refresh()
+func (l *deviceLoop) refresh(ctx context.Context, publish func(context.Context) error) {
+	changed, err := l.devices.Refresh()
 	if err != nil {
-		a.log.Error(err, "the NICs stay as last read")
+		l.log.Error(err, "the devices stay as last read")
 	}
 	if !changed {
 		return
 	}
-	a.log.Info("the node's NICs changed", "devices", len(a.devices.All()))
-	a.keeper.UplinksChanged()
-	if err := plugin.Publish(ctx); err != nil {
-		a.log.Error(err, "NICs changed")
+	l.logDevices("the node's devices or labels changed")
+	l.tell()
+	if err := publish(ctx); err != nil {
+		l.log.Error(err, "devices changed")
+	}
+}
+
+func (l *deviceLoop) logDevices(message string) {
+	node := l.devices.Node()
+	_, overlay := l.devices.Overlay()
+	l.log.Info(message, "devices", len(node.Devices), "overlay", overlay, "topology", node.Topology)
+}
+
+// watchLinks notifies of each change of a link until ctx ends.
+func (l *deviceLoop) watchLinks(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := kernel.LinkChanges(ctx, func(string) { l.notify() })
+		if ctx.Err() == nil {
+			l.log.Info("link changes may have been missed", "cause", err.Error())
+			pause(ctx, resubscribeAfter)
+			l.notify()
+		}
 	}
 }
 

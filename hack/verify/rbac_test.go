@@ -32,7 +32,7 @@ var rights = map[string][]string{
 		"resource.k8s.io/resourceslices: get list watch",
 	},
 	"agent": {
-		"core/nodes: get",
+		"core/nodes: get list watch",
 		"core/pods: get",
 		"core/pods/status: patch",
 		"multinet.dev/podnetworkattachments: get list patch watch",

@@ -52,21 +52,21 @@ func TestVLANCarriesItsOwnPodsOnly(t *testing.T) {
 	})
 }
 
-func listen(t *testing.T, ns *kernel.Namespace, address string) (conn net.PacketConn) {
+func listen(t testing.TB, ns *kernel.Namespace, address string) (conn net.PacketConn) {
 	t.Helper()
 	kerneltest.Inside(t, ns, func() (err error) { conn, err = net.ListenPacket("udp", address); return err })
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
 
-func dial(t *testing.T, ns *kernel.Namespace, address string) (conn net.Conn) {
+func dial(t testing.TB, ns *kernel.Namespace, address string) (conn net.Conn) {
 	t.Helper()
 	kerneltest.Inside(t, ns, func() (err error) { conn, err = net.Dial("udp", address); return err })
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
 
-func send(t *testing.T, conn net.Conn, text string) {
+func send(t testing.TB, conn net.Conn, text string) {
 	t.Helper()
 	if _, err := conn.Write([]byte(text)); err != nil {
 		t.Fatal(err)
@@ -74,7 +74,7 @@ func send(t *testing.T, conn net.Conn, text string) {
 }
 
 // receive waits a moment for a datagram; "" is none.
-func receive(t *testing.T, conn net.PacketConn) string {
+func receive(t testing.TB, conn net.PacketConn) string {
 	t.Helper()
 	if err := conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
 		t.Fatal(err)

@@ -12,39 +12,46 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/plan"
 )
 
-// Devices are the NICs of the node as last read.
-type Devices struct {
-	read func() ([]inventory.Device, error)
-
-	mu   sync.RWMutex
-	list []inventory.Device
+// Node is what a node offers to pods.
+type Node struct {
+	Devices []inventory.Device
+	// Topology has the values of the labels that tell where the node is, by key. Labels without a value are left out.
+	Topology map[string]string
 }
 
-// NewDevices returns the NICs that read finds. It is empty until Refresh.
-func NewDevices(read func() ([]inventory.Device, error)) *Devices { return &Devices{read: read} }
+// Devices are those of the node as last read.
+type Devices struct {
+	read func() (Node, error)
 
-// Refresh reads the NICs again and tells whether anything about them changed.
+	mu   sync.RWMutex
+	node Node
+}
+
+// NewDevices returns the devices that read finds. It is empty until Refresh.
+func NewDevices(read func() (Node, error)) *Devices { return &Devices{read: read} }
+
+// Refresh reads the devices again and tells whether anything about them changed.
 func (d *Devices) Refresh() (changed bool, err error) {
-	list, err := d.read()
+	node, err := d.read()
 	if err != nil {
-		return false, fmt.Errorf("read the node's NICs: %w", err)
+		return false, fmt.Errorf("read the node's devices: %w", err)
 	}
-	slices.SortFunc(list, func(a, b inventory.Device) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(node.Devices, func(a, b inventory.Device) int { return cmp.Compare(a.Name, b.Name) })
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	changed = !reflect.DeepEqual(d.list, list)
-	d.list = list
+	changed = !reflect.DeepEqual(d.node, node)
+	d.node = node
 	return changed, nil
 }
 
-// All returns the NICs in the order of their names.
-func (d *Devices) All() []inventory.Device {
+// Node returns what was last read, with the devices in the order of their names. It must not be changed.
+func (d *Devices) Node() Node {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	return d.list
+	return d.node
 }
 
-// Device returns the NIC of that name in the node's pool.
+// Device returns the device of that name in the node's pool.
 func (d *Devices) Device(name string) (plan.Device, bool) {
 	return d.find(func(i inventory.Device) bool { return i.Name == name })
 }
@@ -52,19 +59,23 @@ func (d *Devices) Device(name string) (plan.Device, bool) {
 // Select returns the first NIC that a Network admits.
 func (d *Devices) Select(s v1alpha1.UplinkSelector) (plan.Device, bool) {
 	return d.find(func(i inventory.Device) bool {
-		return (len(s.Names) == 0 || slices.Contains(s.Names, v1alpha1.InterfaceName(i.Interface))) &&
+		return i.Kind == v1alpha1.DeviceKindUplink &&
+			(len(s.Names) == 0 || slices.Contains(s.Names, v1alpha1.InterfaceName(i.Interface))) &&
 			(s.Driver == "" || s.Driver == i.Driver) &&
 			(s.MinLinkSpeed == nil || s.MinLinkSpeed.Value() <= i.LinkSpeed)
 	})
 }
 
-// Carrier tells whether the NIC of that interface name is there and has a carrier.
+// Overlay returns the node's way to its rack, and false where no interface of the node has the node's address.
+func (d *Devices) Overlay() (plan.Device, bool) { return d.Device(inventory.OverlayName) }
+
+// Carrier tells whether the device of that interface name is there and has a carrier.
 func (d *Devices) Carrier(uplink string) bool {
-	return slices.ContainsFunc(d.All(), func(i inventory.Device) bool { return i.Interface == uplink && i.Carrier })
+	return slices.ContainsFunc(d.Node().Devices, func(i inventory.Device) bool { return i.Interface == uplink && i.Carrier })
 }
 
 func (d *Devices) find(match func(inventory.Device) bool) (plan.Device, bool) {
-	list := d.All()
+	list := d.Node().Devices
 	n := slices.IndexFunc(list, match)
 	if n < 0 {
 		return plan.Device{}, false

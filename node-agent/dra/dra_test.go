@@ -3,6 +3,7 @@ package dra
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -113,9 +114,9 @@ func TestPrepareAllAtOnce(t *testing.T) {
 
 func TestDevice(t *testing.T) {
 	numa := 1
-	nic := inventory.Device{Name: "uplink-ens1", Interface: "ens1", Driver: "mlx5_core", Vendor: "0x15b3", PCIAddress: "0000:3b:00.0",
+	nic := inventory.Device{Name: "uplink-ens1", Kind: v1alpha1.DeviceKindUplink, Interface: "ens1", Driver: "mlx5_core", Vendor: "0x15b3", PCIAddress: "0000:3b:00.0",
 		PCIeRoot: "pci0000:3a", NUMANode: &numa, LinkSpeed: 25e9, Bandwidth: 20e9, Carrier: true, MAC: "02:00:00:00:00:01"}
-	got := device(nic)
+	got := device(nic, nil)
 	text := func(s string) resourceapi.DeviceAttribute { return resourceapi.DeviceAttribute{StringValue: &s} }
 	number := func(n int64) resourceapi.DeviceAttribute { return resourceapi.DeviceAttribute{IntValue: &n} }
 	want := map[resourceapi.QualifiedName]resourceapi.DeviceAttribute{
@@ -133,21 +134,25 @@ func TestDevice(t *testing.T) {
 		t.Errorf("tainted with a carrier: %v", got.Taints)
 	}
 	nic.Carrier = false
-	if taints := device(nic).Taints; len(taints) != 1 || taints[0].Key != TaintNoCarrier || taints[0].Effect != resourceapi.DeviceTaintEffectNoSchedule {
+	if taints := device(nic, nil).Taints; len(taints) != 1 || taints[0].Key != TaintNoCarrier || taints[0].Effect != resourceapi.DeviceTaintEffectNoSchedule {
 		t.Errorf("taints without a carrier: %v", taints)
 	}
 }
 
 func TestDevices(t *testing.T) {
-	list := []inventory.Device{{Name: "b", Interface: "eth2", LinkSpeed: 1e9}, {Name: "a", Interface: "eth1", Driver: "virtio_net", LinkSpeed: 10e9, Carrier: true}}
-	d := NewDevices(func() ([]inventory.Device, error) { return append([]inventory.Device(nil), list...), nil })
+	list := []inventory.Device{
+		{Name: "b", Kind: v1alpha1.DeviceKindUplink, Interface: "eth2", LinkSpeed: 1e9},
+		{Name: "a", Kind: v1alpha1.DeviceKindUplink, Interface: "eth1", Driver: "virtio_net", LinkSpeed: 10e9, Carrier: true},
+		{Name: "0", Kind: v1alpha1.DeviceKindOverlay, Interface: "eth0", LinkSpeed: 25e9, Carrier: true},
+	}
+	d := NewDevices(func() (Node, error) { return Node{Devices: slices.Clone(list)}, nil })
 	if changed, err := d.Refresh(); !changed || err != nil {
 		t.Fatal(changed, err)
 	}
 	if changed, err := d.Refresh(); changed || err != nil {
 		t.Errorf("changed %v without a change, %v", changed, err)
 	}
-	if !d.Carrier("eth1") || d.Carrier("eth2") || d.Carrier("eth9") {
+	if !d.Carrier("eth1") || !d.Carrier("eth0") || d.Carrier("eth2") || d.Carrier("eth9") {
 		t.Error("carrier")
 	}
 	fast := resource.MustParse("5G")
@@ -158,6 +163,7 @@ func TestDevices(t *testing.T) {
 		"by name":   {v1alpha1.UplinkSelector{Names: []v1alpha1.InterfaceName{"eth2"}}, "b"},
 		"by driver": {v1alpha1.UplinkSelector{Driver: "virtio_net"}, "a"},
 		"by speed":  {v1alpha1.UplinkSelector{MinLinkSpeed: &fast}, "a"},
+		"overlay":   {v1alpha1.UplinkSelector{Names: []v1alpha1.InterfaceName{"eth0"}}, ""},
 		"none":      {v1alpha1.UplinkSelector{Names: []v1alpha1.InterfaceName{"eth2"}, MinLinkSpeed: &fast}, ""},
 	} {
 		if got, ok := d.Select(test.selector); got.Name != test.want || ok != (test.want != "") {

@@ -17,7 +17,6 @@ import (
 )
 
 // +kubebuilder:rbac:groups=resource.k8s.io,resources=resourceslices,verbs=get;list;watch;create;update;patch;delete
-// +kubebuilder:rbac:groups="",resources=nodes,verbs=get
 
 // republishAfter is how long after a registration the ResourceSlices are published again. A kubelet that starts
 // deletes those of its node, and the helper by itself waits half a minute before it writes them again. Its informer
@@ -75,8 +74,8 @@ func (p *Plugin) Stop() { p.helper.Stop() }
 
 // Publish tells the scheduler of the devices as they are now. Nothing is written where nothing changed.
 func (p *Plugin) Publish(ctx context.Context) error {
-	if err := p.helper.PublishResources(ctx, resources(p.NodeName, p.Devices.All())); err != nil {
-		return fmt.Errorf("publish the node's NICs: %w", err)
+	if err := p.helper.PublishResources(ctx, resources(p.NodeName, p.Devices.Node())); err != nil {
+		return fmt.Errorf("publish the node's devices: %w", err)
 	}
 	return nil
 }

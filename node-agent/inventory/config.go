@@ -10,9 +10,12 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Config names uplinks that sysfs alone does not show to be any, and bandwidths that it does not know.
+// Config names uplinks that sysfs alone does not show to be any, bandwidths that it does not know, and labels of nodes
+// that tell where they are.
 type Config struct {
 	Uplinks []UplinkConfig `json:"uplinks,omitempty"`
+	// TopologyKeys are labels of nodes whose values devices carry as attributes, beyond those that they always carry.
+	TopologyKeys []string `json:"topologyKeys,omitempty"`
 }
 
 // UplinkConfig is about the interfaces that one name or pattern matches. The first match counts.
@@ -34,6 +37,9 @@ func ParseConfig(text []byte) (Config, error) {
 		if err := uplink.validate(); err != nil {
 			return Config{}, fmt.Errorf("configuration: uplinks[%d] %q: %w", i, uplink.Name, err)
 		}
+	}
+	if err := validateTopologyKeys(config.TopologyKeys); err != nil {
+		return Config{}, fmt.Errorf("configuration: %w", err)
 	}
 	return config, nil
 }

@@ -9,12 +9,15 @@ import (
 	"io/fs"
 	"regexp"
 	"strings"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
-// Device is one uplink.
+// Device is one uplink, or the node's overlay.
 type Device struct {
-	// Name is a DNS label, unique on the node, and depends on the interface's name alone.
+	// Name is a DNS label, unique on the node. That of an uplink depends on the interface's name alone.
 	Name string
+	Kind v1alpha1.DeviceKind
 	// Interface is its name on the node.
 	Interface string
 	// Driver is the kernel driver, Vendor the PCI vendor such as "0x8086"; empty for what is no hardware.
@@ -36,6 +39,9 @@ type Device struct {
 }
 
 const netClass = "class/net"
+
+// OverlayName is the name of the device that is the node's overlay. No uplink can have it.
+const OverlayName = "overlay"
 
 // Read lists the uplinks of a node, ordered by interface name. sys must resolve symbolic links, as os.DirFS("/sys")
 // does, and implement fs.ReadLinkFS. An interface that vanishes meanwhile is left out.
@@ -66,23 +72,24 @@ func readDevice(sys fs.FS, name string, config Config) (Device, bool, error) {
 	if !n.isUplink(name, configured, exact) {
 		return Device{}, false, nil
 	}
-	device := Device{Name: deviceName(name), Interface: name}
-	var err error
-	if device.MTU, err = n.number("mtu"); err != nil {
-		return Device{}, false, err // the one attribute that every interface has: gone
+	device := Device{Name: deviceName(name), Kind: v1alpha1.DeviceKindUplink, Interface: name}
+	if err := n.link(&device, entry); err != nil {
+		return Device{}, false, err
 	}
 	device.MAC = n.text("address")
-	device.Carrier = n.text("carrier") == "1"
-	device.LinkSpeed = n.speed()
-	device.Bandwidth = device.LinkSpeed
-	if entry.Bandwidth != nil {
-		device.Bandwidth = entry.Bandwidth.Value()
-	}
-	if device.LinkSpeed == 0 {
-		device.LinkSpeed = device.Bandwidth
-	}
 	n.hardware(&device)
 	return device, true, nil
+}
+
+// ReadOverlay returns the node's overlay over an interface of any kind, with the bandwidth and the carrier of that
+// interface. The error wraps fs.ErrNotExist where there is no such interface.
+func ReadOverlay(sys fs.FS, config Config, iface string) (Device, error) {
+	device := Device{Name: OverlayName, Kind: v1alpha1.DeviceKindOverlay, Interface: iface}
+	entry, _, _ := config.match(iface)
+	if err := (nic{sys: sys, path: netClass + "/" + iface}).link(&device, entry); err != nil {
+		return Device{}, fmt.Errorf("interface %s: %w", iface, err)
+	}
+	return device, nil
 }
 
 var notInLabel = regexp.MustCompile(`[^a-z0-9-]+`)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/node-agent/plan"
 )
 
@@ -47,11 +48,11 @@ func TestServer(t *testing.T) {
 	m.netdev(down, "eno1", map[string]string{"carrier": "", "speed": ""})
 	want := []Device{
 		{
-			Name: "uplink-eno1", Interface: "eno1", Driver: "e1000e", Vendor: "0x8086",
+			Name: "uplink-eno1", Kind: v1alpha1.DeviceKindUplink, Interface: "eno1", Driver: "e1000e", Vendor: "0x8086",
 			PCIAddress: "0000:00:1f.6", PCIeRoot: "pci0000:00", MAC: "02:00:00:00:00:01", MTU: 1500,
 		},
 		{
-			Name: "uplink-ens1f1np1", Interface: "ens1f1np1", Driver: "mlx5_core", Vendor: "0x15b3",
+			Name: "uplink-ens1f1np1", Kind: v1alpha1.DeviceKindUplink, Interface: "ens1f1np1", Driver: "mlx5_core", Vendor: "0x15b3",
 			PCIAddress: "0000:3b:00.1", PCIeRoot: "pci0000:3a", NUMANode: ptr(1),
 			LinkSpeed: 25_000_000_000, Bandwidth: 25_000_000_000, Carrier: true, MAC: "04:3f:72:00:00:01", MTU: 9000,
 		},

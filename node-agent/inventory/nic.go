@@ -93,6 +93,23 @@ func (n nic) overHardwareTo(depth int) bool {
 	return lowers > 0
 }
 
+// link fills in what is known of every interface.
+func (n nic) link(device *Device, entry UplinkConfig) (err error) {
+	if device.MTU, err = n.number("mtu"); err != nil {
+		return err // the one attribute that every interface has: gone
+	}
+	device.Carrier = n.text("carrier") == "1"
+	device.LinkSpeed = n.speed()
+	device.Bandwidth = device.LinkSpeed
+	if entry.Bandwidth != nil {
+		device.Bandwidth = entry.Bandwidth.Value()
+	}
+	if device.LinkSpeed == 0 {
+		device.LinkSpeed = device.Bandwidth
+	}
+	return nil
+}
+
 // speed is what the driver says in Mbit/s; -1, nothing or an error stand for unknown, the last while the link is down.
 func (n nic) speed() int64 {
 	speed, err := n.number("speed")

@@ -127,16 +127,14 @@ func readGuards(conn *nftables.Conn) (e guardElements, found, intact bool, err e
 	if i < 0 {
 		return e, false, false, nil
 	}
-	rules, err := conn.GetRules(chains[i].Table, chains[i])
-	if err != nil || !isGuardChain(chains[i], rules) {
-		return e, true, false, nil
-	}
 	sets := newGuardSets(chains[i].Table)
-	var err4, err6 error
-	e.segments, err = readElements(conn, sets.segments)
-	e.members4, err4 = readElements(conn, sets.members4)
-	e.members6, err6 = readElements(conn, sets.members6)
-	return e, true, errors.Join(err, err4, err6) == nil, nil
+	rules, errRules := conn.GetRules(chains[i].Table, chains[i])
+	segments, errSegments := readElements(conn, sets.segments)
+	members4, err4 := readElements(conn, sets.members4)
+	members6, err6 := readElements(conn, sets.members6)
+	// What cannot be read, such as a set that is gone, is made anew.
+	intact = errors.Join(errRules, errSegments, err4, err6) == nil && isGuardChain(chains[i], rules)
+	return guardElements{segments: segments, members4: members4, members6: members6}, true, intact, nil
 }
 
 func readElements(conn *nftables.Conn, set *nftables.Set) (map[string]bool, error) {

@@ -130,9 +130,12 @@ func conflicts(i Interface) []v1alpha1.AddressConflict {
 }
 
 func device(i Interface) v1alpha1.AttachedDevice {
-	d := i.Plan.Device
+	d, kind := i.Plan.Device, v1alpha1.DeviceKindUplink
+	if i.Plan.Overlay != nil {
+		kind = v1alpha1.DeviceKindOverlay
+	}
 	return v1alpha1.AttachedDevice{
-		Kind: v1alpha1.DeviceKindUplink, Name: d.Name, Uplink: d.Uplink, PCIAddress: d.PCIAddress,
+		Kind: kind, Name: d.Name, Uplink: d.Uplink, PCIAddress: d.PCIAddress,
 		PCIeRoot: d.PCIeRoot, Driver: d.Driver, Vendor: d.Vendor, NUMANode: d.NUMANode,
 	}
 }

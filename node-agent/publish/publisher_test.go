@@ -136,6 +136,22 @@ func TestBodies(t *testing.T) {
 	})
 }
 
+func TestKindOfTheDevice(t *testing.T) {
+	nic := plan.Device{Name: "uplink-eth1", Uplink: "eth1"}
+	for name, test := range map[string]struct {
+		plan plan.Attachment
+		want v1alpha1.DeviceKind
+	}{
+		"uplink":  {plan.Attachment{Device: nic}, v1alpha1.DeviceKindUplink},
+		"overlay": {plan.Attachment{Device: nic, Overlay: &plan.Overlay{VNI: 7}}, v1alpha1.DeviceKindOverlay},
+	} {
+		want := v1alpha1.AttachedDevice{Kind: test.want, Name: "uplink-eth1", Uplink: "eth1"}
+		if diff := cmp.Diff(want, device(Interface{Plan: test.plan})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 // Conflicts are told while they last, and are no part of a good report.
 func TestConflictsInTheBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

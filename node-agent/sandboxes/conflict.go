@@ -65,7 +65,7 @@ func (k *Keeper) planReplacements(now time.Time) {
 				continue
 			}
 			delete(k.contested, p)
-			if err := k.planFor(pna, was.claim); err != nil {
+			if _, err := k.planFor(pna, was.claim); err != nil {
 				k.Log.Error(err, "plan the replacement", "pod", pna.Namespace+"/"+pna.Spec.Pod.Name, "podUID", p.PodUID)
 			}
 		}

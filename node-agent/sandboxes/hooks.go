@@ -103,6 +103,7 @@ func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.
 		defer e.release()
 		if o.err != nil {
 			k.state.remove(e.ID)
+			go k.overlaysAgain(e.PodUID, attachments) // for the runtime's next try
 			return nil, o.err
 		}
 		made := madeOf(attachments, o.results)
@@ -122,7 +123,7 @@ func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.
 
 // tell does what follows an attach and needs not hold up the pod.
 func (k *Keeper) tell(e *entry, attachments []plan.Attachment, made []publish.Interface) {
-	if err := k.Path.Announce(k.base, e.NetNS, attachments); err != nil {
+	if err := k.Path.Announce(k.base, e.NetNS, offOverlays(attachments)); err != nil {
 		k.Log.Info("addresses were not announced", "pod", e.Namespace+"/"+e.Name, "cause", err.Error())
 	}
 	k.publish(e, made)

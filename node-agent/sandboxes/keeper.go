@@ -35,8 +35,9 @@ type Ledger interface {
 type Devices interface {
 	// Device returns a NIC by its name in the node's pool.
 	Device(name string) (plan.Device, bool)
-	// Select returns a NIC that a Network admits, for attachments without a claim.
+	// Select returns a NIC that a Network admits, for attachments without a claim, and Overlay the device of overlays.
 	Select(v1alpha1.UplinkSelector) (plan.Device, bool)
+	Overlay() (plan.Device, bool)
 	// Carrier tells whether the uplink is there and has a carrier.
 	Carrier(uplink string) bool
 }
@@ -50,6 +51,16 @@ type Path interface {
 	Announce(ctx context.Context, netns string, attachments []plan.Attachment) error
 	// PruneSegments removes the links of VLANs and overlays that are not planned. It returns attach.ErrBusy where it has to be tried again.
 	PruneSegments(planned func() (segments []plan.Segment, known bool)) error
+}
+
+// Overlays are the node's parts of racks' VXLAN segments, as overlay.Manager keeps them.
+type Overlays interface {
+	// Start begins overlays without waiting for them.
+	Start([]plan.Overlay)
+	// Ensure returns when the kernel has the overlay, which must be planned before.
+	Ensure(context.Context, plan.Overlay) error
+	// Keep ends the overlays that are not planned.
+	Keep(planned func() (overlays []plan.Overlay, known bool))
 }
 
 // Publisher tells the API server. None of its methods block.
@@ -77,6 +88,7 @@ type Options struct {
 	Ledger      Ledger
 	Devices     Devices
 	Path        Path
+	Overlays    Overlays
 	Publisher   Publisher
 	Claims      Claims
 	Probe       Probe

@@ -2,6 +2,7 @@ package sandboxes
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,7 +26,8 @@ type Request struct {
 }
 
 // Prepare waits until the operator has ordered the attachment behind the claim and the runtime is connected, and
-// writes the plan to the ledger. After it the pod can start without the API server. It begins the address probe.
+// writes the plan to the ledger. After it the pod can start without the API server: the overlays that it is on are there. It
+// begins the address probe.
 func (k *Keeper) Prepare(ctx context.Context, r Request) error {
 	ctx, cancel := context.WithTimeout(ctx, prepareLimit)
 	defer cancel()
@@ -40,26 +42,36 @@ func (k *Keeper) Prepare(ctx context.Context, r Request) error {
 		return fmt.Errorf("pod %s/%s claim %s: the container runtime is not connected over NRI, without which the pod would start without its networks: see the log of the node agent: %w",
 			r.Namespace, r.PodName, r.PodClaimName, ctx.Err())
 	}
-	return k.planFor(pna, &r.Claim)
+	return k.planReady(ctx, pna, &r.Claim)
+}
+
+// planReady plans one attachment and waits for the overlay that it is on. The plan comes first, or Keep and PruneSegments
+// would take the overlay away again.
+func (k *Keeper) planReady(ctx context.Context, pna *v1alpha1.PodNetworkAttachment, claim *plan.Claim) error {
+	attachment, err := k.planFor(pna, claim)
+	if err != nil {
+		return err
+	}
+	return k.ensureOverlays(ctx, pna.Spec.Pod.UID, []plan.Attachment{attachment})
 }
 
 // planFor plans one attachment and stores it. The claim is nil for attachments without one.
-func (k *Keeper) planFor(pna *v1alpha1.PodNetworkAttachment, claim *plan.Claim) error {
+func (k *Keeper) planFor(pna *v1alpha1.PodNetworkAttachment, claim *plan.Claim) (plan.Attachment, error) {
 	device, err := k.deviceFor(pna, claim)
 	if err != nil {
-		return fmt.Errorf("network %q interface %s: %w", pna.Spec.NetworkName, pna.Spec.Interface, err)
+		return plan.Attachment{}, fmt.Errorf("network %q interface %s: %w", pna.Spec.NetworkName, pna.Spec.Interface, err)
 	}
 	attachment, err := plan.FromAttachment(pna, device, claim)
 	if err != nil {
-		return fmt.Errorf("network %q interface %s: plan: %w", pna.Spec.NetworkName, pna.Spec.Interface, err)
+		return plan.Attachment{}, fmt.Errorf("network %q interface %s: plan: %w", pna.Spec.NetworkName, pna.Spec.Interface, err)
 	}
 	if err := k.store(pna, attachment); err != nil {
-		return fmt.Errorf("network %q interface %s: write the plan: %w", pna.Spec.NetworkName, pna.Spec.Interface, err)
+		return plan.Attachment{}, fmt.Errorf("network %q interface %s: write the plan: %w", pna.Spec.NetworkName, pna.Spec.Interface, err)
 	}
 	if !k.state.holding(pna.Spec.Pod.UID) {
 		k.probe(pna.Spec.Pod.UID, attachment)
 	}
-	return nil
+	return attachment, nil
 }
 
 func (k *Keeper) deviceFor(pna *v1alpha1.PodNetworkAttachment, claim *plan.Claim) (plan.Device, error) {
@@ -69,12 +81,21 @@ func (k *Keeper) deviceFor(pna *v1alpha1.PodNetworkAttachment, claim *plan.Claim
 		}
 		return plan.Device{}, fmt.Errorf("the NIC %q that the scheduler chose is not on the node any more", claim.Device)
 	}
-	if pna.Spec.Macvlan != nil {
-		if device, ok := k.Devices.Select(pna.Spec.Macvlan.Uplink); ok {
-			return device, nil
+	device, ok := plan.Device{}, false
+	switch rack := pna.Spec.RackLocal; {
+	case pna.Spec.Macvlan != nil:
+		device, ok = k.Devices.Select(pna.Spec.Macvlan.Uplink)
+	case rack != nil && rack.Uplink != nil:
+		device, ok = k.Devices.Select(rack.Uplink.UplinkSelector)
+	case rack != nil && rack.Overlay != nil:
+		if device, ok = k.Devices.Overlay(); !ok {
+			return plan.Device{}, errors.New("no interface of the node has its InternalIP, over which overlays go")
 		}
 	}
-	return plan.Device{}, fmt.Errorf("no NIC of the node matches the uplink that the Network selects")
+	if !ok {
+		return plan.Device{}, errors.New("no NIC of the node matches the uplink that the Network selects")
+	}
+	return device, nil
 }
 
 // store writes to the ledger before memory: what the hook can use must be there after a crash.

@@ -71,7 +71,8 @@ func (p *probes) forget(gone planned) {
 // probe begins to look for other users of the addresses. It replaces the result of an earlier look, and goes on looking
 // until nobody else has them or the plan is gone.
 func (k *Keeper) probe(podUID types.UID, a plan.Attachment) {
-	if len(a.Addresses) == 0 {
+	// The node's own VXLAN link answers for all addresses of an overlay.
+	if len(a.Addresses) == 0 || a.Overlay != nil {
 		return
 	}
 	key, p := probeKey(podUID, a.Name), &probe{done: make(chan struct{})}

@@ -23,7 +23,7 @@ func failed(sandbox Sandbox, attachments []plan.Attachment, err error) publish.R
 	for _, a := range attachments {
 		i := publish.Interface{Plan: a, Reason: v1alpha1.ReasonAttachFailed, Message: err.Error()}
 		if a.Interface == culprit {
-			i.Reason = reason
+			i.Reason = reasonOf(a, reason)
 			if errors.As(err, &duplicate) {
 				i.Conflicts = duplicate.Conflicts
 			}
@@ -33,6 +33,14 @@ func failed(sandbox Sandbox, attachments []plan.Attachment, err error) publish.R
 		r.Interfaces = append(r.Interfaces, i)
 	}
 	return r
+}
+
+// reasonOf is the reason of the attachment that is to blame. Overlays have no uplink that could be missing.
+func reasonOf(a plan.Attachment, reason string) string {
+	if a.Overlay != nil && reason == v1alpha1.ReasonUplinkNotFound {
+		return v1alpha1.ReasonAttachFailed
+	}
+	return reason
 }
 
 func culpritOf(err error) (iface, reason string) {

@@ -90,6 +90,12 @@ func (k *Keeper) listed(ctx context.Context) {
 
 // repair attaches what is missing.
 func (k *Keeper) repair(ctx context.Context, e *entry, attachments []plan.Attachment) {
+	waiting, cancel := context.WithTimeout(ctx, overlayLimit)
+	defer cancel()
+	if err := k.ensureOverlays(waiting, e.PodUID, attachments); err != nil {
+		k.broken(e, attachments, err)
+		return
+	}
 	results, err := k.Path.Attach(ctx, e.NetNS, attachments)
 	k.used(e.PodUID, attachments)
 	if err != nil {
@@ -147,13 +153,13 @@ func (k *Keeper) replanIn(ctx context.Context, sandbox Sandbox) {
 
 func (k *Keeper) replanOne(ctx context.Context, pna *v1alpha1.PodNetworkAttachment) error {
 	if pna.Spec.PodClaimName == "" {
-		return k.planFor(pna, nil)
+		return k.planReady(ctx, pna, nil)
 	}
 	claim, err := k.Claims.ForPod(ctx, pna.Namespace, pna.Spec.Pod.Name, pna.Spec.Pod.UID, pna.Spec.PodClaimName)
 	if err != nil {
 		return fmt.Errorf("claim %s: %w", pna.Spec.PodClaimName, err)
 	}
-	return k.planFor(pna, claim)
+	return k.planReady(ctx, pna, claim)
 }
 
 // AskAgain has the kubelet prepare the pods again that it could not prepare because this agent was away. By itself it

@@ -17,6 +17,7 @@ import (
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/node-agent/attach"
 	"github.com/multinet-dev/multinet/node-agent/plan"
+	"github.com/multinet-dev/multinet/node-agent/plumb"
 	"github.com/multinet-dev/multinet/node-agent/publish"
 )
 
@@ -37,8 +38,14 @@ type world struct {
 	probeError error
 	probeTakes time.Duration
 	probed     int
-	// vlans are the node's VLAN links; pruneError keeps them from being removed.
-	segments    map[plan.Segment]bool
+	// segments are the node's VLAN and VXLAN links; pruneError keeps them from being removed.
+	segments map[plan.Segment]bool
+	// overlays are those that live; ensureError fails them, and ensureTakes makes them slow.
+	overlays    map[plan.Overlay]bool
+	ensureError error
+	ensureTakes time.Duration
+	ensured     int
+	announced   []string
 	pruneError  error
 	pruneLooked int
 	carrier     bool
@@ -55,15 +62,16 @@ func newWorld(t *testing.T, pods ...plan.Pod) *world {
 	w := &world{
 		orders: map[string]*v1alpha1.PodNetworkAttachment{}, changed: make(chan struct{}),
 		links: map[string]map[string]bool{}, carrier: true, ledger: map[types.UID]plan.Pod{},
-		probeTakes: 80 * time.Millisecond, segments: map[plan.Segment]bool{},
+		probeTakes: 80 * time.Millisecond, segments: map[plan.Segment]bool{}, overlays: map[plan.Overlay]bool{},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	w.keeper = New(ctx, Options{
 		Log: logr.Discard(), Attachments: w, Ledger: w, Devices: devices{w}, Path: w, Publisher: w, Claims: claims{w},
-		Probe:          w.probe,
+		Overlays: overlays{w}, Probe: w.probe,
 		Files:          Files{Dir: t.TempDir()},
 		NamespaceLives: func(path string) bool { return w.hasNamespace(path) },
 	}, pods)
+	w.keeper.StartOverlays()
 	done := make(chan struct{})
 	go func() { defer close(done); w.keeper.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
@@ -229,7 +237,11 @@ func (w *world) Attach(ctx context.Context, netns string, attachments []plan.Att
 	}
 	var results []attach.Result
 	for _, a := range attachments {
-		if segment, shared := a.Segment(); shared {
+		segment, shared := a.Segment()
+		if a.Overlay != nil && !w.segments[segment] {
+			return nil, &attach.Error{Network: a.Network, Interface: a.Interface, Step: attach.StepUplink, Err: plumb.ErrOverlayMissing}
+		}
+		if shared {
 			w.segments[segment] = true
 		}
 		w.links[netns][a.Interface] = true
@@ -254,7 +266,14 @@ func (w *world) RemoveLinks(_ context.Context, netns string, _ []plan.Attachment
 	clear(w.links[netns])
 	return nil
 }
-func (w *world) Announce(context.Context, string, []plan.Attachment) error { return nil }
+func (w *world) Announce(_ context.Context, _ string, attachments []plan.Attachment) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range attachments {
+		w.announced = append(w.announced, a.Interface)
+	}
+	return nil
+}
 
 // PruneSegments takes the pods' links along, as the kernel does; tests see them missing.
 func (w *world) PruneSegments(planned func() ([]plan.Segment, bool)) error {
@@ -292,9 +311,13 @@ func (w *world) Forget(types.UID) {}
 type devices struct{ *world }
 
 func (devices) Device(name string) (plan.Device, bool) {
+	if name == overlayDevice.Name {
+		return overlayDevice, true
+	}
 	return plan.Device{Name: name, Uplink: "eth1"}, name == "uplink-eth1"
 }
 func (devices) Select(v1alpha1.UplinkSelector) (plan.Device, bool) { return plan.Device{}, false }
+func (devices) Overlay() (plan.Device, bool)                       { return overlayDevice, true }
 func (d devices) Carrier(string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

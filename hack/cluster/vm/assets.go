@@ -21,8 +21,9 @@ const suite = "trixie"
 
 var packages = []string{"qemu-system-x86", "ipxe-qemu", "busybox-static", "linux-image-amd64"}
 
-// modules are loaded when the guest starts; what they depend on comes with them.
-var modules = []string{"9pnet_virtio", "9p", "8021q", "macvlan", "veth", "igb", "igbvf", "vfio-pci", "vfio_iommu_type1"}
+// modules are loaded when the guest starts; what they depend on comes with them, but for crc32c_generic, which nf_tables
+// needs and does not name.
+var modules = []string{"9pnet_virtio", "9p", "8021q", "macvlan", "vxlan", "crc32c_generic", "nf_tables", "veth", "igb", "igbvf", "vfio-pci", "vfio_iommu_type1"}
 
 //go:embed init.sh
 var initScript string

@@ -11,9 +11,9 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/plan"
 )
 
-// used has the links that pods of the node share looked at if one that these attachments are on may be of no use any more. It is called
-// when a plan goes, and at the end of work that makes such a link: the plan can go while that is under way, and the link
-// would be made after the look that this caused.
+// used has the links that pods of the node share looked at if one that these attachments are on may be of no use any more. It
+// is called when a plan goes, and at the end of work that makes such a link: the plan can go while that is under way, and the
+// link would be made after the look that this caused.
 func (k *Keeper) used(podUID types.UID, attachments []plan.Attachment) {
 	for _, a := range attachments {
 		if _, shared := a.Segment(); shared && !k.state.hasPlan(podUID, a.Name) {
@@ -24,11 +24,12 @@ func (k *Keeper) used(podUID types.UID, attachments []plan.Attachment) {
 }
 
 // prune removes the shared links that no plan needs. The kernel would remove the links of all pods with them, so that
-// it is left undone while the plan of any sandbox is not known.
+// it is left undone while the plan of any sandbox is not known. Overlays end first: one that lives makes its link anew.
 func (k *Keeper) prune() {
 	if _, known := k.state.segments(); !known || !k.pruneDue.CompareAndSwap(true, false) {
 		return
 	}
+	k.Overlays.Keep(k.state.overlays)
 	err := k.Path.PruneSegments(k.state.segments)
 	if err == nil {
 		return
@@ -39,8 +40,8 @@ func (k *Keeper) prune() {
 	}
 }
 
-// segments returns the shared links that plans are on. They are not known while the runtime has not listed its sandboxes, nor while
-// a sandbox is without a plan that it must have had, which is so after the loss of the ledger.
+// segments returns the shared links that plans are on. They are not known while the runtime has not listed its sandboxes, nor
+// while a sandbox is without a plan that it must have had, which is so after the loss of the ledger.
 func (s *state) segments() (list []plan.Segment, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,6 +55,17 @@ func (s *state) segments() (list []plan.Segment, known bool) {
 			return nil, false
 		}
 	}
+	return s.plannedSegmentsLocked(), true
+}
+
+// plannedSegments returns the shared links that plans are on, as far as plans are known.
+func (s *state) plannedSegments() []plan.Segment {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.plannedSegmentsLocked()
+}
+
+func (s *state) plannedSegmentsLocked() (list []plan.Segment) {
 	for _, pod := range s.plans {
 		for _, a := range pod.Attachments {
 			if segment, shared := a.Segment(); shared && !slices.Contains(list, segment) {
@@ -61,7 +73,7 @@ func (s *state) segments() (list []plan.Segment, known bool) {
 			}
 		}
 	}
-	return list, true
+	return list
 }
 
 func (s *state) hasPlan(podUID types.UID, name string) bool {

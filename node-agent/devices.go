@@ -1,0 +1,59 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+
+	"github.com/multinet-dev/multinet/node-agent/dra"
+	"github.com/multinet-dev/multinet/node-agent/inventory"
+	"github.com/multinet-dev/multinet/node-agent/watch"
+)
+
+// deviceReader reads what the node offers to pods.
+type deviceReader struct {
+	sys    fs.FS
+	config inventory.Config
+	// place is of the Node object, and false while that is not known.
+	place func() (watch.Place, bool)
+	// holder is the name of the interface that has an address.
+	holder func(netip.Addr) (string, bool, error)
+}
+
+// read returns the NICs, and the overlay where an interface has the node's address.
+func (r deviceReader) read() (dra.Node, error) {
+	devices, err := inventory.Read(r.sys, r.config)
+	if err != nil {
+		return dra.Node{}, err
+	}
+	place, _ := r.place()
+	overlay, found, err := r.overlay(place.Address)
+	if err != nil {
+		return dra.Node{}, err
+	}
+	if found {
+		devices = append(devices, overlay)
+	}
+	return dra.Node{Devices: devices, Topology: r.config.Topology(place.Labels)}, nil
+}
+
+// overlay is not there where the node's address is on none of its interfaces, as behind an address translation: packets of
+// other nodes would not come from the address that the API has of them.
+func (r deviceReader) overlay(address netip.Addr) (inventory.Device, bool, error) {
+	if !address.IsValid() {
+		return inventory.Device{}, false, nil
+	}
+	iface, found, err := r.holder(address)
+	if err != nil || !found {
+		return inventory.Device{}, false, err
+	}
+	device, err := inventory.ReadOverlay(r.sys, r.config, iface)
+	if errors.Is(err, fs.ErrNotExist) { // gone meanwhile
+		return inventory.Device{}, false, nil
+	}
+	if err != nil {
+		return inventory.Device{}, false, fmt.Errorf("overlay: %w", err)
+	}
+	return device, true, nil
+}
