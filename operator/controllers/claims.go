@@ -126,10 +126,8 @@ func (a *Allocator) InTheWay(uid types.UID, now time.Time) (obstacle *decide.Ref
 	}
 	if o := a.inTheWay(c, "", now); o != nil && !o.own {
 		obstacle = &o.Refusal
-	} else {
-		inUse = o != nil
 	}
-	return obstacle, inUse || a.inUse(c)
+	return obstacle, a.inUse(c)
 }
 
 // inUse tells whether an attachment records something of the claim that is for a pod of its name.
