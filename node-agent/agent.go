@@ -159,7 +159,7 @@ func (a *agent) run(ctx context.Context) error {
 	parts.Go(func() { a.publisher.Run(ctx) })
 	parts.Go(func() { a.keeper.Run(ctx) })
 	parts.Go(func() { nri.Run(ctx, a.log.WithName("nri"), a.nriSocket, a.keeper) })
-	plugin, err := a.startPlugin(ctx)
+	plugin, err := a.startPlugin(ctx, a.keeper)
 	if err != nil {
 		ended := ctx.Err() != nil
 		cancel()
@@ -180,7 +180,7 @@ func (a *agent) run(ctx context.Context) error {
 
 // startPlugin publishes the devices when it is known where the node is: without the attribute of their rack they would be
 // taken for devices of no rack, and pods for a rack-local network would not be placed here.
-func (a *agent) startPlugin(ctx context.Context) (*dra.Plugin, error) {
+func (a *agent) startPlugin(ctx context.Context, claims dra.Sandboxes) (*dra.Plugin, error) {
 	if err := a.node.WaitKnown(ctx); err != nil {
 		return nil, fmt.Errorf("wait for Node %q: %w", a.nodeName, err)
 	}
@@ -189,7 +189,7 @@ func (a *agent) startPlugin(ctx context.Context) (*dra.Plugin, error) {
 	}
 	return dra.Start(ctx, dra.Options{
 		Log: a.log.WithName("dra"), Client: a.client, NodeName: a.nodeName, KubeletDir: a.kubeletDir,
-		Sandboxes: a.keeper, Devices: a.devices,
+		Sandboxes: claims, Devices: a.devices,
 	})
 }
 

@@ -180,9 +180,19 @@ func TestAttachToOverlayRefuses(t *testing.T) {
 			t.Errorf("%s: links in the pod: %v, %v", name, links, err)
 		}
 	}
+	kerneltest.SetMTU(t, node.Namespace, "eth0", 1300)
+	_, _, err := node.attacher.EnsureOverlay(node.overlay)
+	r.must(err)
+	_, err = node.attacher.Attach(t.Context(), kerneltest.Namespace(t, "pod").Path(), []plan.Attachment{node.order(1)})
+	if err == nil || !strings.Contains(err.Error(), "is 1250, and IPv6 needs 1280") {
+		t.Errorf("an MTU that is too small for IPv6: %v", err)
+	}
+	kerneltest.SetMTU(t, node.Namespace, "eth0", 1500)
+	_, _, err = node.attacher.EnsureOverlay(node.overlay)
+	r.must(err)
 	p := node.order(1)
 	p.MTU = 1450
-	_, err := node.attacher.Attach(t.Context(), kerneltest.Namespace(t, "pod").Path(), []plan.Attachment{p})
+	_, err = node.attacher.Attach(t.Context(), kerneltest.Namespace(t, "pod").Path(), []plan.Attachment{p})
 	r.must(err)
 }
 

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -44,9 +42,18 @@ func wantEntries(t *testing.T, node *kernel.Namespace, index int, want []Entry) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	sorted := cmpopts.SortSlices(func(a, b Entry) bool { return a.String() < b.String() })
-	if diff := cmp.Diff(want, got, sorted, cmpopts.EquateEmpty(), cmpopts.EquateComparable(Entry{})); diff != "" {
-		t.Errorf("entries of link %d (-want +got):\n%s", index, diff)
+	left := make(map[Entry]bool, len(want))
+	for _, e := range want {
+		left[e] = true
+	}
+	for _, e := range got {
+		if !left[e] {
+			t.Errorf("link %d has an entry that it should not have, or has it twice: %s", index, e)
+		}
+		delete(left, e)
+	}
+	for e := range left {
+		t.Errorf("link %d lacks: %s", index, e)
 	}
 }
 

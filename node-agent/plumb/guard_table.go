@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -117,23 +118,28 @@ func inMessages(keys map[string]bool, do func([]nftables.SetElement) error) erro
 	return nil
 }
 
-// readGuards returns the elements of the table. It is not intact where the rest is not as this version makes it.
+// readGuards returns the elements of the table. It is not intact where anything is not as this version makes it. Tables
+// of others are not read: they may hold what the library does not know.
 func readGuards(conn *nftables.Conn) (e guardElements, found, intact bool, err error) {
-	chains, err := conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
+	table, err := conn.ListTableOfFamily(guardTable, nftables.TableFamilyINet)
+	// EINVAL is the answer of a kernel without nftables.
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) {
+		return e, false, false, nil
+	}
 	if err != nil {
 		return e, false, false, err
 	}
-	i := slices.IndexFunc(chains, func(c *nftables.Chain) bool { return c.Table.Name == guardTable && c.Name == guardChain })
-	if i < 0 {
-		return e, false, false, nil
+	chain, errChain := conn.ListChain(table, guardChain)
+	if errChain != nil {
+		chain = &nftables.Chain{Table: table, Name: guardChain}
 	}
-	sets := newGuardSets(chains[i].Table)
-	rules, errRules := conn.GetRules(chains[i].Table, chains[i])
+	sets := newGuardSets(table)
+	rules, errRules := conn.GetRules(table, chain)
 	segments, errSegments := readElements(conn, sets.segments)
 	members4, err4 := readElements(conn, sets.members4)
 	members6, err6 := readElements(conn, sets.members6)
 	// What cannot be read, such as a set that is gone, is made anew.
-	intact = errors.Join(errRules, errSegments, err4, err6) == nil && isGuardChain(chains[i], rules)
+	intact = errors.Join(errChain, errRules, errSegments, err4, err6) == nil && isGuardChain(chain, rules)
 	return guardElements{segments: segments, members4: members4, members6: members6}, true, intact, nil
 }
 

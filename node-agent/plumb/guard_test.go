@@ -255,6 +255,9 @@ func TestEnsureGuardsRepairs(t *testing.T) {
 		t.Errorf("rules of the other table %v, %v", rules, err)
 	}
 	g.ensure()
+	if _, found, _, err := readGuards(conn); found || err != nil {
+		t.Error("the table is still there")
+	}
 	if err := UpdateGuard(g.node, 5000, []netip.Addr{g.memberAddr4}, nil); !errors.Is(err, unix.ENOENT) {
 		t.Errorf("update without a table: %v, want ENOENT", err)
 	}

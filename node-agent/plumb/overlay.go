@@ -18,7 +18,7 @@ var (
 	// ErrNoVXLANSupport tells that the kernel of the node lacks VXLAN.
 	ErrNoVXLANSupport = errors.New("the node's kernel has no VXLAN support: load the module vxlan or choose a Network with spec.rackLocal.uplink")
 	// ErrOverlayMissing tells that EnsureOverlay has not been called, or that somebody removed the link since.
-	ErrOverlayMissing = errors.New("the node has no VXLAN link for it yet")
+	ErrOverlayMissing = errors.New("the node has no VXLAN link for it yet: the node agent makes it, and its log tells what hinders it")
 )
 
 // OverlayName is the name of our VXLAN link: "mnvx5000".

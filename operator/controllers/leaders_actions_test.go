@@ -33,6 +33,9 @@ func (w *leadersWorld) actions() map[string]func(*rapid.T) {
 			actions[fmt.Sprintf("operator %d %d", i, n)] = func(t *rapid.T) { w.operators[i].step(t) }
 		}
 	}
+	if w.racks {
+		w.rackActions(actions)
+	}
 	return actions
 }
 

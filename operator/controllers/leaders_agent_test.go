@@ -107,5 +107,8 @@ func (w *leadersWorld) loseNode(node *corev1.Node) {
 }
 
 func nodeObject(name string) client.Object {
-	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	return &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{v1alpha1.DefaultTopologyKey: "rack-" + name}},
+		Status:     corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.1"}}},
+	}
 }

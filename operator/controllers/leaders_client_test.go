@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -54,6 +56,15 @@ func (s shelf) List(_ context.Context, list client.ObjectList, opts ...client.Li
 				list.Items = append(list.Items, *claim.DeepCopy())
 			}
 		}
+	case *corev1.NodeList:
+		for _, node := range sorted[*corev1.Node](s.objects) {
+			list.Items = append(list.Items, *node.DeepCopy())
+		}
+	case *resourcev1.ResourceSliceList:
+		for _, slice := range sorted[*resourcev1.ResourceSlice](s.objects) {
+			list.Items = append(list.Items, *slice.DeepCopy())
+		}
+	case *resourcev1.ResourceClaimTemplateList:
 	default:
 		return fmt.Errorf("the model has no lists of %T", list)
 	}
@@ -113,7 +124,7 @@ func (c operatorClient) Create(ctx context.Context, obj client.Object, _ ...clie
 	case *v1alpha1.AddressClaim:
 		c.operator.world.t.Logf("%s creates claim %s with %v", c.operator.identity, obj.Name, obj.Spec.Addresses)
 	default:
-		return nil // a ResourceClaimTemplate is nobody's concern here
+		return nil // a ResourceClaimTemplate or a DeviceClass is nobody's concern here
 	}
 	return c.operator.send(ctx, func() error { return c.operator.world.store.create(obj) }, obj.DeepCopyObject().(client.Object))
 }
@@ -130,18 +141,30 @@ func (c operatorClient) Patch(ctx context.Context, obj client.Object, _ client.P
 
 func (c operatorClient) Status() client.SubResourceWriter { return statusClient{operator: c.operator} }
 
-// statusClient writes the status of claims. Nobody reads the operator's condition of pods here.
+// statusClient writes the status of Networks and claims.
 type statusClient struct {
 	client.SubResourceWriter
 	operator *operatorProcess
 }
 
+// Apply is for pods: nobody reads the operator's condition here.
 func (statusClient) Apply(context.Context, runtime.ApplyConfiguration, ...client.SubResourceApplyOption) error {
 	return nil
 }
 
+// Patch is for Networks and claims, with the resource version as precondition.
 func (c statusClient) Patch(ctx context.Context, obj client.Object, _ client.Patch, _ ...client.SubResourcePatchOption) error {
-	return c.operator.send(ctx, func() error { return c.operator.world.store.update(obj) }, nil)
+	s := &c.operator.world.store
+	if c.operator.world.coin("pods are planned meanwhile") {
+		c.operator.planPods()
+	}
+	return c.operator.send(ctx, func() error {
+		err := s.update(obj)
+		if err == nil {
+			copyInto(obj, s.objects[keyFor(obj)])
+		}
+		return err
+	}, nil)
 }
 
 // send does one write, or not, and answers, or not. A create may arrive later than its sender believes.

@@ -33,6 +33,7 @@ type operatorProcess struct {
 	rebuilder   *Rebuilder
 	pods        *PodReconciler
 	attachments *AttachmentReconciler
+	networks    *NetworkReconciler
 	claims      *AddressClaimReconciler
 	// handlers of attachments and claims.
 	handlers map[string]toolscache.ResourceEventHandler
@@ -50,6 +51,7 @@ func (w *leadersWorld) startOperator(identity string, seen int) *operatorProcess
 	o.pods = &PodReconciler{Client: c, Live: live, Allocator: o.allocator, Fence: o.fence, Events: recorder, waiting: newWaiting()}
 	o.attachments = &AttachmentReconciler{Client: c, Live: live, Fence: o.fence, Events: recorder}
 	o.claims = &AddressClaimReconciler{Client: c, Live: live, Allocator: o.allocator, Fence: o.fence, Events: recorder, unused: map[types.NamespacedName]time.Time{}}
+	o.networks = &NetworkReconciler{Client: c, Live: live, Allocator: o.allocator, Fence: o.fence, Events: recorder, written: map[types.UID]time.Time{}}
 	for o.seen < seen {
 		o.next()
 	}
@@ -99,7 +101,7 @@ func (o *operatorProcess) renew() {
 		o.replay()
 	}
 	o.allocator.Listen(func(c change) {
-		if c.freed {
+		if c.freed || c.racks {
 			for _, pod := range append(o.pods.waiting.forNetwork(c.network), c.pod) {
 				enqueueOnce(&o.podQueue, pod)
 			}
@@ -171,6 +173,9 @@ func (o *operatorProcess) next() {
 	case *corev1.Node:
 		for _, pna := range sorted[*v1alpha1.PodNetworkAttachment](o.shelf.objects) {
 			enqueueOnce(&o.attachmentQueue, client.ObjectKeyFromObject(pna))
+		}
+		for _, pod := range o.pods.podsOfNode(o.world.ctx, obj) {
+			enqueueOnce(&o.podQueue, pod)
 		}
 	}
 }

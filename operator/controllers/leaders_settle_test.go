@@ -63,6 +63,7 @@ func (w *leadersWorld) work(leader *operatorProcess) {
 		before := len(w.store.history)
 		leader.renew()
 		leader.catchUp()
+		wait := w.workOnRacks(leader)
 		for _, key := range slices.Clone(leader.podQueue) {
 			w.must(leader.reconcilePod(key))
 			w.check()
@@ -82,7 +83,7 @@ func (w *leadersWorld) work(leader *operatorProcess) {
 			w.agentStep(pna)
 			w.check()
 		}
-		if len(w.store.history) == before && !leader.behind() && len(leader.podQueue)+len(leader.attachmentQueue)+len(leader.claimQueue) == 0 {
+		if !wait && len(w.store.history) == before && !leader.behind() && len(leader.podQueue)+len(leader.attachmentQueue)+len(leader.claimQueue) == 0 {
 			return
 		}
 		if round > 100 {
@@ -104,6 +105,10 @@ func (w *leadersWorld) checkSettled(leader *operatorProcess) {
 			}
 			holder[key] = pna.Name
 		}
+	}
+	if w.racks {
+		w.checkRacksSettled(leader, perPod)
+		return
 	}
 	held := w.claimed(leader)
 	maps.Copy(held, holder)

@@ -12,13 +12,13 @@ import (
 )
 
 // No write outlives the lease: then no two attachments ever record one address, whatever the agents do.
-func TestLeadersNeverRecordAnAddressTwice(t *testing.T) { checkLeaders(t, false) }
+func TestLeadersNeverRecordAnAddressTwice(t *testing.T) { checkLeaders(t, newLeadersWorld) }
 
 // A create arrives at any time, long after another operator leads: then agents that probe keep two from being Ready,
 // and the leader replaces one of the two.
-func TestLateWritesNeverMakeTwoReady(t *testing.T) { checkLeaders(t, true) }
+func TestLateWritesNeverMakeTwoReady(t *testing.T) { checkLeaders(t, newProbingWorld) }
 
-func checkLeaders(t *testing.T, probes bool) {
+func checkLeaders(t *testing.T, newWorld func(context.Context, *rapid.T) *leadersWorld) {
 	set(t, "rapid.steps", "100")
 	set(t, "rapid.checks", "1000")
 	// The same checks in every run: what chance finds must not fail the change of somebody else. Another -rapid.seed
@@ -26,7 +26,7 @@ func checkLeaders(t *testing.T, probes bool) {
 	set(t, "rapid.seed", "1")
 	rapid.Check(t, func(rt *rapid.T) {
 		inBubble(t, func(ctx context.Context) {
-			w := newLeadersWorld(ctx, rt, probes)
+			w := newWorld(ctx, rt)
 			rt.Repeat(w.actions())
 			w.settle()
 		})

@@ -55,12 +55,14 @@ type leadersWorld struct {
 	capacity int
 	// sticky: addresses stay with a pod's name.
 	sticky bool
+	// racks: the Network has some, see leaders_racks_test.go.
+	racks bool
 	// overtaking: one operator works while the other one is in the middle of a request.
 	overtaking bool
 }
 
-func newLeadersWorld(ctx context.Context, t *rapid.T, probes bool) *leadersWorld {
-	w := &leadersWorld{t: t, ctx: ctx, probes: probes, store: store{objects: map[storedKey]client.Object{}}}
+func newLeadersWorld(ctx context.Context, t *rapid.T) *leadersWorld {
+	w := &leadersWorld{t: t, ctx: ctx, store: store{objects: map[storedKey]client.Object{}}}
 	cidr := "10.0.0.0/30"
 	if w.capacity = rapid.SampledFrom([]int{2, 6}).Draw(t, "addresses"); w.capacity == 6 {
 		cidr = "10.0.0.0/29"
@@ -77,6 +79,18 @@ func newLeadersWorld(ctx context.Context, t *rapid.T, probes bool) *leadersWorld
 			Sticky:     sticky,
 			Retention:  &metav1.Duration{Duration: retention},
 		}}})
+	w.start()
+	return w
+}
+
+func newProbingWorld(ctx context.Context, t *rapid.T) *leadersWorld {
+	w := newLeadersWorld(ctx, t)
+	w.probes = true
+	return w
+}
+
+// start puts what every world has beside its Network, and the operators.
+func (w *leadersWorld) start() {
 	w.store.put(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}})
 	for _, name := range []string{"node1", "node2"} {
 		w.store.put(nodeObject(name))
@@ -84,7 +98,6 @@ func newLeadersWorld(ctx context.Context, t *rapid.T, probes bool) *leadersWorld
 	for range 2 {
 		w.operators = append(w.operators, w.startOperator(w.identity(), len(w.store.history)))
 	}
-	return w
 }
 
 // identity of a process is new with each start, as in main.
@@ -162,6 +175,9 @@ func (w *leadersWorld) check() {
 				holder[key] = pna.Name
 			}
 		}
+	}
+	if w.racks {
+		w.checkRacks()
 	}
 }
 

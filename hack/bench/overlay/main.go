@@ -1,6 +1,6 @@
 // Command overlay measures Multinet's overlay beside overlays that are made by hand, between two nodes with a cable.
 //
-//	go run ./hack/bench/overlay [-rounds 100] [-pairs 200] [-pods 20000]
+//	go run ./hack/bench/overlay [-rounds 100] [-pairs 400] [-pods 20000]
 //
 // It needs root and makes namespaces of its own; the machine's interfaces are not touched. Both sides of a comparison are
 // measured alternately in one process. It prints what each side needed, and
@@ -31,7 +31,7 @@ type options struct{ rounds, pairs, pods int }
 func run() int {
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 100, "rounds of TCP, and a quarter as many of packets")
-	flag.IntVar(&o.pairs, "pairs", 200, "pairs of pods to attach")
+	flag.IntVar(&o.pairs, "pairs", 400, "pairs of pods to attach")
 	flag.IntVar(&o.pods, "pods", 20000, "remote pods to program")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -39,7 +39,10 @@ func (l *Lab) namespace(name string) (*kernel.Namespace, error) {
 	path := filepath.Join(l.dir, name)
 	ns, err := kerneltest.CreateNamespace(path)
 	if err != nil {
-		return nil, errors.Join(err, os.Remove(path))
+		if kerneltest.RemoveNamespace(path) != nil { // it was not pinned yet
+			_ = os.Remove(path)
+		}
+		return nil, err
 	}
 	l.namespaces[path] = ns
 	return ns, nil
