@@ -69,7 +69,7 @@ func identity(m metav1.ObjectMeta) metav1.ObjectMeta {
 func stripPod(pod *corev1.Pod) {
 	kept := corev1.Pod{ObjectMeta: identity(pod.ObjectMeta)}
 	if decide.Selects(pod) {
-		kept.DeletionTimestamp, kept.Finalizers = pod.DeletionTimestamp, pod.Finalizers
+		kept.CreationTimestamp, kept.DeletionTimestamp, kept.Finalizers = pod.CreationTimestamp, pod.DeletionTimestamp, pod.Finalizers
 		kept.Annotations = map[string]string{}
 		for _, key := range []string{v1alpha1.AnnotationNetworks, corev1.MirrorPodAnnotationKey} {
 			if value, ok := pod.Annotations[key]; ok {

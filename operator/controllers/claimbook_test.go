@@ -193,8 +193,10 @@ func TestKept(t *testing.T) {
 	wants(t, claimedFor(t, a, "x", ""), "10.0.0.1") // a claim of it may arrive
 	ours := claimOn("ours", "10.0.0.1")
 	a.HoldClaim(ours)
-	if !a.Kept(attachmentKey("x"), ours) || !a.Kept(attachmentKey("x"), ours) {
-		t.Error("the claim names the address")
+	for range 2 {
+		if !a.Kept(attachmentKey("x"), ours) {
+			t.Error("the claim names the address")
+		}
 	}
 	wants(t, claimedFor(t, a, "x", "ours"), "10.0.0.1")
 	a.Refused(attachmentKey("x"))

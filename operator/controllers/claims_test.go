@@ -3,6 +3,7 @@ package controllers
 import (
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -160,6 +161,25 @@ func TestNextPodWaitsForTheFormerAttachment(t *testing.T) {
 	after := w.attached(next, 1)["net1"]
 	if !strings.HasPrefix(addressList(after), "10.20.0.9/24 ") || after.Spec.MAC != before.Spec.MAC || after.Spec.NodeName != "node2" {
 		t.Errorf("got %+v", after.Spec)
+	}
+}
+
+// A StatefulSet's next pod comes a moment before the former one's attachment goes: nobody has to hear of that.
+func TestFormerAttachmentThatGoesAtOnceIsNotReported(t *testing.T) {
+	w := newWorld(t)
+	w.startManager()
+	w.network("storage", sticky(time.Hour))
+	first := w.podWithClaim("db-0", "storage")
+	held := w.remove(first)
+	next := w.pod("db-0", "storage", "node2")
+	for _, pna := range held {
+		w.release(pna)
+	}
+	w.attached(next, 1)
+	var p corev1.Pod
+	w.must(w.Get(w.ctx, client.ObjectKeyFromObject(next), &p))
+	if c := plannedCondition(&p); c != nil {
+		t.Errorf("condition %+v", c)
 	}
 }
 

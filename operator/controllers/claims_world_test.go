@@ -81,3 +81,14 @@ func (w *world) bare() *PodReconciler {
 type blindTo struct{ client.Client }
 
 func (blindTo) List(context.Context, client.ObjectList, ...client.ListOption) error { return nil }
+
+// counting counts what is created.
+type counting struct {
+	client.Client
+	created map[string]int
+}
+
+func (c counting) Create(ctx context.Context, obj client.Object, options ...client.CreateOption) error {
+	c.created[fmt.Sprintf("%T", obj)]++
+	return c.Client.Create(ctx, obj, options...)
+}

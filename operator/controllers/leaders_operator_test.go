@@ -204,6 +204,9 @@ func (o *operatorProcess) reconcilePod(key types.NamespacedName) error {
 	if err != nil || result.RequeueAfter > 0 {
 		enqueueOnce(&o.podQueue, key)
 	}
+	if o.world.calm {
+		pass(result.RequeueAfter)
+	}
 	return err
 }
 

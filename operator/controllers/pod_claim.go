@@ -19,8 +19,16 @@ import (
 
 // +kubebuilder:rbac:groups=multinet.dev,resources=addressclaims,verbs=get;list;watch;create;delete
 
-// claimsPoll is how soon a pod is planned anew whose claims changed in between.
-const claimsPoll = 50 * time.Millisecond
+const (
+	// claimsPoll is how soon a pod is planned anew whose claims changed in between.
+	claimsPoll = 50 * time.Millisecond
+	// formerGrace is how long a new pod waits for the former one's attachment before it says so. A StatefulSet makes the next
+	// pod when the former one is gone, and its attachment goes in the moment after that.
+	formerGrace = 3 * time.Second
+)
+
+// errFormerGoing: the former pod's attachment is about to go, which wakes the pod.
+var errFormerGoing = errors.New("the former pod's attachment is not gone yet")
 
 // claims for the pods of the name, as the cache shows them and as the books have them: a claim that was read from the API
 // server because its name was taken stands there before the cache shows it.
@@ -70,6 +78,9 @@ func (r *PodReconciler) blocked(ctx context.Context, pod *corev1.Pod, wants []Wa
 	if errors.As(err, &blocked) {
 		if decide.IsSticky(blocked.claim) && !blocked.own {
 			return nil, r.replaceClaim(ctx, pod, blocked.claim, blocked.why)
+		}
+		if blocked.own && time.Since(pod.CreationTimestamp.Time) < formerGrace {
+			return nil, errFormerGoing
 		}
 		refusal = &decide.Refusal{Reason: v1alpha1.ReasonAddressClaim, Message: blocked.Error()}
 	}

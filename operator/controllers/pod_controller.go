@@ -56,8 +56,11 @@ func (r *PodReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	}
 	ctx = ctrl.LoggerInto(ctx, ctrl.LoggerFrom(ctx).WithValues("pod", req.String(), "podUID", pod.UID, "node", pod.Spec.NodeName))
 	err := r.plan(ctx, &pod)
-	if errors.Is(err, errClaimsChanged) {
+	switch {
+	case errors.Is(err, errClaimsChanged):
 		return ctrl.Result{RequeueAfter: claimsPoll}, nil
+	case errors.Is(err, errFormerGoing):
+		return ctrl.Result{RequeueAfter: formerGrace}, nil
 	}
 	return ctrl.Result{}, err
 }

@@ -190,6 +190,26 @@ func TestStickyClaimOfAnotherOperator(t *testing.T) {
 	}
 }
 
+// The first pod of a name costs one write more, its successors none.
+func TestWritesOfAStickyPod(t *testing.T) {
+	w := newWorld(t)
+	w.network("storage", sticky(time.Hour), func(n *v1alpha1.Network) { n.Finalizers = []string{v1alpha1.FinalizerInUse} })
+	for i := range 3 {
+		r := w.bare()
+		c := counting{blindTo{w.Client}, map[string]int{}}
+		r.Client = c
+		if claim, err := w.kept("db-0", "storage"); err == nil {
+			r.Allocator.HoldClaim(claim)
+		}
+		pod := w.pod("db-0", "storage", "node1")
+		w.must(r.plan(w.ctx, pod))
+		if got := c.created; got["*v1alpha1.PodNetworkAttachment"] != 1 || (got["*v1alpha1.AddressClaim"] == 1) != (i == 0) || len(got) > 2 {
+			t.Errorf("pod %d: created %v", i, got)
+		}
+		w.kill(pod)
+	}
+}
+
 // A leader that could not renew makes no claim, and keeps what it reserved.
 func TestClosedFenceKeepsNothing(t *testing.T) {
 	w := newWorld(t)
