@@ -13,9 +13,9 @@ import (
 	"github.com/multinet-dev/multinet/operator/ipam"
 )
 
-// Allocator is the view on all PodNetworkAttachments from which addresses are given out. It is never the record:
-// an address is held because an attachment says so, or because a create of one was sent and its outcome is
-// not known yet (a reservation).
+// Allocator is the view on all PodNetworkAttachments and AddressClaims from which addresses are given out. It is never the
+// record: an address is held because an attachment or a claim says so, or because a create of one was sent and its outcome
+// is not known yet (a reservation).
 type Allocator struct {
 	ready chan struct{}
 

@@ -155,6 +155,48 @@ func TestContestedStickyAddressIsReplaced(t *testing.T) {
 	}
 }
 
+// A user's claim never gives way: the pod says who has its address, and when it is tried again.
+func TestContestedClaimedAddressIsWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	w.startManager()
+	w.network("storage", ranges("10.20.0.0/29"))
+	w.claim("mine", "storage", "db-0", "", "10.20.0.5")
+	w.reserved("mine")
+	pod := w.pod("db-0", "storage", "node1")
+	pna := w.attached(pod, 1)["net1"]
+	w.contest(pna, metav1.ConditionFalse)
+	w.deleting(pna)
+	w.release(pna)
+	if c := w.planned(pod, corev1.ConditionFalse, v1alpha1.ReasonAddressClaim); !strings.Contains(c.Message, foreignMAC) || !strings.Contains(c.Message, "tried again at") {
+		t.Errorf("message %q", c.Message)
+	}
+	w.claimIs("mine", metav1.ConditionFalse, v1alpha1.ReasonAddressInUse)
+}
+
+// Whoever takes the label away keeps the addresses for good.
+func TestStickyClaimBecomesAUsers(t *testing.T) {
+	w := newWorld(t)
+	w.startManager()
+	w.network("storage", sticky(time.Second))
+	pod := w.podWithClaim("db-0", "storage")
+	claim, err := w.kept("db-0", "storage")
+	w.must(err)
+	before := claim.DeepCopy()
+	claim.Labels = nil
+	w.must(w.Patch(w.ctx, claim, client.MergeFrom(before)))
+	w.kill(pod)
+	w.eventually("unusedSince", func() error {
+		if claim, err = w.kept("db-0", "storage"); err == nil && claim.Status.UnusedSince == nil {
+			return errors.New("not recorded")
+		}
+		return err
+	})
+	facts := decide.ClaimFacts{Claim: claim, UnusedSince: claim.Status.UnusedSince.Time, Now: metav1.NewTime(claim.Status.UnusedSince.Add(time.Hour))}
+	if facts.Expired() || facts.Next() != 0 {
+		t.Error("it expires")
+	}
+}
+
 // The ranges do not have the address any more.
 func TestOutdatedStickyAddressIsReplaced(t *testing.T) {
 	w := newWorld(t)
