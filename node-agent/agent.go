@@ -171,7 +171,7 @@ func (a *agent) run(ctx context.Context) error {
 	}
 	defer plugin.Stop()
 	parts.Go(func() { plugin.Run(ctx) })
-	parts.Go(func() { a.deviceLoop.watchLinks(ctx) })
+	parts.Go(func() { a.deviceLoop.watchLinks(ctx, a.overlays.LinkChanged) })
 	parts.Go(func() { a.deviceLoop.run(ctx, plugin.Publish) })
 	a.deviceLoop.logDevices("node agent runs")
 	parts.Wait()
@@ -187,6 +187,7 @@ func (a *agent) startPlugin(ctx context.Context, claims dra.Sandboxes) (*dra.Plu
 	if _, err := a.devices.Refresh(); err != nil {
 		return nil, err
 	}
+	a.deviceLoop.tell() // of the overlay
 	return dra.Start(ctx, dra.Options{
 		Log: a.log.WithName("dra"), Client: a.client, NodeName: a.nodeName, KubeletDir: a.kubeletDir,
 		Sandboxes: claims, Devices: a.devices,

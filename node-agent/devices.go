@@ -27,7 +27,7 @@ func (r deviceReader) read() (dra.Node, error) {
 	if err != nil {
 		return dra.Node{}, err
 	}
-	place, _ := r.place()
+	place, known := r.place()
 	overlay, found, err := r.overlay(place.Address)
 	if err != nil {
 		return dra.Node{}, err
@@ -35,7 +35,7 @@ func (r deviceReader) read() (dra.Node, error) {
 	if found {
 		devices = append(devices, overlay)
 	}
-	return dra.Node{Devices: devices, Topology: r.config.Topology(place.Labels)}, nil
+	return dra.Node{Devices: devices, Topology: r.config.Topology(place.Labels), Unplaced: !known}, nil
 }
 
 // overlay is not there where the node's address is on none of its interfaces, as behind an address translation: packets of

@@ -40,7 +40,7 @@ func TestReadDevices(t *testing.T) {
 		want    dra.Node
 		problem string
 	}{
-		"node not known":           {holder: "eth0", want: dra.Node{Topology: map[string]string{}}},
+		"node not known":           {holder: "eth0", want: dra.Node{Topology: map[string]string{}, Unplaced: true}},
 		"node without an address":  {place: watch.Place{Labels: rack}, known: true, holder: "eth0", want: dra.Node{Topology: topology}},
 		"address on eth0":          {place: watch.Place{Labels: rack, Address: own}, known: true, holder: "eth0", want: dra.Node{Devices: overlay, Topology: topology}},
 		"address on no interface":  {place: watch.Place{Labels: rack, Address: own}, known: true, want: dra.Node{Topology: topology}},

@@ -13,7 +13,7 @@ type RackLocalSpec struct {
 	// topology.kubernetes.io/region have to be named in the configuration of the node agents.
 	// +kubebuilder:default="topology.multinet.dev/rack"
 	// +kubebuilder:validation:MaxLength=96
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?/[A-Za-z]([-A-Za-z0-9_.]{0,30}[A-Za-z0-9])?$`
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]|[a-z0-9][-a-z0-9.]{0,61}[a-z0-9])/([A-Za-z]|[A-Za-z][-A-Za-z0-9_.]{0,30}[A-Za-z0-9])$`
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.rackLocal.topologyKey is immutable: create another Network"
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('multinet.dev/')",message="spec.rackLocal.topologyKey must not be in the domain multinet.dev, whose names are the attributes of devices"
 	// +optional

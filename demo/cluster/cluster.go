@@ -82,19 +82,15 @@ func (c *Cluster) Detached(ctx context.Context, node string, command ...string) 
 	return output(c.docker(ctx, append([]string{"exec", "-d", node}, command...)...), "on node "+node+": "+strings.Join(command, " "))
 }
 
-// Pause stops all processes of a node where they are, and Unpause lets them go on.
-func (c *Cluster) Pause(ctx context.Context, node string) error {
-	_, err := output(c.docker(ctx, "pause", node), "docker pause "+node)
+// PowerOff ends all processes of a node at once; its disk stays.
+func (c *Cluster) PowerOff(ctx context.Context, node string) error {
+	_, err := output(c.docker(ctx, "kill", node), "docker kill "+node)
 	return err
 }
 
-// Unpause is fine with a node that is not paused.
-func (c *Cluster) Unpause(ctx context.Context, node string) error {
-	paused, err := output(c.docker(ctx, "inspect", "--format", "{{.State.Paused}}", node), "docker inspect "+node)
-	if err != nil || strings.TrimSpace(paused) != "true" {
-		return err
-	}
-	_, err = output(c.docker(ctx, "unpause", node), "docker unpause "+node)
+// PowerOn boots a node again. One that runs is left alone.
+func (c *Cluster) PowerOn(ctx context.Context, node string) error {
+	_, err := output(c.docker(ctx, "start", node), "docker start "+node)
 	return err
 }
 

@@ -115,7 +115,7 @@ func nothingUnknownLeavesTheNode(t *testing.T) {
 			t.Errorf("%s answers, which no pod has", nobody)
 		}
 	}
-	const shout = "arping -I net1 -c 1 -w 1 10.61.255.254; ping -I net1 -c 1 -W 1 ff02::1; ping -I net1 -b -c 1 -W 1 255.255.255.255; true"
+	const shout = "arping -I net1 -c 1 -w 1 10.61.255.254; ping -I net1 -c 1 -W 1 ff02::1; ping -I net1 -c 1 -W 1 255.255.255.255; true"
 	_, err = s.InPod(s.ctx, pod, "sh", "-c", shout)
 	s.must(err)
 	s.reaches("curious", "known")

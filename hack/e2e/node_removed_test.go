@@ -53,13 +53,13 @@ func nodeRemoved(t *testing.T) {
 	s.reaches("again", "peer")
 }
 
-// removeNode halts all of a node at once, as a loss of power would, and deletes the node with its pods, as an admin does who
+// removeNode takes the power from a node and deletes the node with its pods, as an admin does who
 // does not want to wait for the garbage collector. The returned function lets it come back.
 func (s *scene) removeNode(name string) (start func()) {
 	s.t.Helper()
 	var node corev1.Node
 	s.must(s.Get(s.ctx, client.ObjectKey{Name: name}, &node))
-	s.must(s.Pause(s.ctx, name))
+	s.must(s.PowerOff(s.ctx, name))
 	s.t.Cleanup(func() {
 		if s.t.Failed() {
 			s.startNode(&node)
@@ -77,11 +77,10 @@ func (s *scene) removeNode(name string) (start func()) {
 	}
 }
 
-// startNode lets a node go on that registers anew. Of the old one it has its labels, as whoever provides nodes would give
+// startNode boots a node that registers anew. Of the old one it has its labels, as whoever provides nodes would give
 // them to it again, and the pods' prefix, which the bridge of the pod network still has.
 func (s *scene) startNode(old *corev1.Node) {
 	s.t.Helper()
-	s.must(s.Unpause(s.ctx, old.Name))
 	err := s.Create(s.ctx, &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: old.Name, Labels: old.Labels},
 		Spec:       corev1.NodeSpec{PodCIDR: old.Spec.PodCIDR, PodCIDRs: old.Spec.PodCIDRs},
@@ -89,7 +88,7 @@ func (s *scene) startNode(old *corev1.Node) {
 	if !apierrors.IsAlreadyExists(err) {
 		s.must(err)
 	}
-	s.restart(old.Name, "kubelet")
+	s.must(s.PowerOn(s.ctx, old.Name))
 	s.until(time.Minute, "node "+old.Name+" to be Ready", func(ctx context.Context) error {
 		var node corev1.Node
 		if err := s.Get(ctx, client.ObjectKeyFromObject(old), &node); err != nil {

@@ -118,12 +118,17 @@ func TestOverlayIsReachableSoon(t *testing.T) {
 	s.reaches("newcomer", "watcher")
 }
 
-// firstAnswer pings until there is an answer, and returns when it came. The nodes have the same clock.
+// firstAnswer pings until there is an answer, and returns when it came. The nodes have the same clock; the pod's own ping
+// cannot tell the time.
 func (s *scene) firstAnswer(from string, address netip.Addr) time.Time {
 	s.t.Helper()
-	pod, err := s.get(s.ctx, from)
+	a := s.attachments(from)["net1"]
+	state, err := s.inspectNode(s.ctx, a.Spec.NodeName)
 	s.must(err)
-	out, err := s.InPod(s.ctx, pod, "sh", "-c", fmt.Sprintf("timeout 60 ping -n -D -I net1 -i 0.02 %s | grep --line-buffered -m 1 'bytes from'", address))
+	l, err := state.linkOf(a)
+	s.must(err)
+	out, err := s.OnNode(s.ctx, a.Spec.NodeName, "sh", "-c", fmt.Sprintf(
+		"nsenter --net=%s timeout 60 ping -n -D -I %s -i 0.02 %s | grep --line-buffered -m 1 'bytes from'", l.namespace, l.Name, address))
 	s.must(err)
 	var seconds float64
 	if _, err := fmt.Sscanf(out, "[%f]", &seconds); err != nil {

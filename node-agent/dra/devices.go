@@ -17,6 +17,8 @@ type Node struct {
 	Devices []inventory.Device
 	// Topology has the values of the labels that tell where the node is, by key. Labels without a value are left out.
 	Topology map[string]string
+	// Unplaced tells that it is not known yet where the node is, so that its overlay is not among the devices.
+	Unplaced bool
 }
 
 // Devices are those of the node as last read.
@@ -69,9 +71,20 @@ func (d *Devices) Select(s v1alpha1.UplinkSelector) (plan.Device, bool) {
 // Overlay returns the node's way to its rack, and false where no interface of the node has the node's address.
 func (d *Devices) Overlay() (plan.Device, bool) { return d.Device(inventory.OverlayName) }
 
-// Carrier tells whether the device of that interface name is there and has a carrier.
+// Carrier tells whether the device of that interface name is there and has a carrier. One that is not there is taken to have
+// one while it can be the overlay's: pods that run on it must not become unready when an agent starts.
 func (d *Devices) Carrier(uplink string) bool {
-	return slices.ContainsFunc(d.Node().Devices, func(i inventory.Device) bool { return i.Interface == uplink && i.Carrier })
+	node, found := d.Node(), false
+	for _, i := range node.Devices {
+		if i.Interface != uplink {
+			continue
+		}
+		if i.Carrier {
+			return true
+		}
+		found = true
+	}
+	return !found && node.Unplaced
 }
 
 func (d *Devices) find(match func(inventory.Device) bool) (plan.Device, bool) {

@@ -88,6 +88,9 @@ func TestOverlay(t *testing.T) {
 	if _, err := d.Refresh(); err != nil {
 		t.Fatal(err)
 	}
+	if d.Carrier("eth7") {
+		t.Error("an interface that is not there has a carrier")
+	}
 	want := plan.Device{Name: "overlay", Uplink: "eth0"}
 	if got, ok := d.Overlay(); !ok || got != want {
 		t.Errorf("overlay %v %v, want %v", got, ok, want)
@@ -98,5 +101,20 @@ func TestOverlay(t *testing.T) {
 	node.Topology = map[string]string{"topology.multinet.dev/rack": "r2"}
 	if changed, err := d.Refresh(); !changed || err != nil {
 		t.Errorf("another rack: changed %v, %v", changed, err)
+	}
+}
+
+func TestCarrierWhileTheNodeIsNotKnown(t *testing.T) {
+	d := NewDevices(func() (Node, error) {
+		return Node{Devices: []inventory.Device{{Name: "uplink-eth1", Interface: "eth1"}}, Unplaced: true}, nil
+	})
+	if _, err := d.Refresh(); err != nil {
+		t.Fatal(err)
+	}
+	if d.Carrier("eth1") {
+		t.Error("a NIC without carrier has one")
+	}
+	if !d.Carrier("eth0") {
+		t.Error("what may carry the overlay has none, so that its pods become unready")
 	}
 }

@@ -17,7 +17,7 @@ var alwaysPublished = []string{
 const maxTopologyKeys = 16
 
 // topologyKey is the pattern of spec.rackLocal.topologyKey: what names an attribute of a device as well as a label.
-var topologyKey = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?/[A-Za-z]([-A-Za-z0-9_.]{0,30}[A-Za-z0-9])?$`)
+var topologyKey = regexp.MustCompile(`^([a-z0-9]|[a-z0-9][-a-z0-9.]{0,61}[a-z0-9])/([A-Za-z]|[A-Za-z][-A-Za-z0-9_.]{0,30}[A-Za-z0-9])$`)
 
 // reserved are the domains of the attributes that tell what a device is.
 var reserved = []string{v1alpha1.DriverName, "resource.kubernetes.io"}

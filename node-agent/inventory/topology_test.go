@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -100,5 +101,16 @@ func TestReadOverlay(t *testing.T) {
 	}
 	if got, err := ReadOverlay(fstest.MapFS(m), Config{}, "eth7"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("of an interface that is not there: %v, %v", got, err)
+	}
+}
+
+// TestTopologyKeysAsInTheAPI keeps the two patterns alike: a key that a Network can have must be one that agents take.
+func TestTopologyKeysAsInTheAPI(t *testing.T) {
+	crd, err := os.ReadFile("../../manifests/crds/multinet.dev_networks.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "pattern: " + topologyKey.String() + "\n"; !strings.Contains(string(crd), want) {
+		t.Errorf("the Network's CRD lacks %q", want)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/multinet-dev/multinet/node-agent/plan"
+	"github.com/multinet-dev/multinet/node-agent/plumb"
 	"github.com/multinet-dev/multinet/node-agent/watch"
 )
 
@@ -122,12 +123,14 @@ func (m *Manager) Keep(planned func() (overlays []plan.Overlay, known bool)) {
 	}
 }
 
-// LinksChanged has the links of all overlays looked for.
-func (m *Manager) LinksChanged() {
+// LinkChanged has an overlay look whether its link is as it should be, if the name is that of its link. Without a name, all do.
+func (m *Manager) LinkChanged(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, s := range m.segments {
-		s.mark(func() { s.look = true })
-		s.poke()
+	for key, s := range m.segments {
+		if name == "" || name == plumb.OverlayName(key.VNI) {
+			s.mark(func() { s.look = true })
+			s.poke()
+		}
 	}
 }

@@ -51,14 +51,16 @@ func createOverlay(node *kernel.Namespace, o plan.Overlay, mtu int) (*netlink.Vx
 	if err != nil || present != nil {
 		return present, false, err
 	}
-	if err := node.Handle().LinkAdd(newOverlay(o, mtu)); err != nil {
-		return nil, false, explainOverlay(node, o, err)
-	}
+	errAdd := node.Handle().LinkAdd(newOverlay(o, mtu))
+	// Also where it is not created: somebody may have been faster.
 	link, err := ownOverlay(node, o)
-	if err == nil && link == nil {
-		err = fmt.Errorf("VXLAN link %s vanished as soon as it was created", OverlayName(o.VNI))
+	switch {
+	case err != nil || link != nil:
+		return link, err == nil && errAdd == nil, err
+	case errAdd != nil:
+		return nil, false, explainOverlay(node, o, errAdd)
 	}
-	return link, err == nil, err
+	return nil, false, fmt.Errorf("VXLAN link %s vanished as soon as it was created", OverlayName(o.VNI))
 }
 
 func newOverlay(o plan.Overlay, mtu int) *netlink.Vxlan {

@@ -26,11 +26,11 @@ func explainOverlay(node *kernel.Namespace, o plan.Overlay, err error) error {
 	return fmt.Errorf("create VXLAN link %s: %w", OverlayName(o.VNI), err)
 }
 
-// vniHolders lists the links that have the VNI on the port. One that carries all VNIs ("external") has none of its own.
+// vniHolders lists the links that have the VNI on the port.
 func vniHolders(node *kernel.Namespace, o plan.Overlay) (names []string) {
 	all, _ := kernel.Dump(node.Handle().LinkList)
 	for _, link := range all {
-		if vxlan, ok := link.(*netlink.Vxlan); ok && vxlan.Port == o.Port && (vxlan.VxlanId == o.VNI || vxlan.FlowBased) {
+		if vxlan, ok := link.(*netlink.Vxlan); ok && vxlan.Port == o.Port && vxlan.VxlanId == o.VNI {
 			names = append(names, vxlan.Name)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -204,6 +206,28 @@ func TestEnsureOverlayRefuses(t *testing.T) {
 				t.Errorf("links %v, before %v, %v", after, before, err)
 			}
 		})
+	}
+}
+
+// Whoever is second finds the link of whoever was first.
+func TestEnsureOverlayConcurrently(t *testing.T) {
+	node := overlayNode(t)
+	var group sync.WaitGroup
+	var made atomic.Int32
+	for range 8 {
+		group.Go(func() {
+			link, created, err := EnsureOverlay(node, "", rack1)
+			if err != nil || link.MTU != 1450 {
+				t.Errorf("%+v, %v", link, err)
+			}
+			if created {
+				made.Add(1)
+			}
+		})
+	}
+	group.Wait()
+	if made.Load() != 1 {
+		t.Errorf("created %d times", made.Load())
 	}
 }
 

@@ -58,10 +58,17 @@ func TestProbeFindsHolders(t *testing.T) {
 		"none asked":  {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conflicts, took, err := probeIn(t, t.Context(), node, test.ask...)
-			if err != nil || len(conflicts) != len(test.want) {
-				t.Fatalf("conflicts %v, %v; want %v", conflicts, err, test.want)
-			}
+			var conflicts []Conflict
+			var took time.Duration
+			// On a busy machine an answer comes after the probe's end.
+			kerneltest.Eventually(t, "all holders are found", func() bool {
+				var err error
+				conflicts, took, err = probeIn(t, t.Context(), node, test.ask...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return len(conflicts) == len(test.want)
+			})
 			for i, want := range test.want {
 				if got := conflicts[i]; got.Addr != want || got.MAC.String() != holder.MAC.String() {
 					t.Errorf("conflict %+v, want %s at %s", got, want, holder.MAC)

@@ -60,8 +60,9 @@ type attachmentRecord struct {
 
 type reservation struct {
 	network string
-	// scope is the rack.
+	// scope is the rack, vni that of its overlay: a rack keeps it for as long as there are reservations.
 	scope       string
+	vni         int32
 	assignments []ipam.Assignment
 	// since is when it was last asked for.
 	since time.Time

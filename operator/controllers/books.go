@@ -114,6 +114,16 @@ func (a *Allocator) Networks() []string {
 	return slices.Sorted(maps.Keys(a.networks))
 }
 
+// Attachments counts those of a Network.
+func (a *Allocator) Attachments(network string) int32 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if b := a.networks[network]; b != nil {
+		return b.attachments
+	}
+	return 0
+}
+
 // NetworkUsage is what a Network's status tells of its addresses.
 type NetworkUsage struct {
 	Attachments int32

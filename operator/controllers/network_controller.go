@@ -33,8 +33,9 @@ type NetworkReconciler struct {
 	Fence     *Fence
 	Events    events.EventRecorder
 
-	mu      sync.Mutex
-	written map[types.UID]time.Time
+	mu sync.Mutex
+	// notBefore is when mere numbers of a Network may be written again.
+	notBefore map[types.UID]time.Time
 }
 
 // Reconcile brings DeviceClass, ResourceClaimTemplates and status of one Network up to date.

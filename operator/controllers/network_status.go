@@ -20,8 +20,12 @@ import (
 	"github.com/multinet-dev/multinet/operator/decide"
 )
 
-// countsPeriod is the least time between two status writes that change nothing but numbers.
-const countsPeriod = 2 * time.Second
+// The least time between two status writes that change nothing but numbers. A status with many racks is large, and all of
+// them are in every write.
+const (
+	countsPeriod     = 2 * time.Second
+	countsPeriodRack = 4 * time.Millisecond
+)
 
 func (r *NetworkReconciler) gather(ctx context.Context, network *v1alpha1.Network, facts *decide.NetworkFacts) error {
 	_, found, err := r.class(ctx, "", network)
@@ -89,11 +93,11 @@ func (r *NetworkReconciler) tooSoon(network *v1alpha1.Network, status v1alpha1.N
 	now := time.Now()
 	onlyNumbers := equality.Semantic.DeepEqual(status.Conditions, network.Status.Conditions) &&
 		equality.Semantic.DeepEqual(status.SetAside, network.Status.SetAside) && sameRacks(status.Racks, network.Status.Racks)
-	if wait := countsPeriod - now.Sub(r.written[network.UID]); onlyNumbers && wait > 0 {
+	if wait := r.notBefore[network.UID].Sub(now); onlyNumbers && wait > 0 {
 		return wait
 	}
-	maps.DeleteFunc(r.written, func(_ types.UID, at time.Time) bool { return now.Sub(at) > countsPeriod })
-	r.written[network.UID] = now
+	maps.DeleteFunc(r.notBefore, func(_ types.UID, at time.Time) bool { return at.Before(now) })
+	r.notBefore[network.UID] = now.Add(countsPeriod + time.Duration(len(status.Racks))*countsPeriodRack)
 	return 0
 }
 

@@ -44,10 +44,14 @@ func (r *PodReconciler) placed(key types.NamespacedName, p decide.Planned) decid
 
 // refusalOf turns what the allocator cannot give into what the pod's owner can do, nil for other errors.
 func refusalOf(err error) *decide.Refusal {
+	var inRack *rackError
 	switch {
 	case errors.Is(err, errRackNotServed):
 		return &decide.Refusal{Reason: v1alpha1.ReasonRackNotServed, Message: err.Error() +
 			"; it has no prefix or no VNI (yet), see racks and the condition RacksServed in the status of the network"}
+	case errors.Is(err, ipam.ErrExhausted) && errors.As(err, &inRack):
+		return &decide.Refusal{Reason: v1alpha1.ReasonRangeExhausted, Message: err.Error() +
+			"; delete pods that use the network in this rack, or let the pod run in another: the racks' prefixes cannot be made larger"}
 	case errors.Is(err, ipam.ErrExhausted):
 		return &decide.Refusal{Reason: v1alpha1.ReasonRangeExhausted,
 			Message: err.Error() + "; delete pods that use the network or add a range to it"}

@@ -70,15 +70,14 @@ func (a *Allocator) reserve(want Want, now time.Time) (made bool, err error) {
 	if r != nil {
 		return false, nil
 	}
-	b := a.book(want.Network)
-	if _, served := b.racks.served[want.Scope]; want.Scope != "" && !served {
-		return false, fmt.Errorf("network %s: rack %q: %w", want.Network, want.Scope, errRackNotServed)
-	}
-	assignments, err := b.pool.Allocate(ipam.Request{Owner: owner, Scope: want.Scope, Fixed: fixed}, now)
+	assignments, err := a.allocate(want, fixed, now)
 	if err != nil {
 		return false, fmt.Errorf("network %s: %w", want.Network, err)
 	}
-	r = &reservation{network: want.Network, scope: want.Scope, assignments: assignments, claim: want.Claim, pod: want.Pod}
+	b := a.book(want.Network)
+	r = &reservation{
+		network: want.Network, scope: want.Scope, vni: b.racks.served[want.Scope], assignments: assignments, claim: want.Claim, pod: want.Pod,
+	}
 	for _, addr := range fixed {
 		b.hold(addr, owner)
 	}
@@ -88,6 +87,18 @@ func (a *Allocator) reserve(want Want, now time.Time) (made bool, err error) {
 	}
 	a.reserved[owner] = r
 	return true, nil
+}
+
+func (a *Allocator) allocate(want Want, fixed []netip.Addr, now time.Time) ([]ipam.Assignment, error) {
+	b := a.book(want.Network)
+	if _, served := b.racks.served[want.Scope]; want.Scope != "" && !served {
+		return nil, &rackError{want.Scope, errRackNotServed}
+	}
+	assignments, err := b.pool.Allocate(ipam.Request{Owner: reservationOwner(want.Key), Scope: want.Scope, Fixed: fixed}, now)
+	if err != nil && want.Scope != "" {
+		return nil, &rackError{want.Scope, err}
+	}
+	return assignments, err
 }
 
 // taken tells whether an attachment was found that records an address of the reservation. Another leader made it:

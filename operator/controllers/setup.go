@@ -49,7 +49,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, fence *Fence) error {
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Allocator: allocator, Fence: fence, Events: recorder, waiting: newWaiting(),
 	}
 	networks := &NetworkReconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Allocator: allocator, Fence: fence, Events: recorder, written: map[types.UID]time.Time{},
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Allocator: allocator, Fence: fence, Events: recorder, notBefore: map[types.UID]time.Time{},
 	}
 	attachments := &AttachmentReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Allocator: allocator, Fence: fence, Events: recorder,

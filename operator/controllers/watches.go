@@ -107,7 +107,7 @@ func (r *NetworkReconciler) counted(c change, q queue) {
 		return // It was this reconciler.
 	}
 	request := reconcile.Request{NamespacedName: types.NamespacedName{Name: c.network}}
-	if c.aside || c.freed && r.Allocator.Usage(c.network).Attachments == 0 {
+	if c.aside || c.freed && r.Allocator.Attachments(c.network) == 0 {
 		q.Add(request)
 		return
 	}

@@ -1,10 +1,10 @@
 package kerneltest
 
 import (
+	"errors"
 	"net"
-	"os"
+	"slices"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -24,8 +24,8 @@ func LAN(t testing.TB, name string, machines ...*kernel.Namespace) {
 
 // Capture holds copies of all frames that pass an interface in both directions.
 type Capture struct {
-	t    testing.TB
-	file *os.File
+	t  testing.TB
+	fd int
 }
 
 // NewCapture begins to copy, until the end of the test.
@@ -34,22 +34,21 @@ func NewCapture(t testing.TB, ns *kernel.Namespace, iface string) *Capture {
 	const everything = unix.ETH_P_ALL<<8 | unix.ETH_P_ALL>>8
 	fd := packetSocket(t, ns, iface, everything)
 	must(t, "room for captured frames", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20))
-	c := &Capture{t: t, file: os.NewFile(uintptr(fd), "capture:"+iface)}
-	t.Cleanup(func() { _ = c.file.Close() })
-	return c
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	return &Capture{t: t, fd: fd}
 }
 
 // Frames returns those that have passed since the last call.
 func (c *Capture) Frames() (frames [][]byte) {
 	c.t.Helper()
-	must(c.t, "end of the capture", c.file.SetReadDeadline(time.Now().Add(20*time.Millisecond)))
+	buffer := make([]byte, 1<<16)
 	for {
-		buffer := make([]byte, 1<<16)
-		n, err := c.file.Read(buffer)
-		if err != nil {
+		n, _, err := unix.Recvfrom(c.fd, buffer, 0)
+		if errors.Is(err, unix.EAGAIN) {
 			return frames
 		}
-		frames = append(frames, buffer[:n])
+		must(c.t, "read captured frames", err)
+		frames = append(frames, slices.Clone(buffer[:n]))
 	}
 }
 
