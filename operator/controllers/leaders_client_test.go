@@ -120,7 +120,7 @@ func (c operatorClient) Create(ctx context.Context, obj client.Object, _ ...clie
 	switch obj := obj.(type) {
 	case *v1alpha1.PodNetworkAttachment:
 		c.operator.world.t.Logf("%s creates %s with %s", c.operator.identity, obj.Name, addressList(*obj))
-		c.operator.world.checkKept(obj)
+		c.operator.checkKept(obj)
 	case *v1alpha1.AddressClaim:
 		c.operator.world.t.Logf("%s creates claim %s with %v", c.operator.identity, obj.Name, obj.Spec.Addresses)
 	default:
