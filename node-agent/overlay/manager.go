@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 
@@ -47,6 +48,9 @@ func New(base context.Context, o Options) *Manager {
 	return &Manager{Options: o, base: base, guards: newGuards(o.Node), segments: map[plan.Overlay]*segment{}}
 }
 
+// formerAddressWait is how long an overlay is given that sends from another address than is planned.
+const formerAddressWait = 2 * time.Second
+
 // identity is an overlay without what may change while it is the same.
 func identity(o plan.Overlay) plan.Overlay {
 	o.Local = netip.Addr{}
@@ -69,6 +73,15 @@ func (m *Manager) Start(planned []plan.Overlay) {
 // *Error that tells what is missing. The plan that needs the overlay must be known to Keep before.
 func (m *Manager) Ensure(ctx context.Context, o plan.Overlay) error {
 	s, err := m.segment(o)
+	if err == nil && s.overlay != o {
+		// It began with another address of the node, which may be gone.
+		trying, cancel := context.WithTimeout(ctx, formerAddressWait)
+		defer cancel()
+		if s.ensure(trying) == nil {
+			return nil
+		}
+		s, err = m.segment(o)
+	}
 	if err != nil {
 		return err
 	}

@@ -75,11 +75,12 @@ func (s *segment) stop() {
 	<-s.ended
 }
 
-// works tells that nothing has failed.
+// works tells that the link could be made, as far as it was tried.
 func (s *segment) works() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.trouble == nil
+	var failed *Error
+	return !errors.As(s.trouble, &failed) || failed.Step != StepLink
 }
 
 func (s *segment) poke() {

@@ -267,3 +267,18 @@ func TestManyRacksAreRecorded(t *testing.T) {
 		t.Errorf("%d racks are recorded, %d served, %v left out", len(n.Status.Racks), len(a.networks["rack"].racks.served), planned.Unlisted)
 	}
 }
+
+// Without spec.ipam a rack needs a VNI only.
+func TestRackWithoutAddresses(t *testing.T) {
+	a, n := NewAllocator(), racked("n", "1")
+	n.Spec.IPAM, n.Spec.RackLocal.PrefixLength = nil, nil
+	n.Status.Racks, n.ResourceVersion = plan(t, a, n, now0, "r1").Racks, "2"
+	a.TakeRacks(n)
+	got, err := a.Reserve([]Want{{Network: "n", Key: attachmentKey("x"), Scope: "r1"}}, now0)
+	if addresses, ok := got[attachmentKey("x")]; err != nil || !ok || len(addresses) > 0 {
+		t.Fatalf("got %v, %v", got, err)
+	}
+	if rack, vni := a.reservedRack(attachmentKey("x")); rack != "r1" || vni != 1 {
+		t.Errorf("rack %q, VNI %d", rack, vni)
+	}
+}
