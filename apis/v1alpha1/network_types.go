@@ -320,7 +320,7 @@ type RangeStatus struct {
 	CIDR string `json:"cidr"`
 	// total is the number of addresses that can be given out.
 	Total string `json:"total"`
-	// allocated is the number of addresses held by attachments.
+	// allocated is the number of addresses held by attachments and claims.
 	Allocated string `json:"allocated"`
 	// free is total less allocated and set aside, quarantined addresses included.
 	Free string `json:"free"`
