@@ -75,7 +75,7 @@ test-vm: ## The same on a Debian kernel in a virtual machine, which has 802.1Q a
 	@$(VM)
 
 test-api: ## The API, the policies and the operator on a real API server
-	@$(ALL) $(ASSETS) $(GOTEST) -name "API server" ./apis/... ./operator/... ./node-agent ./node-agent/publish/...
+	@$(ALL) $(ASSETS) $(GOTEST) -name "API server" ./apis/... ./operator/... ./node-agent ./node-agent/publish/... ./node-agent/watch
 
 test-e2e: need-root ## Users' mistakes and every fault of a part, on a kind cluster (root)
 	@$(E2E)

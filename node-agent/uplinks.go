@@ -95,14 +95,16 @@ func (o offered) SetDirty(pciAddress, reason string) bool {
 	return changed
 }
 
-// watchLinks notifies of each change of a link until ctx ends.
-func (l *deviceLoop) watchLinks(ctx context.Context) {
+// watchLinks notifies of each change of a link until ctx ends, and calls changed with its name, which is empty where changes
+// may have been missed.
+func (l *deviceLoop) watchLinks(ctx context.Context, changed func(name string)) {
 	for ctx.Err() == nil {
-		err := kernel.LinkChanges(ctx, func(string) { l.notify() })
+		err := kernel.LinkChanges(ctx, func(name string) { l.notify(); changed(name) })
 		if ctx.Err() == nil {
 			l.log.Info("link changes may have been missed", "cause", err.Error())
 			pause(ctx, resubscribeAfter)
 			l.notify()
+			changed("")
 		}
 	}
 }

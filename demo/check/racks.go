@@ -131,7 +131,7 @@ func (r Racks) noReach(ctx context.Context, from, to end) error {
 		return nil
 	}
 	for _, a := range to.addresses {
-		out, err := r.Cluster.InPod(ctx, &from.pod, "ping", "-I", string(from.attachment.Spec.Interface), "-c", "3", "-i", "0.2", "-W", "1", a.Addr().String())
+		out, err := r.Cluster.InPod(ctx, &from.pod, "ping", "-I", string(from.attachment.Spec.Interface), "-c", "2", "-i", "0.2", "-W", "1", a.Addr().String())
 		switch {
 		case err == nil:
 			return fmt.Errorf("pod %s reaches pod %s of another rack at %s: %s", from.pod.Name, to.pod.Name, a.Addr(), out)

@@ -87,22 +87,6 @@ func (c *Cluster) Detached(ctx context.Context, node string, command ...string) 
 	return output(c.docker(ctx, append([]string{"exec", "-d", node}, command...)...), "on node "+node+": "+strings.Join(command, " "))
 }
 
-// Pause stops all processes of a node where they are, and Unpause lets them go on.
-func (c *Cluster) Pause(ctx context.Context, node string) error {
-	_, err := output(c.docker(ctx, "pause", node), "docker pause "+node)
-	return err
-}
-
-// Unpause is fine with a node that is not paused.
-func (c *Cluster) Unpause(ctx context.Context, node string) error {
-	paused, err := output(c.docker(ctx, "inspect", "--format", "{{.State.Paused}}", node), "docker inspect "+node)
-	if err != nil || strings.TrimSpace(paused) != "true" {
-		return err
-	}
-	_, err = output(c.docker(ctx, "unpause", node), "docker unpause "+node)
-	return err
-}
-
 // Kubectl runs kubectl with stdin, which may be nil, and returns its output.
 func (c *Cluster) Kubectl(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
 	cmd := c.Command(ctx, c.ControlPlane(), append([]string{"kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"}, args...)...)

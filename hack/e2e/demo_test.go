@@ -78,7 +78,7 @@ func (s *scene) reachesNoneWithRoutes(from, to, device string) {
 	s.must(err)
 	for _, a := range right.Spec.Addresses {
 		address := netip.MustParsePrefix(a.Address).Addr()
-		out, err := s.InPod(s.ctx, pod, "ping", "-I", device, "-c", "3", "-i", "0.2", "-W", "1", address.String())
+		out, err := s.InPod(s.ctx, pod, "ping", "-I", device, "-c", "2", "-i", "0.2", "-W", "1", address.String())
 		if err == nil || !strings.Contains(err.Error(), "100% packet loss") {
 			s.t.Errorf("ping from %s to %s of another rack over %s: %v: %s", from, address, device, err, out)
 		}

@@ -53,13 +53,21 @@ func nodeRemoved(t *testing.T) {
 	s.reaches("again", "peer")
 }
 
-// removeNode halts all of a node at once, as a loss of power would, and deletes the node with its pods, as an admin does who
-// does not want to wait for the garbage collector. The returned function lets it come back.
+// stopNode ends the kubelet and all containers of a node at once, as a loss of power would. A container of Docker that is
+// started again might have its addresses in another order.
+const stopNode = `
+systemctl stop kubelet
+for task in $(ctr --namespace k8s.io tasks list --quiet); do ctr --namespace k8s.io tasks kill --signal SIGKILL $task; done
+while ctr --namespace k8s.io tasks list | grep -q RUNNING; do sleep 0.1; done`
+
+// removeNode stops a node and deletes it with its pods, as an admin does who does not want to wait for the garbage
+// collector. The returned function lets it come back.
 func (s *scene) removeNode(name string) (start func()) {
 	s.t.Helper()
 	var node corev1.Node
 	s.must(s.Get(s.ctx, client.ObjectKey{Name: name}, &node))
-	s.must(s.Pause(s.ctx, name))
+	_, err := s.OnNode(s.ctx, name, "sh", "-c", stopNode)
+	s.must(err)
 	s.t.Cleanup(func() {
 		if s.t.Failed() {
 			s.startNode(&node)
@@ -77,11 +85,10 @@ func (s *scene) removeNode(name string) (start func()) {
 	}
 }
 
-// startNode lets a node go on that registers anew. Of the old one it has its labels, as whoever provides nodes would give
-// them to it again, and the pods' prefix, which the bridge of the pod network still has.
+// startNode starts the kubelet of a node, which registers anew. Of the old node it has its labels, as whoever provides nodes
+// would give them to it again, and the pods' prefix, which the bridge of the pod network still has.
 func (s *scene) startNode(old *corev1.Node) {
 	s.t.Helper()
-	s.must(s.Unpause(s.ctx, old.Name))
 	err := s.Create(s.ctx, &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: old.Name, Labels: old.Labels},
 		Spec:       corev1.NodeSpec{PodCIDR: old.Spec.PodCIDR, PodCIDRs: old.Spec.PodCIDRs},

@@ -27,24 +27,23 @@ func agentKilledWhilePodsStartOnOverlay(t *testing.T) {
 	})
 	s.killAgent(nodeC)
 	s.waitReady(3*time.Minute, names...)
-	s.mesh(names)
+	s.mesh("throng")
 	s.freshAgent(nodeC)
-	s.mesh(names)
+	s.mesh("throng")
 }
 
-// mesh pings from every pod to every other, by both families. The pings start on the nodes: that many executions in pods
-// would take minutes.
-func (s *scene) mesh(names []string) {
+// mesh pings from every pod of a Network to all on other nodes and to the next one on its own, by both families. More pairs
+// would not fit into the kernel's table of neighbours, which all nodes here share. The pings start on the nodes: that many
+// executions in pods would take minutes.
+func (s *scene) mesh(network string) {
 	s.t.Helper()
-	var targets []string
-	for _, name := range names {
-		for _, address := range s.addressesOf(name) {
-			targets = append(targets, address.String())
-		}
+	byNode := map[string][]v1alpha1.PodNetworkAttachment{}
+	for _, a := range s.attachmentsOf(network) {
+		byNode[a.Spec.NodeName] = append(byNode[a.Spec.NodeName], a)
 	}
-	for _, node := range []string{nodeC, nodeD} {
-		s.until(90*time.Second, fmt.Sprintf("the pods of %s to reach all %d addresses", node, len(targets)), func(ctx context.Context) error {
-			script, err := s.meshScript(ctx, node, targets)
+	for node := range byNode {
+		s.until(90*time.Second, "the pods of "+node+" to reach the others", func(ctx context.Context) error {
+			script, err := s.meshScript(ctx, node, byNode)
 			if err != nil {
 				return err
 			}
@@ -57,42 +56,44 @@ func (s *scene) mesh(names []string) {
 	}
 }
 
-// meshScript writes a line for each pair of namespace and address without answer.
-func (s *scene) meshScript(ctx context.Context, node string, targets []string) (string, error) {
+// meshScript writes a line for each pair of pod and address without answer.
+func (s *scene) meshScript(ctx context.Context, node string, byNode map[string][]v1alpha1.PodNetworkAttachment) (string, error) {
 	state, err := s.inspectNode(ctx, node)
 	if err != nil {
 		return "", err
 	}
+	var elsewhere []string
+	for other, list := range byNode {
+		if other != node {
+			elsewhere = append(elsewhere, addressesIn(list...)...)
+		}
+	}
+	if len(elsewhere) == 0 {
+		return "", fmt.Errorf("all pods are on node %s", node)
+	}
 	var script strings.Builder
-	pods := 0
-	for _, a := range s.attachmentsIn(ctx, node) {
+	own := byNode[node]
+	for i, a := range own {
 		l, err := state.linkOf(a)
 		if err != nil {
 			return "", err
 		}
-		pods++
+		targets := append(addressesIn(own[(i+1)%len(own)]), elsewhere...)
 		fmt.Fprintf(&script, "nsenter --net=%s sh -c 'for t in %s; do ping -I net1 -q -c 1 -W 1 $t >/dev/null 2>&1 || echo %s to $t; done' &\n",
 			l.namespace, strings.Join(targets, " "), a.Spec.Pod.Name)
-	}
-	if pods == 0 {
-		return "", fmt.Errorf("node %s runs none of the pods", node)
 	}
 	script.WriteString("wait")
 	return script.String(), nil
 }
 
-// attachmentsIn are those of the test's namespace on a node.
-func (s *scene) attachmentsIn(ctx context.Context, node string) []v1alpha1.PodNetworkAttachment {
-	s.t.Helper()
-	w, err := s.world(ctx)
-	s.must(err)
-	var found []v1alpha1.PodNetworkAttachment
-	for _, a := range w.attachments {
-		if a.Namespace == s.namespace && a.Spec.NodeName == node {
-			found = append(found, a)
+func addressesIn(attachments ...v1alpha1.PodNetworkAttachment) []string {
+	var all []string
+	for _, a := range attachments {
+		for _, address := range a.Spec.Addresses {
+			all = append(all, netip.MustParsePrefix(address.Address).Addr().String())
 		}
 	}
-	return found
+	return all
 }
 
 // TestOverlayIsReachableSoon reports how long after its attachment a pod answers to another node.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/multinet-dev/multinet/demo/cluster"
 )
 
@@ -66,6 +68,9 @@ func setUp(ctx context.Context) (err error) {
 	if err := allowAbsence(ctx); err != nil {
 		return err
 	}
+	if err := keepOperator(ctx); err != nil {
+		return err
+	}
 	if err := multi.WaitRollout(ctx, 3*time.Minute); err != nil {
 		return err
 	}
@@ -80,5 +85,12 @@ func allowAbsence(ctx context.Context) error {
 	_, err := multi.Kubectl(ctx, nil, "patch", "daemonset", "multinet-agent", "--namespace", cluster.Namespace, "--patch",
 		`{"spec":{"template":{"spec":{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":`+
 			`{"nodeSelectorTerms":[{"matchExpressions":[{"key":"`+absentLabel+`","operator":"DoesNotExist"}]}]}}}}}}}`)
+	return err
+}
+
+// keepOperator keeps the operator on a node that no test stops: those of other nodes run meanwhile.
+func keepOperator(ctx context.Context) error {
+	_, err := multi.Kubectl(ctx, nil, "patch", "deployment", "multinet-operator", "--namespace", cluster.Namespace, "--patch",
+		`{"spec":{"template":{"spec":{"nodeSelector":{"`+corev1.LabelHostname+`":"`+nodeA+`"}}}}}`)
 	return err
 }

@@ -23,6 +23,8 @@ var rights = map[string][]string{
 		"core/pods/status: patch",
 		"events.k8s.io/events: create patch",
 		"multinet-system/coordination.k8s.io/leases: create get update",
+		"multinet.dev/addressclaims/status: patch",
+		"multinet.dev/addressclaims: create delete get list watch",
 		"multinet.dev/networks: get list patch watch",
 		"multinet.dev/networks/status: patch",
 		"multinet.dev/podnetworkattachments: create delete get list patch watch",

@@ -135,7 +135,7 @@ func (r *run) bringUp(p plan.Attachment, link *plumb.Link) error {
 	}
 	up := func() error { return plumb.SetUp(r.pod, link.Index) }
 	if r.several {
-		up = func() error { return plumb.SetUpStrict(link.Index) }
+		up = func() error { return plumb.SetUpStrict(r.pod, link.Index) }
 	}
 	if err := r.waitForMAC(up); err != nil {
 		return err

@@ -23,6 +23,10 @@ import (
 // must have seen the deletion by then, else it finds nothing to do.
 const republishAfter = 2 * time.Second
 
+// askLastAfter is how long after a registration the pods that the kubelet could not prepare before it are asked for the last
+// time. Those that were bound in the seconds before cannot be told from those that are being prepared until then.
+const askLastAfter = 8 * time.Second
+
 // Options of a Plugin.
 type Options struct {
 	Log        logr.Logger
@@ -92,18 +96,21 @@ func (p *Plugin) watchRegistration(ctx context.Context, request any, info *grpc.
 
 // Run publishes again after each registration, and has pods prepared that were missed, until ctx ends.
 func (p *Plugin) Run(ctx context.Context) {
-	var again <-chan time.Time
+	var again, last <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-p.registered:
-			again = time.After(republishAfter)
+			again, last = time.After(republishAfter), time.After(askLastAfter)
 		case <-again:
 			again = nil
 			if err := p.Publish(ctx); err != nil {
 				p.Log.Error(err, "after registration with the kubelet")
 			}
+			p.Sandboxes.AskAgain(time.Now())
+		case <-last:
+			last = nil
 			p.Sandboxes.AskAgain(time.Now())
 		}
 	}

@@ -140,6 +140,7 @@ func TestNothingStaysOpen(t *testing.T) {
 	ns := kerneltest.Namespace(t, "pod")
 	use := func() {
 		_ = kernel.Inside(ns.Path(), func(*kernel.Namespace) error { return errors.New("boom") })
+		_ = kernel.Inside(ns.Path(), func(n *kernel.Namespace) error { n.Handle(); return nil })
 		_ = kernel.Inside(ns.Path(), func(*kernel.Namespace) error { runtime.Goexit(); return nil })
 		_, _ = kernel.OpenNamespace(t.TempDir())
 		if opened, err := kernel.OpenNamespace(ns.Path()); err == nil {

@@ -7,9 +7,9 @@ import (
 )
 
 // apply goes in the order that lets nobody in who is no member, and loses no frame of one: the guard, the link, its entries. Who
-// is no member any more goes last. full has the kernel read, find the link looked up, ensure the link made.
-func (s *segment) apply(full, find, ensure bool) error {
-	if ensure || find && s.lost() {
+// is no member any more goes last. full has the kernel read, look the link made right.
+func (s *segment) apply(full, look bool) error {
+	if look {
 		fresh, err := s.makeLink(full)
 		if err != nil {
 			return err
@@ -21,12 +21,6 @@ func (s *segment) apply(full, find, ensure bool) error {
 		return err
 	}
 	return s.program(next)
-}
-
-// lost tells that the link is not the one that was told.
-func (s *segment) lost() bool {
-	link, err := s.node.FindOverlay(s.overlay)
-	return err != nil || link.Index != s.link
 }
 
 // makeLink tells whether the link is another one than before, which has no entries and none of the pods' links.

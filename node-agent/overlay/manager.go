@@ -10,10 +10,12 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 
 	"github.com/multinet-dev/multinet/node-agent/plan"
+	"github.com/multinet-dev/multinet/node-agent/plumb"
 	"github.com/multinet-dev/multinet/node-agent/watch"
 )
 
@@ -46,6 +48,9 @@ func New(base context.Context, o Options) *Manager {
 	return &Manager{Options: o, base: base, guards: newGuards(o.Node), segments: map[plan.Overlay]*segment{}}
 }
 
+// formerAddressWait is how long an overlay is given that sends from another address than is planned.
+const formerAddressWait = 2 * time.Second
+
 // identity is an overlay without what may change while it is the same.
 func identity(o plan.Overlay) plan.Overlay {
 	o.Local = netip.Addr{}
@@ -68,6 +73,15 @@ func (m *Manager) Start(planned []plan.Overlay) {
 // *Error that tells what is missing. The plan that needs the overlay must be known to Keep before.
 func (m *Manager) Ensure(ctx context.Context, o plan.Overlay) error {
 	s, err := m.segment(o)
+	if err == nil && s.overlay != o {
+		// It began with another address of the node, which may be gone.
+		trying, cancel := context.WithTimeout(ctx, formerAddressWait)
+		defer cancel()
+		if s.ensure(trying) == nil {
+			return nil
+		}
+		s, err = m.segment(o)
+	}
 	if err != nil {
 		return err
 	}
@@ -122,12 +136,14 @@ func (m *Manager) Keep(planned func() (overlays []plan.Overlay, known bool)) {
 	}
 }
 
-// LinksChanged has the links of all overlays looked for.
-func (m *Manager) LinksChanged() {
+// LinkChanged has an overlay look whether its link is as it should be, if the name is that of its link. Without a name, all do.
+func (m *Manager) LinkChanged(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, s := range m.segments {
-		s.mark(func() { s.look = true })
-		s.poke()
+	for key, s := range m.segments {
+		if name == "" || name == plumb.OverlayName(key.VNI) {
+			s.mark(func() { s.look = true })
+			s.poke()
+		}
 	}
 }

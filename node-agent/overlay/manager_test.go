@@ -60,8 +60,8 @@ func TestEnsuresShareTheWork(t *testing.T) {
 			})
 		}
 		pods.Wait()
-		if w.watched != 1 || w.dumps != 1 || w.ensured > 3 {
-			t.Errorf("%d watches, %d dumps, the link made %d times", w.watched, w.dumps, w.ensured)
+		if n := w.counted(); n.watched != 1 || n.dumps != 1 || n.ensured > 3 {
+			t.Errorf("counted %+v", n)
 		}
 		w.right()
 	})
@@ -144,7 +144,7 @@ func TestEvents(t *testing.T) {
 		w.ensure()
 		time.Sleep(time.Second)
 		w.told()
-		dumps := w.dumps
+		dumps := w.counted().dumps
 		w.write(remote())
 		synctest.Wait() // no time passes
 		if diff := cmp.Diff([]string{"member +1 -0", "entries +3 -0"}, w.told()); diff != "" {
@@ -163,8 +163,8 @@ func TestEvents(t *testing.T) {
 			time.Sleep(10 * time.Microsecond)
 		}
 		time.Sleep(2 * gather)
-		if told := w.told(); len(told) > 20 || w.dumps != dumps {
-			t.Errorf("a burst of 1000 in 10 ms took %d requests and %d dumps: %v", len(told), w.dumps-dumps, told)
+		if told, n := w.told(), w.counted(); len(told) > 20 || n.dumps != dumps {
+			t.Errorf("a burst of 1000 in 10 ms took %d requests and %d dumps: %v", len(told), n.dumps-dumps, told)
 		}
 		w.right()
 	})
@@ -209,7 +209,7 @@ func TestReconciles(t *testing.T) {
 				w.set(func() { meddle(w) })
 				time.Sleep(reconcileEvery + time.Second)
 				w.right()
-				if w.remade != 0 {
+				if w.counted().remade != 0 {
 					t.Error("pods are told that their links are gone")
 				}
 			})
@@ -223,17 +223,22 @@ func TestLinkIsRemoved(t *testing.T) {
 		w.write(remote())
 		w.ensure()
 		time.Sleep(time.Second)
-		w.manager.LinksChanged()
+		w.manager.LinkChanged("mnvx5001")
 		synctest.Wait()
-		if w.ensured != 1 {
-			t.Error("the link is made again because some other one changed")
+		if w.counted().ensured != 1 {
+			t.Error("the link is looked at because some other one changed")
+		}
+		w.manager.LinkChanged("")
+		time.Sleep(time.Second)
+		if n := w.counted(); n.ensured != 2 || n.remade != 0 {
+			t.Errorf("when changes were missed: %+v", n)
 		}
 		w.set(func() { w.link, w.fib = 0, newFIB() })
-		w.manager.LinksChanged()
-		time.Sleep(gather)
+		w.manager.LinkChanged("mnvx5000")
+		time.Sleep(2 * gather)
 		w.right()
-		if w.remade != 1 {
-			t.Errorf("the pods' links were told to be gone %d times", w.remade)
+		if n := w.counted(); n.remade != 1 {
+			t.Errorf("the pods' links were told to be gone: %+v", n)
 		}
 	})
 }
@@ -287,7 +292,7 @@ func TestKeep(t *testing.T) {
 		w.told()
 		// The link is removed by others; nobody makes it again.
 		w.set(func() { w.link = 0 })
-		w.manager.LinksChanged()
+		w.manager.LinkChanged("mnvx5000")
 		w.write(many(3)...)
 		time.Sleep(2 * reconcileEvery)
 		if told := w.told(); told != nil {
@@ -334,16 +339,16 @@ func TestNodeAddressChanges(t *testing.T) {
 		w.ensure()
 		moved := rack1
 		moved.Local = netip.MustParseAddr("172.18.0.77")
-		if err := w.manager.Ensure(t.Context(), moved); err != nil || w.watched != 1 {
-			t.Errorf("error %v, %d watches", err, w.watched)
+		if err := w.manager.Ensure(t.Context(), moved); err != nil || w.counted().watched != 1 {
+			t.Errorf("error %v, counted %+v", err, w.counted())
 		}
-		w.set(func() { w.fail["link"] = errors.New("no interface has 172.18.0.2") })
-		w.manager.LinksChanged()
-		w.set(func() { w.link = 0 })
-		time.Sleep(time.Second)
-		w.set(func() { clear(w.fail) })
-		if err := w.manager.Ensure(t.Context(), moved); err != nil || w.watched != 2 {
-			t.Errorf("error %v, %d watches", err, w.watched)
+		w.set(func() { w.fail["link from 172.18.0.2"] = errors.New("no interface has 172.18.0.2") })
+		begin := time.Now()
+		if err := w.manager.Ensure(t.Context(), moved); err != nil || w.counted().watched != 2 || time.Since(begin) > 3*time.Second {
+			t.Errorf("error %v, counted %+v, after %s", err, w.counted(), time.Since(begin))
+		}
+		if err := w.manager.Ensure(t.Context(), rack1); err != nil || w.counted().watched != 2 {
+			t.Errorf("a pod of before: error %v, counted %+v", err, w.counted())
 		}
 		w.manager.Keep(planned(rack1, moved))
 		if len(w.manager.segments) != 1 || len(w.watchers) != 1 {
@@ -364,7 +369,7 @@ func TestEverythingAtOnce(t *testing.T) {
 				func() { w.delete(all[random.IntN(len(all))]) },
 				func() { m := w.manager; go func() { _ = m.Ensure(t.Context(), rack1) }() },
 				func() { w.manager.Keep(planned()) },
-				func() { w.set(func() { w.link, w.fib = 0, newFIB() }); w.manager.LinksChanged() },
+				func() { w.set(func() { w.link, w.fib = 0, newFIB() }); w.manager.LinkChanged("mnvx5000") },
 				func() {
 					w.set(func() { w.fail[[]string{"guard", "link", "dump", "entries"}[random.IntN(4)]] = errors.New("x") })
 				},

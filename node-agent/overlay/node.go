@@ -13,7 +13,6 @@ import (
 // Node is what the kernel of the node does for overlays. The functions of plumb say what each means.
 type Node interface {
 	Links
-	FindOverlay(plan.Overlay) (plumb.Uplink, error)
 	Entries(link int) ([]plumb.Entry, error)
 	Program(link int, add, remove []plumb.Entry) error
 	Guards() ([]plumb.Guard, error)
@@ -51,14 +50,6 @@ func (n *node) namespace() (*kernel.Namespace, error) {
 	}
 	n.opened = namespace
 	return namespace, nil
-}
-
-func (n *node) FindOverlay(o plan.Overlay) (link plumb.Uplink, err error) {
-	namespace, err := n.namespace()
-	if err != nil {
-		return plumb.Uplink{}, err
-	}
-	return plumb.FindOverlay(namespace, o)
 }
 
 func (n *node) Entries(link int) ([]plumb.Entry, error) {

@@ -19,10 +19,9 @@ type rack struct {
 	// pods of each other node, by its address. version changes with the set of nodes.
 	pods    map[netip.Addr]int
 	version int
-	// told is what the link has, as far as is known.
-	told map[subject]plumb.Entry
-	// changed are the subjects for which told may be wrong.
-	changed map[subject]bool
+	// changed are the subjects about which the link has to be told, with the entry that it was told of before, if any. Of all
+	// others it was told what is wanted.
+	changed map[subject]plumb.Entry
 }
 
 func newRack() *rack {
@@ -30,8 +29,7 @@ func newRack() *rack {
 		claims:    map[types.NamespacedName]*claim{},
 		claimants: map[subject][]*claim{},
 		pods:      map[netip.Addr]int{},
-		told:      map[subject]plumb.Entry{},
-		changed:   map[subject]bool{},
+		changed:   map[subject]plumb.Entry{},
 	}
 }
 
@@ -44,12 +42,19 @@ func (r *rack) set(c *claim) {
 	// First the new one, so that a node whose only pod it is stays a member.
 	r.claims[c.name] = c
 	for _, s := range c.subjects() {
+		r.touch(s)
 		r.claimants[s] = append(r.claimants[s], c)
-		r.changed[s] = true
 	}
 	r.count(c.via, 1)
 	if before != nil {
 		r.withdraw(before)
+	}
+}
+
+// touch comes before each change of a subject's claimants.
+func (r *rack) touch(s subject) {
+	if _, touched := r.changed[s]; !touched {
+		r.changed[s], _ = r.wanted(s)
 	}
 }
 
@@ -77,12 +82,12 @@ func (r *rack) replace(all []*claim) {
 
 func (r *rack) withdraw(c *claim) {
 	for _, s := range c.subjects() {
+		r.touch(s)
 		left := slices.DeleteFunc(r.claimants[s], func(other *claim) bool { return other == c })
 		r.claimants[s] = left
 		if len(left) == 0 {
 			delete(r.claimants, s)
 		}
-		r.changed[s] = true
 	}
 	r.count(c.via, -1)
 }
@@ -116,54 +121,47 @@ func (r *rack) wanted(s subject) (plumb.Entry, bool) {
 	if len(claimants) > 1 {
 		winner = slices.MinFunc(claimants, better)
 	}
-	return winner.entry(s), !winner.local()
+	if winner.local() {
+		return plumb.Entry{}, false
+	}
+	return winner.entry(s), true
 }
 
 // delta returns what the link has to be told since the last delta or reconcile, and takes it for told. An entry whose
 // subject gets another one is not among those to remove: adding replaces it.
 func (r *rack) delta() (add, remove []plumb.Entry) {
-	for s := range r.changed {
+	for s, before := range r.changed {
 		wanted, any := r.wanted(s)
-		told, is := r.told[s]
 		switch {
-		case any && told != wanted:
-			add, r.told[s] = append(add, wanted), wanted
-		case !any && is:
-			remove = append(remove, told)
-			delete(r.told, s)
+		case any && before != wanted:
+			add = append(add, wanted)
+		case !any && before != (plumb.Entry{}):
+			remove = append(remove, before)
 		}
 	}
-	clear(r.changed)
+	r.settle()
 	return add, remove
 }
 
-// reconcile returns what the link has to be told, given what it has, and takes it for told.
-func (r *rack) reconcile(present []plumb.Entry) (add, remove []plumb.Entry) {
-	r.told = make(map[subject]plumb.Entry, len(r.claimants))
-	for s := range r.claimants {
-		if wanted, any := r.wanted(s); any {
-			r.told[s] = wanted
-		}
-	}
-	clear(r.changed)
-	return diff(r.told, present)
-}
+// settle forgets the changes. To clear a map that was large once would cost as much with each event.
+func (r *rack) settle() { r.changed = map[subject]plumb.Entry{} }
 
-// diff compares what a link should have and what it has.
-func diff(wanted map[subject]plumb.Entry, present []plumb.Entry) (add, remove []plumb.Entry) {
-	right := make(map[subject]bool, len(wanted))
+// reconcile returns what the link has to be told, given all that it has, and takes it for told.
+func (r *rack) reconcile(present []plumb.Entry) (add, remove []plumb.Entry) {
+	right := make(map[subject]bool, len(r.claimants))
 	for _, e := range present {
 		s := subjectOf(e)
-		if want, any := wanted[s]; any && want == e {
+		if wanted, any := r.wanted(s); any && wanted == e {
 			right[s] = true
 		} else {
 			remove = append(remove, e)
 		}
 	}
-	for s, e := range wanted {
-		if !right[s] {
-			add = append(add, e)
+	for s := range r.claimants {
+		if wanted, any := r.wanted(s); any && !right[s] {
+			add = append(add, wanted)
 		}
 	}
+	r.settle()
 	return add, remove
 }

@@ -199,7 +199,7 @@ func (m *rackModel) meddle(t *rapid.T) {
 	c := drawClaim(t, 0)
 	if rapid.Bool().Draw(t, "removes") {
 		clear(m.kernel.addrs)
-	} else if !c.local() {
+	} else if !c.local() && !slices.Contains(m.kernel.macs[c.mac], c.via) {
 		m.kernel.macs[c.mac] = append(m.kernel.macs[c.mac], c.via)
 	}
 }

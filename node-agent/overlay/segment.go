@@ -47,7 +47,7 @@ type segment struct {
 	mu     sync.Mutex
 	rack   *rack
 	listed bool
-	// full has the kernel read, look the link looked up.
+	// full has the kernel read, look the link looked at.
 	full, look bool
 	// asked counts who waits, done is the count up to which the kernel had all that was known then.
 	asked, done int
@@ -75,11 +75,12 @@ func (s *segment) stop() {
 	<-s.ended
 }
 
-// works tells that nothing has failed.
+// works tells that the link could be made, as far as it was tried.
 func (s *segment) works() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.trouble == nil
+	var failed *Error
+	return !errors.As(s.trouble, &failed) || failed.Step != StepLink
 }
 
 func (s *segment) poke() {
@@ -170,11 +171,11 @@ func (s *segment) round() error {
 		return nil
 	}
 	asked, full := s.asked, s.full
-	find, ensure := s.look, full || asked > s.done
+	look := s.look || full || asked > s.done
 	s.full, s.look = false, false
 	s.mu.Unlock()
 
-	err := s.apply(full, find, ensure)
+	err := s.apply(full, look)
 	s.mark(func() {
 		if s.trouble = err; err != nil {
 			s.full = true

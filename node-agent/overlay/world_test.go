@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -31,18 +32,26 @@ type world struct {
 	api      map[types.NamespacedName]*v1alpha1.PodNetworkAttachment
 	up       bool
 	watchers map[watch.RackReceiver]bool
-	watched  int
 	// link is 0 where there is none; fib is what it has.
 	link, lastLink int
 	fib            *fib
 	guards         map[int]plumb.Guard
-	// log is what the kernel was told, in its order; dumps, guardWrites and ensured count calls.
-	log                         []string
-	dumps, guardWrites, ensured int
-	remade                      int
+	// log is what the kernel was told, in its order.
+	log []string
+	calls
 	// fail has a step of the kernel fail, takes makes each slow.
 	fail  map[string]error
 	takes time.Duration
+}
+
+// calls are how often something was done.
+type calls struct{ watched, dumps, ensured, remade int }
+
+func (w *world) counted() calls {
+	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.calls
 }
 
 func newWorld(t *testing.T) *world {
@@ -60,7 +69,7 @@ func (w *world) restart() {
 	var ctx context.Context
 	ctx, w.cancel = context.WithCancel(w.t.Context())
 	w.manager = New(ctx, Options{
-		Log: logr.Discard(), NodeName: self, Watch: w.watch, Node: w, Remade: func() { w.remade++ },
+		Log: logr.Discard(), NodeName: self, Watch: w.watch, Node: w, Remade: func() { w.set(func() { w.remade++ }) },
 	})
 }
 
@@ -133,7 +142,7 @@ func (w *world) step(name, text string) error {
 // Node.
 func (w *world) EnsureOverlay(o plan.Overlay) (plumb.Uplink, bool, error) {
 	w.set(func() { w.ensured++ })
-	if err := w.step("link", ""); err != nil {
+	if err := errors.Join(w.step("link", ""), w.step("link from "+o.Local.String(), "")); err != nil {
 		return plumb.Uplink{}, false, err
 	}
 	w.mu.Lock()
@@ -145,15 +154,6 @@ func (w *world) EnsureOverlay(o plan.Overlay) (plumb.Uplink, bool, error) {
 		w.log = append(w.log, fmt.Sprintf("link %d", o.VNI))
 	}
 	return plumb.Uplink{Index: w.link, MTU: 1450}, created, nil
-}
-
-func (w *world) FindOverlay(plan.Overlay) (plumb.Uplink, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.link == 0 {
-		return plumb.Uplink{}, plumb.ErrOverlayMissing
-	}
-	return plumb.Uplink{Index: w.link}, nil
 }
 
 func (w *world) Entries(int) ([]plumb.Entry, error) {
@@ -195,7 +195,6 @@ func (w *world) EnsureGuards(list []plumb.Guard) error {
 	same := func(a, b plumb.Guard) bool { return a.Port == b.Port && slices.Equal(a.Members, b.Members) }
 	if !maps.EqualFunc(w.guards, wanted, same) {
 		w.guards = wanted
-		w.guardWrites++
 		w.log = append(w.log, "guards")
 	}
 	return nil
@@ -214,7 +213,6 @@ func (w *world) UpdateGuard(vni int, add, remove []netip.Addr) error {
 	g.Members = slices.DeleteFunc(slices.Concat(g.Members, add), func(a netip.Addr) bool { return slices.Contains(remove, a) })
 	slices.SortFunc(g.Members, netip.Addr.Compare)
 	w.guards[vni] = g
-	w.guardWrites++
 	w.log = append(w.log, fmt.Sprintf("member +%d -%d", len(add), len(remove)))
 	return nil
 }

@@ -1,12 +1,14 @@
 package plumb
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/multinet-dev/multinet/node-agent/kernel"
@@ -49,11 +51,32 @@ func EnsureAddress(ns *kernel.Namespace, index int, address netip.Prefix) (creat
 }
 
 func addAddress(ns *kernel.Namespace, index int, address netip.Prefix) error {
-	addr := &netlink.Addr{IPNet: ipNet(address)}
-	if address.Addr().Is6() {
-		addr.Flags = unix.IFA_F_NODAD
+	request := nl.NewNetlinkRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+	addr := address.Addr()
+	message := nl.NewIfAddrmsg(unix.AF_INET)
+	message.Index, message.Prefixlen = uint32(index), uint8(address.Bits())
+	if addr.Is6() {
+		message.Family, message.Flags = unix.AF_INET6, unix.IFA_F_NODAD
 	}
-	return ns.Handle().AddrAdd(byIndex(index), addr)
+	request.AddData(message)
+	for _, attribute := range []int{unix.IFA_LOCAL, unix.IFA_ADDRESS} {
+		request.AddData(nl.NewRtAttr(attribute, addr.AsSlice()))
+	}
+	if broadcast, ok := broadcast(address); ok {
+		request.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, broadcast[:]))
+	}
+	return ns.Execute(request)
+}
+
+// broadcast is the last address of an IPv4 subnet that has one, RFC 3021.
+func broadcast(address netip.Prefix) (last [4]byte, ok bool) {
+	if !address.Addr().Is4() || address.Bits() > 30 {
+		return last, false
+	}
+	last = address.Addr().As4()
+	host := ^uint32(0) >> address.Bits()
+	binary.BigEndian.PutUint32(last[:], binary.BigEndian.Uint32(last[:])|host)
+	return last, true
 }
 
 // RemoveAddress takes an address off a link.

@@ -115,7 +115,15 @@ func FindUplink(node *kernel.Namespace, name string) (Uplink, error) {
 // SetUp brings a link up. The error is EADDRINUSE where the MAC is in use on the same uplink, whatever namespace
 // the other link is in.
 func SetUp(ns *kernel.Namespace, index int) error {
-	return ns.Handle().LinkSetUp(byIndex(index))
+	return ns.Execute(setUp(index))
+}
+
+func setUp(index int) *nl.NetlinkRequest {
+	request := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK)
+	message := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	message.Index, message.Change, message.Flags = int32(index), unix.IFF_UP, unix.IFF_UP
+	request.AddData(message)
+	return request
 }
 
 // RemoveLink removes a link by its index. It costs some 16 ms, in which the kernel waits for readers.

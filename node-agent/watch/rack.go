@@ -61,7 +61,7 @@ func Rack(ctx context.Context, client rest.Interface, network, rack string, rece
 // rackStore passes on what a Reflector would store, so that nothing is kept twice.
 type rackStore struct{ RackReceiver }
 
-// Transformer implements cache.TransformingStore.
+// Transformer implements cache.TransformingStore: it is for the list, before it is replaced.
 func (s rackStore) Transformer() cache.TransformFunc { return onlyPath }
 
 // onlyPath drops what is of no use to other nodes: a rack can have very many pods.
@@ -79,8 +79,9 @@ func onlyPath(obj any) (any, error) {
 }
 
 func (s rackStore) set(obj any) error {
-	pna, ok := obj.(*v1alpha1.PodNetworkAttachment)
-	if !ok {
+	kept, err := onlyPath(obj)
+	pna, ok := kept.(*v1alpha1.PodNetworkAttachment)
+	if err != nil || !ok {
 		return fmt.Errorf("an object of type %T among attachments", obj)
 	}
 	s.Set(pna)

@@ -13,9 +13,9 @@ import (
 	"github.com/multinet-dev/multinet/operator/ipam"
 )
 
-// Allocator is the view on all PodNetworkAttachments from which addresses are given out. It is never the record:
-// an address is held because an attachment says so, or because a create of one was sent and its outcome is
-// not known yet (a reservation).
+// Allocator is the view on all PodNetworkAttachments and AddressClaims from which addresses are given out. It is never the
+// record: an address is held because an attachment or a claim says so, or because a create of one was sent and its outcome
+// is not known yet (a reservation).
 type Allocator struct {
 	ready chan struct{}
 
@@ -25,6 +25,7 @@ type Allocator struct {
 	attachments map[types.UID]*attachmentRecord
 	names       map[ipam.Owner]int
 	reserved    map[ipam.Owner]*reservation
+	claims      claimBook
 	// vnis tells which Network has a VNI.
 	vnis      map[int32]string
 	listeners []func(change)
@@ -39,9 +40,11 @@ type networkBook struct {
 	pool        *ipam.Pool
 	racks       rackBook
 	attachments int32
-	// contested lists attachments that record an address which another one holds, or a reservation. Whoever is left
-	// gets it.
-	contested map[netip.Addr][]*attachmentRecord
+	// contested lists attachments, claims and reservations of claimed addresses that record an address which another one
+	// holds. Whoever is left gets it.
+	contested map[netip.Addr][]ipam.Owner
+	// macs lists the attachments and claims that record a MAC.
+	macs map[string][]ipam.Owner
 }
 
 type attachmentRecord struct {
@@ -49,7 +52,9 @@ type attachmentRecord struct {
 	key       types.NamespacedName
 	uid       types.UID
 	pod       types.NamespacedName
+	node      string
 	addresses []netip.Addr
+	mac       string
 	place     place
 }
 
@@ -63,6 +68,12 @@ type reservation struct {
 	since time.Time
 	// sent: a create was sent of which it is not known whether it arrived.
 	sent bool
+	pod  types.NamespacedName
+	// claim that has the addresses, if there is one, and the MAC that it names.
+	claim types.UID
+	mac   string
+	// keeping: the create of a claim was sent of which it is not known whether it arrived.
+	keeping bool
 }
 
 // change is told to listeners after the books were changed.
@@ -86,6 +97,7 @@ func NewAllocator() *Allocator {
 		attachments: map[types.UID]*attachmentRecord{},
 		names:       map[ipam.Owner]int{},
 		reserved:    map[ipam.Owner]*reservation{},
+		claims:      newClaimBook(),
 		vnis:        map[int32]string{},
 	}
 }
@@ -100,7 +112,7 @@ func (r *attachmentRecord) owner() ipam.Owner {
 func (a *Allocator) book(network string) *networkBook {
 	b := a.networks[network]
 	if b == nil {
-		b = &networkBook{pool: ipam.New(nil, decide.DefaultQuarantine), contested: map[netip.Addr][]*attachmentRecord{}}
+		b = &networkBook{pool: ipam.New(nil, decide.DefaultQuarantine), contested: map[netip.Addr][]ipam.Owner{}, macs: map[string][]ipam.Owner{}}
 		b.racks.places = map[place]int32{}
 		a.networks[network] = b
 	}
@@ -145,4 +157,5 @@ func (a *Allocator) tell(c change) {
 	for _, f := range listeners {
 		f(c)
 	}
+	a.tellClaims()
 }

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -28,8 +29,10 @@ func (a *Allocator) SetAside(network string, aside []ipam.Aside, now time.Time) 
 	for _, one := range aside {
 		// Without the fraction that the API drops: a status is compared with what was written.
 		one.Since = now.Truncate(time.Second)
-		if a.book(network).pool.SetAside(one, now) {
+		b := a.book(network)
+		if b.pool.SetAside(one, now) {
 			added++
+			a.touch(b, []netip.Addr{one.Addr}, "")
 		}
 	}
 	a.mu.Unlock()
@@ -58,10 +61,22 @@ func (a *Allocator) Aside(network string, recorded []v1alpha1.SetAsideAddress, n
 		return !slices.ContainsFunc(aside, func(a ipam.Aside) bool { return a.Addr.String() == s.Address })
 	})
 	if over {
+		a.touchRecorded(network, recorded)
 		a.tell(change{network: network, freed: true})
 	}
 	if len(aside) > 0 {
 		next = aside[0].Since.Add(ipam.AsideTime).Sub(now)
 	}
 	return aside, next
+}
+
+// touchRecorded has the claims looked at that name an address which was set aside.
+func (a *Allocator) touchRecorded(network string, recorded []v1alpha1.SetAsideAddress) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, one := range recorded {
+		if addr, err := netip.ParseAddr(one.Address); err == nil {
+			a.touch(a.book(network), []netip.Addr{addr}, "")
+		}
+	}
 }

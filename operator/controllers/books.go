@@ -3,7 +3,6 @@ package controllers
 import (
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -49,6 +48,8 @@ func (a *Allocator) observe(pna *v1alpha1.PodNetworkAttachment) (*attachmentReco
 		key:       types.NamespacedName{Namespace: pna.Namespace, Name: pna.Name},
 		uid:       pna.UID,
 		pod:       types.NamespacedName{Namespace: pna.Namespace, Name: pna.Spec.Pod.Name},
+		node:      pna.Spec.NodeName,
+		mac:       pna.Spec.MAC,
 		addresses: decide.Addresses(pna),
 		place:     placeOf(pna),
 	}
@@ -58,10 +59,10 @@ func (a *Allocator) observe(pna *v1alpha1.PodNetworkAttachment) (*attachmentReco
 	a.attachments[pna.UID] = record
 	a.names[reservationOwner(record.key)]++
 	for _, addr := range record.addresses {
-		if err := b.pool.Claim(addr, record.owner()); err != nil {
-			b.contested[addr] = append(b.contested[addr], record)
-		}
+		b.hold(addr, record.owner())
 	}
+	b.holdMAC(record.mac, record.owner())
+	a.touch(b, record.addresses, record.mac)
 	return record, true
 }
 
@@ -88,38 +89,10 @@ func (a *Allocator) forget(record *attachmentRecord, now time.Time) {
 	b.attachments--
 	b.racks.leave(record.place)
 	for _, addr := range record.addresses {
-		b.release(addr, record, now)
+		b.release(addr, record.owner(), now)
 	}
-}
-
-// release frees an address, or hands it to another attachment that records it too.
-func (b *networkBook) release(addr netip.Addr, record *attachmentRecord, now time.Time) {
-	others := b.contested[addr]
-	for i, other := range others {
-		if other == record {
-			b.setContested(addr, append(others[:i:i], others[i+1:]...))
-			return
-		}
-	}
-	if !b.handOver(addr, record.owner()) {
-		b.pool.Release(addr, record.owner(), now)
-	}
-}
-
-// handOver gives an address that owner holds to an attachment that records it too. It reports whether there is one.
-func (b *networkBook) handOver(addr netip.Addr, owner ipam.Owner) bool {
-	others := b.contested[addr]
-	if len(others) == 0 || !b.pool.Transfer(addr, owner, others[0].owner()) {
-		return false
-	}
-	b.setContested(addr, others[1:])
-	return true
-}
-
-func (b *networkBook) setContested(addr netip.Addr, by []*attachmentRecord) {
-	if b.contested[addr] = by; len(by) == 0 {
-		delete(b.contested, addr)
-	}
+	b.releaseMAC(record.mac, record.owner())
+	a.touch(b, record.addresses, record.mac)
 }
 
 // Drop forgets a Network that does not exist any more, once no address of it is held or rests: one of the same
@@ -157,7 +130,7 @@ type NetworkUsage struct {
 	// Reserved counts attachments that are being created.
 	Reserved int
 	Ranges   []ipam.Usage
-	// Outside lists addresses in use that no range has, with the attachment that holds them.
+	// Outside lists addresses in use that no range has and no claim, with the attachment that holds them.
 	Outside []string
 }
 
@@ -176,6 +149,9 @@ func (a *Allocator) Usage(network string) NetworkUsage {
 		}
 	}
 	for addr, owner := range b.pool.Outside() {
+		if slices.ContainsFunc(b.recorders(addr), func(o ipam.Owner) bool { return a.claimOf(o) != nil }) {
+			continue // asked for by name, which start, end and exclude do not concern
+		}
 		parts := strings.SplitN(string(owner), "/", 3)
 		usage.Outside = append(usage.Outside, fmt.Sprintf("%s (%s)", addr, strings.Join(parts[:2], "/")))
 	}

@@ -24,6 +24,12 @@ const (
 	indexAddress = "networkAddress"
 )
 
+// Indexes of AddressClaims in the cache.
+const (
+	indexClaimPod     = "claimPod"
+	indexClaimNetwork = "claimNetwork"
+)
+
 // CacheOptions keep in memory only what the reconcilers read: in a large cluster most of what pods, nodes and
 // slices hold is none of our business.
 func CacheOptions() cache.Options {
@@ -63,7 +69,7 @@ func identity(m metav1.ObjectMeta) metav1.ObjectMeta {
 func stripPod(pod *corev1.Pod) {
 	kept := corev1.Pod{ObjectMeta: identity(pod.ObjectMeta)}
 	if decide.Selects(pod) {
-		kept.DeletionTimestamp, kept.Finalizers = pod.DeletionTimestamp, pod.Finalizers
+		kept.CreationTimestamp, kept.DeletionTimestamp, kept.Finalizers = pod.CreationTimestamp, pod.DeletionTimestamp, pod.Finalizers
 		kept.Annotations = map[string]string{}
 		for _, key := range []string{v1alpha1.AnnotationNetworks, corev1.MirrorPodAnnotationKey} {
 			if value, ok := pod.Annotations[key]; ok {
@@ -118,7 +124,18 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 			return err
 		}
 	}
+	for name, keys := range claimIndexes {
+		extract := func(obj client.Object) []string { return keys(obj.(*v1alpha1.AddressClaim)) }
+		if err := indexer.IndexField(ctx, &v1alpha1.AddressClaim{}, name, extract); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+var claimIndexes = map[string]func(*v1alpha1.AddressClaim) []string{
+	indexClaimPod:     func(c *v1alpha1.AddressClaim) []string { return []string{c.Namespace + "/" + c.Spec.PodName} },
+	indexClaimNetwork: func(c *v1alpha1.AddressClaim) []string { return []string{c.Spec.NetworkName} },
 }
 
 // addressKeys of an attachment are unique within the cluster unless two attachments share an address.

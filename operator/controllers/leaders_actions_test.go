@@ -62,12 +62,12 @@ func (w *leadersWorld) arrive(late lateCreate) {
 		return // its context ended within the fence's window
 	}
 	outlived := slices.ContainsFunc(w.store.history[late.sent:], func(c storedChange) bool {
-		return c.after == nil && keyFor(c.before) == keyFor(late.pna)
+		return c.after == nil && keyFor(c.before) == keyFor(late.object)
 	})
 	if outlived && !w.probes {
 		return
 	}
-	_ = w.store.create(late.pna)
+	_ = w.store.create(late.object)
 }
 
 // disturb is what happens less often.
@@ -112,6 +112,10 @@ func (o *operatorProcess) step(t *rapid.T) {
 	}
 	for n := rapid.IntRange(0, 3).Draw(t, "pods"); n > 0 && len(o.podQueue) > 0; n-- {
 		_ = o.reconcilePod(choose(t, "pod", o.podQueue))
+		o.world.check()
+	}
+	for n := rapid.IntRange(0, 2).Draw(t, "claims"); n > 0 && len(o.claimQueue) > 0; n-- {
+		_ = o.reconcileClaim(choose(t, "claim", o.claimQueue))
 		o.world.check()
 	}
 	for n := rapid.IntRange(0, 2).Draw(t, "attachments"); n > 0 && len(o.attachmentQueue) > 0; n-- {

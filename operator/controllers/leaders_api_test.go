@@ -138,6 +138,8 @@ func (s *store) attachments() []*v1alpha1.PodNetworkAttachment {
 	return sorted[*v1alpha1.PodNetworkAttachment](s.objects)
 }
 
+func (s *store) claims() []*v1alpha1.AddressClaim { return sorted[*v1alpha1.AddressClaim](s.objects) }
+
 // pod with the UID, nil if it is gone.
 func (s *store) pod(uid types.UID) *corev1.Pod {
 	for _, pod := range s.pods() {

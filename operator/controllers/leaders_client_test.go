@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -49,6 +50,12 @@ func (s shelf) List(_ context.Context, list client.ObjectList, opts ...client.Li
 				list.Items = append(list.Items, *pna.DeepCopy())
 			}
 		}
+	case *v1alpha1.AddressClaimList:
+		for _, claim := range sorted[*v1alpha1.AddressClaim](s.objects) {
+			if indexedClaim(claim, o) {
+				list.Items = append(list.Items, *claim.DeepCopy())
+			}
+		}
 	case *corev1.NodeList:
 		for _, node := range sorted[*corev1.Node](s.objects) {
 			list.Items = append(list.Items, *node.DeepCopy())
@@ -82,6 +89,18 @@ func indexed(pna *v1alpha1.PodNetworkAttachment, o client.ListOptions) bool {
 	return false
 }
 
+func indexedClaim(claim *v1alpha1.AddressClaim, o client.ListOptions) bool {
+	if o.FieldSelector == nil {
+		return true
+	}
+	for _, r := range o.FieldSelector.Requirements() {
+		if slices.Contains(claimIndexes[r.Field](claim), r.Value) {
+			return true
+		}
+	}
+	return false
+}
+
 // operatorClient reads a cache and writes to the API server, unless something happens to the request.
 type operatorClient struct {
 	client.Client
@@ -98,12 +117,16 @@ func (c operatorClient) List(ctx context.Context, list client.ObjectList, opts .
 }
 
 func (c operatorClient) Create(ctx context.Context, obj client.Object, _ ...client.CreateOption) error {
-	pna, ok := obj.(*v1alpha1.PodNetworkAttachment)
-	if !ok {
+	switch obj := obj.(type) {
+	case *v1alpha1.PodNetworkAttachment:
+		c.operator.world.t.Logf("%s creates %s with %s", c.operator.identity, obj.Name, addressList(*obj))
+		c.operator.checkKept(obj)
+	case *v1alpha1.AddressClaim:
+		c.operator.world.t.Logf("%s creates claim %s with %v", c.operator.identity, obj.Name, obj.Spec.Addresses)
+	default:
 		return nil // a ResourceClaimTemplate or a DeviceClass is nobody's concern here
 	}
-	c.operator.world.t.Logf("%s creates %s with %s", c.operator.identity, pna.Name, addressList(*pna))
-	return c.operator.send(ctx, func() error { return c.operator.world.store.create(pna) }, pna.DeepCopy())
+	return c.operator.send(ctx, func() error { return c.operator.world.store.create(obj) }, obj.DeepCopyObject().(client.Object))
 }
 
 func (c operatorClient) Delete(ctx context.Context, obj client.Object, opts ...client.DeleteOption) error {
@@ -118,6 +141,7 @@ func (c operatorClient) Patch(ctx context.Context, obj client.Object, _ client.P
 
 func (c operatorClient) Status() client.SubResourceWriter { return statusClient{operator: c.operator} }
 
+// statusClient writes the status of Networks and claims.
 type statusClient struct {
 	client.SubResourceWriter
 	operator *operatorProcess
@@ -128,7 +152,7 @@ func (statusClient) Apply(context.Context, runtime.ApplyConfiguration, ...client
 	return nil
 }
 
-// Patch is for Networks, with the resource version as precondition.
+// Patch is for Networks and claims, with the resource version as precondition.
 func (c statusClient) Patch(ctx context.Context, obj client.Object, _ client.Patch, _ ...client.SubResourcePatchOption) error {
 	s := &c.operator.world.store
 	if c.operator.world.coin("pods are planned meanwhile") {
@@ -144,7 +168,7 @@ func (c statusClient) Patch(ctx context.Context, obj client.Object, _ client.Pat
 }
 
 // send does one write, or not, and answers, or not. A create may arrive later than its sender believes.
-func (o *operatorProcess) send(ctx context.Context, write func() error, late *v1alpha1.PodNetworkAttachment) error {
+func (o *operatorProcess) send(ctx context.Context, write func() error, late client.Object) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

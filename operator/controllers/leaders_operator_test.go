@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -33,19 +34,23 @@ type operatorProcess struct {
 	pods        *PodReconciler
 	attachments *AttachmentReconciler
 	networks    *NetworkReconciler
-	handler     toolscache.ResourceEventHandler
+	claims      *AddressClaimReconciler
+	// handlers of attachments and claims.
+	handlers map[string]toolscache.ResourceEventHandler
 
-	podQueue, attachmentQueue []types.NamespacedName
+	podQueue, attachmentQueue, claimQueue []types.NamespacedName
 }
 
 // startOperator starts a process whose cache begins with what was true after the event.
 func (w *leadersWorld) startOperator(identity string, seen int) *operatorProcess {
-	o := &operatorProcess{world: w, identity: identity, shelf: shelf{map[storedKey]client.Object{}}, allocator: NewAllocator()}
+	o := &operatorProcess{world: w, identity: identity, shelf: shelf{map[storedKey]client.Object{}}, allocator: NewAllocator(),
+		handlers: map[string]toolscache.ResourceEventHandler{}}
 	o.fence = NewFence(leaseLock{lease: &w.lease, identity: identity}, renewDeadline)
 	c, live, recorder := operatorClient{shelf: o.shelf, operator: o}, shelf{w.store.objects}, &events.FakeRecorder{}
 	o.rebuilder = &Rebuilder{Allocator: o.allocator, Cache: o, Live: live, Log: logr.Discard()}
 	o.pods = &PodReconciler{Client: c, Live: live, Allocator: o.allocator, Fence: o.fence, Events: recorder, waiting: newWaiting()}
 	o.attachments = &AttachmentReconciler{Client: c, Live: live, Fence: o.fence, Events: recorder}
+	o.claims = &AddressClaimReconciler{Client: c, Live: live, Allocator: o.allocator, Fence: o.fence, Events: recorder, unused: map[types.NamespacedName]time.Time{}}
 	o.networks = &NetworkReconciler{Client: c, Live: live, Allocator: o.allocator, Fence: o.fence, Events: recorder, notBefore: map[types.UID]time.Time{}}
 	for o.seen < seen {
 		o.next()
@@ -57,18 +62,19 @@ func (o *operatorProcess) Get(ctx context.Context, key client.ObjectKey, obj cli
 	return o.shelf.Get(ctx, key, obj, opts...)
 }
 
-// informer is that of attachments.
+// informer is that of attachments, or that of claims.
 type informer struct {
 	cache.Informer
 	operator *operatorProcess
+	kind     string
 }
 
-func (o *operatorProcess) GetInformer(context.Context, client.Object, ...cache.InformerGetOption) (cache.Informer, error) {
-	return informer{operator: o}, nil
+func (o *operatorProcess) GetInformer(_ context.Context, obj client.Object, _ ...cache.InformerGetOption) (cache.Informer, error) {
+	return informer{operator: o, kind: fmt.Sprintf("%T", obj)}, nil
 }
 
 func (i informer) AddEventHandler(h toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
-	i.operator.handler = h
+	i.operator.handlers[i.kind] = h
 	return nil, nil
 }
 
@@ -85,6 +91,7 @@ func (o *operatorProcess) renew() {
 	o.leads = true
 	o.world.expire(o.identity)
 	o.world.must(o.rebuilder.follow(o.world.ctx))
+	o.world.must(o.rebuilder.followClaims(o.world.ctx))
 	early := o.world.coin("the cache is replayed before the list")
 	if early {
 		o.replay()
@@ -98,16 +105,28 @@ func (o *operatorProcess) renew() {
 			for _, pod := range append(o.pods.waiting.forNetwork(c.network), c.pod) {
 				enqueueOnce(&o.podQueue, pod)
 			}
-			slices.SortFunc(o.podQueue, func(a, b types.NamespacedName) int { return storedKey{"", a}.compare(storedKey{"", b}) })
+			sortKeys(o.podQueue)
 		}
+	})
+	o.allocator.ListenClaims(func(key types.NamespacedName) {
+		enqueueOnce(&o.claimQueue, key)
+		sortKeys(o.claimQueue)
 	})
 	close(o.allocator.ready)
 }
 
+func sortKeys(keys []types.NamespacedName) {
+	slices.SortFunc(keys, func(a, b types.NamespacedName) int { return storedKey{"", a}.compare(storedKey{"", b}) })
+}
+
 func (o *operatorProcess) replay() {
 	for _, pna := range sorted[*v1alpha1.PodNetworkAttachment](o.shelf.objects) {
-		o.handler.OnAdd(pna, true)
+		o.tell(storedChange{after: pna})
 		enqueueOnce(&o.attachmentQueue, client.ObjectKeyFromObject(pna))
+	}
+	for _, claim := range sorted[*v1alpha1.AddressClaim](o.shelf.objects) {
+		o.tell(storedChange{after: claim})
+		enqueueOnce(&o.claimQueue, client.ObjectKeyFromObject(claim))
 	}
 	for _, pod := range sorted[*corev1.Pod](o.shelf.objects) {
 		enqueueOnce(&o.podQueue, client.ObjectKeyFromObject(pod))
@@ -142,6 +161,12 @@ func (o *operatorProcess) next() {
 	switch obj.(type) {
 	case *corev1.Pod:
 		enqueueOnce(&o.podQueue, client.ObjectKeyFromObject(obj))
+		for _, key := range o.claims.list(o.world.ctx, client.MatchingFields{indexClaimPod: client.ObjectKeyFromObject(obj).String()}) {
+			enqueueOnce(&o.claimQueue, key)
+		}
+	case *v1alpha1.AddressClaim:
+		o.tell(e)
+		enqueueOnce(&o.claimQueue, client.ObjectKeyFromObject(obj))
 	case *v1alpha1.PodNetworkAttachment:
 		o.tell(e)
 		enqueueOnce(&o.attachmentQueue, client.ObjectKeyFromObject(obj))
@@ -158,11 +183,11 @@ func (o *operatorProcess) next() {
 func (o *operatorProcess) tell(e storedChange) {
 	switch {
 	case e.before == nil:
-		o.handler.OnAdd(e.after, false)
+		o.handlers[keyFor(e.after).kind].OnAdd(e.after, false)
 	case e.after == nil:
-		o.handler.OnDelete(e.before)
+		o.handlers[keyFor(e.before).kind].OnDelete(e.before)
 	default:
-		o.handler.OnUpdate(e.before, e.after)
+		o.handlers[keyFor(e.after).kind].OnUpdate(e.before, e.after)
 	}
 }
 
@@ -175,9 +200,12 @@ func enqueueOnce(queue *[]types.NamespacedName, key types.NamespacedName) {
 // reconcilePod does the work on one pod; after an error it is tried again.
 func (o *operatorProcess) reconcilePod(key types.NamespacedName) error {
 	o.podQueue = slices.DeleteFunc(o.podQueue, func(k types.NamespacedName) bool { return k == key })
-	_, err := o.pods.Reconcile(o.world.ctx, ctrl.Request{NamespacedName: key})
-	if err != nil {
+	result, err := o.pods.Reconcile(o.world.ctx, ctrl.Request{NamespacedName: key})
+	if err != nil || result.RequeueAfter > 0 {
 		enqueueOnce(&o.podQueue, key)
+	}
+	if o.world.calm {
+		pass(result.RequeueAfter)
 	}
 	return err
 }
@@ -187,6 +215,16 @@ func (o *operatorProcess) reconcileAttachment(key types.NamespacedName) error {
 	_, err := o.attachments.Reconcile(o.world.ctx, ctrl.Request{NamespacedName: key})
 	if err != nil {
 		enqueueOnce(&o.attachmentQueue, key)
+	}
+	return err
+}
+
+// reconcileClaim: when to look again is up to the world, whose time is short.
+func (o *operatorProcess) reconcileClaim(key types.NamespacedName) error {
+	o.claimQueue = slices.DeleteFunc(o.claimQueue, func(k types.NamespacedName) bool { return k == key })
+	result, err := o.claims.Reconcile(o.world.ctx, ctrl.Request{NamespacedName: key})
+	if err != nil || result.RequeueAfter > 0 && !o.world.calm {
+		enqueueOnce(&o.claimQueue, key)
 	}
 	return err
 }

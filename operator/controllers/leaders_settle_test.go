@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -21,6 +22,14 @@ func (w *leadersWorld) settle() {
 	leader.renew()
 	leader.rebuilder.sweep(w.ctx)
 	w.work(leader)
+	// Claims are first found to be unused, then recorded as such, then over.
+	for range 3 {
+		pass(retention)
+		for _, claim := range w.store.claims() {
+			enqueueOnce(&leader.claimQueue, client.ObjectKeyFromObject(claim))
+		}
+		w.work(leader)
+	}
 	w.checkSettled(leader)
 }
 
@@ -59,6 +68,10 @@ func (w *leadersWorld) work(leader *operatorProcess) {
 			w.must(leader.reconcilePod(key))
 			w.check()
 		}
+		for _, key := range slices.Clone(leader.claimQueue) {
+			w.must(leader.reconcileClaim(key))
+			w.check()
+		}
 		for _, key := range slices.Clone(leader.attachmentQueue) {
 			w.must(leader.reconcileAttachment(key))
 			w.check()
@@ -70,7 +83,7 @@ func (w *leadersWorld) work(leader *operatorProcess) {
 			w.agentStep(pna)
 			w.check()
 		}
-		if !wait && len(w.store.history) == before && !leader.behind() && len(leader.podQueue)+len(leader.attachmentQueue) == 0 {
+		if !wait && len(w.store.history) == before && !leader.behind() && len(leader.podQueue)+len(leader.attachmentQueue)+len(leader.claimQueue) == 0 {
 			return
 		}
 		if round > 100 {
@@ -97,17 +110,33 @@ func (w *leadersWorld) checkSettled(leader *operatorProcess) {
 		w.checkRacksSettled(leader, perPod)
 		return
 	}
-	bound := 0
+	held := w.claimed(leader)
+	maps.Copy(held, holder)
 	for _, pod := range w.store.pods() {
-		if pod.Spec.NodeName == "" {
-			continue
-		}
-		if bound++; perPod[pod.UID] > 1 || perPod[pod.UID] == 0 && len(holder) < w.capacity {
+		if pod.Spec.NodeName != "" && (perPod[pod.UID] > 1 || perPod[pod.UID] == 0 && len(held) < w.capacity) {
 			w.t.Errorf("pod %s has %d attachments", client.ObjectKeyFromObject(pod), perPod[pod.UID])
 		}
 	}
 	usage := leader.allocator.Usage("n")
-	if int(usage.Attachments) != min(bound, w.capacity) || usage.Reserved != 0 || usage.Ranges[0].Allocated != fmt.Sprint(usage.Attachments) {
-		w.t.Errorf("%d pods, but the books say %+v", bound, usage)
+	if int(usage.Attachments) != len(holder) || usage.Reserved != 0 || usage.Ranges[0].Allocated != fmt.Sprint(len(held)) {
+		w.t.Errorf("%d attachments and %d addresses in use, but the books say %+v", len(holder), len(held), usage)
 	}
+}
+
+// claimed returns what is kept, for pods that exist. With writes that arrive late two claims may name one address: that of
+// the younger one is made anew when its pod is.
+func (w *leadersWorld) claimed(leader *operatorProcess) map[string]string {
+	held := map[string]string{}
+	for _, claim := range w.store.claims() {
+		key := "n/" + claim.Spec.Addresses[0]
+		if held[key] != "" && !w.probes {
+			w.t.Errorf("%s is kept by %s and %s", key, held[key], claim.Name)
+		}
+		held[key] = claim.Name
+		pod := w.store.objects[storedKey{"*v1.Pod", types.NamespacedName{Namespace: claim.Namespace, Name: claim.Spec.PodName}}]
+		if pod == nil || !leader.allocator.Holds(claim.UID) {
+			w.t.Errorf("claim %s is left, pod %v", claim.Name, pod)
+		}
+	}
+	return held
 }

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"pgregory.net/rapid"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -28,10 +29,13 @@ const (
 
 type lateCreate struct {
 	identity string
-	pna      *v1alpha1.PodNetworkAttachment
+	object   client.Object
 	sent     int // events that there were then
 	at       time.Time
 }
+
+// retention of claims that the operator made.
+const retention = time.Minute
 
 // leadersWorld is a cluster with two operators, of which each may believe to lead.
 type leadersWorld struct {
@@ -49,6 +53,8 @@ type leadersWorld struct {
 	serial int
 	// capacity is the number of addresses.
 	capacity int
+	// sticky: addresses stay with a pod's name.
+	sticky bool
 	// racks: the Network has some, see leaders_racks_test.go.
 	racks bool
 	// overtaking: one operator works while the other one is in the middle of a request.
@@ -61,11 +67,17 @@ func newLeadersWorld(ctx context.Context, t *rapid.T) *leadersWorld {
 	if w.capacity = rapid.SampledFrom([]int{2, 6}).Draw(t, "addresses"); w.capacity == 6 {
 		cidr = "10.0.0.0/29"
 	}
+	var sticky v1alpha1.StickyPolicy
+	if w.sticky = rapid.Bool().Draw(t, "sticky"); w.sticky {
+		sticky = v1alpha1.StickyPodName
+	}
 	w.store.put(&v1alpha1.Network{
 		ObjectMeta: metav1.ObjectMeta{Name: "n", Generation: 1, Finalizers: []string{v1alpha1.FinalizerInUse}},
 		Spec: v1alpha1.NetworkSpec{Type: v1alpha1.NetworkTypeMacvlan, Macvlan: &v1alpha1.MacvlanSpec{}, IPAM: &v1alpha1.IPAMSpec{
 			Ranges:     []v1alpha1.IPRange{{CIDR: cidr}},
 			Quarantine: &metav1.Duration{Duration: time.Duration(rapid.SampledFrom([]int{0, 5, 60}).Draw(t, "quarantine")) * time.Second},
+			Sticky:     sticky,
+			Retention:  &metav1.Duration{Duration: retention},
 		}}})
 	w.start()
 	return w
@@ -167,4 +179,21 @@ func (w *leadersWorld) check() {
 	if w.racks {
 		w.checkRacks()
 	}
+}
+
+// checkKept: where addresses stay with a pod's name, none is sent to a pod that is not kept for the next one, as far as the
+// operator can know: another one may have deleted a claim that its cache still shows.
+func (o *operatorProcess) checkKept(pna *v1alpha1.PodNetworkAttachment) {
+	w := o.world
+	if !w.sticky || w.probes {
+		return
+	}
+	key := types.NamespacedName{Namespace: pna.Namespace, Name: decide.StickyClaimName(pna.Spec.Pod.Name, "n", string(pna.Spec.Interface))}
+	for _, objects := range []map[storedKey]client.Object{w.store.objects, o.shelf.objects} {
+		claim, _ := objects[storedKey{"*v1alpha1.AddressClaim", key}].(*v1alpha1.AddressClaim)
+		if claim != nil && claim.Spec.MAC == pna.Spec.MAC && slices.Equal(decide.ClaimAddresses(claim), decide.Addresses(pna)) {
+			return
+		}
+	}
+	w.t.Fatalf("%s gets %s, which is not kept", pna.Name, addressList(*pna))
 }

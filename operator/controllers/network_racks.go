@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
@@ -40,6 +41,9 @@ func (r *NetworkReconciler) patchStatus(ctx context.Context, network, before *v1
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := r.Status().Patch(guarded, network, patch); err != nil {
 		return err
+	}
+	if !sameRacks(before.Status.Racks, network.Status.Racks) {
+		ctrl.LoggerFrom(ctx).Info("racks recorded", "racks", len(network.Status.Racks), "before", len(before.Status.Racks))
 	}
 	r.Allocator.TakeRacks(network)
 	return nil

@@ -44,6 +44,9 @@ func (r *PodReconciler) attach(ctx context.Context, pod *corev1.Pod, planned []d
 		}
 		want := Want{Network: p.Network.Name, Key: key}
 		refusal, err := r.place(ctx, pod.Spec.NodeName, &p, &want)
+		if refusal == nil && err == nil {
+			refusal, err = r.useClaim(ctx, pod, p, &want)
+		}
 		if refusal != nil || err != nil {
 			return refusal, err
 		}
@@ -51,14 +54,17 @@ func (r *PodReconciler) attach(ctx context.Context, pod *corev1.Pod, planned []d
 		wants = append(wants, want)
 	}
 	assigned, err := r.Allocator.Reserve(wants, time.Now())
-	if refusal := refusalOf(err); refusal != nil {
-		return refusal, nil
+	if err == nil {
+		err = r.keep(ctx, pod, wanted, assigned)
+	}
+	if err != nil {
+		return r.blocked(ctx, pod, wants, err)
 	}
 	var missing []*v1alpha1.PodNetworkAttachment
 	for key, addresses := range assigned {
 		missing = append(missing, decide.Attachment(pod, r.placed(key, wanted[key]), addresses))
 	}
-	return nil, errors.Join(err, r.create(ctx, missing))
+	return nil, r.create(ctx, missing)
 }
 
 // existing returns the names of the pod's attachments in the cache.

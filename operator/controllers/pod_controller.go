@@ -55,7 +55,14 @@ func (r *PodReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 		return ctrl.Result{}, nil //nolint:nilerr // No longer leader.
 	}
 	ctx = ctrl.LoggerInto(ctx, ctrl.LoggerFrom(ctx).WithValues("pod", req.String(), "podUID", pod.UID, "node", pod.Spec.NodeName))
-	return ctrl.Result{}, r.plan(ctx, &pod)
+	err := r.plan(ctx, &pod)
+	switch {
+	case errors.Is(err, errClaimsChanged):
+		return ctrl.Result{RequeueAfter: claimsPoll}, nil
+	case errors.Is(err, errFormerGoing):
+		return ctrl.Result{RequeueAfter: formerGrace}, nil
+	}
+	return ctrl.Result{}, err
 }
 
 // plan: waiting begins before the snapshot, so that what changes meanwhile wakes the pod again.
@@ -104,6 +111,10 @@ func (r *PodReconciler) snapshot(ctx context.Context, pod *corev1.Pod) (decide.P
 		return s, err
 	}
 	s.NamespaceLabels = namespace.Labels
+	var err error
+	if s.Claims, err = r.claims(ctx, pod); err != nil {
+		return s, err
+	}
 	for _, selected := range decide.Selected(pod) {
 		var network v1alpha1.Network
 		found, err := r.find(ctx, selected.Network, &network)

@@ -29,7 +29,7 @@ func (e *rackError) Unwrap() error { return e.err }
 // rackBook is what is known of a Network's racks. The record is the Network's status: an address is given out of a rack's
 // prefix when the prefix stands there, and none any more before it is taken out.
 type rackBook struct {
-	// network is the last that passed decide.CheckNetwork, nil before.
+	// network is the spec of the last that passed decide.CheckNetwork, nil before.
 	network *v1alpha1.Network
 	// uid and version of the Network whose status was taken over last.
 	uid      types.UID
@@ -83,7 +83,8 @@ func (a *Allocator) configureRacks(network *v1alpha1.Network) {
 		b.racks = rackBook{uid: network.UID, places: b.racks.places, vnis: b.racks.vnis}
 		a.claimVNIs(network.Name)
 	}
-	b.racks.network = network
+	// The caller goes on working with its own.
+	b.racks.network = &v1alpha1.Network{Spec: *network.Spec.DeepCopy()}
 }
 
 // applyRanges gives the pool what addresses may be given out of.
@@ -162,6 +163,10 @@ func (a *Allocator) planRacks(network *v1alpha1.Network, nodes map[string]int32,
 		if r.network == network.Name {
 			facts.Reserved[r.scope]++
 		}
+	}
+	// An AddressClaim holds an address too.
+	for _, rack := range b.pool.Scopes() {
+		facts.Reserved[rack]++
 	}
 	for addr := range b.pool.Outside() {
 		facts.Strays = append(facts.Strays, addr)

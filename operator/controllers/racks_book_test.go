@@ -3,6 +3,7 @@ package controllers
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -120,6 +121,25 @@ func TestReservationKeepsItsRack(t *testing.T) {
 	}
 }
 
+// An address that is held, by whatever, keeps the rack's prefix from other racks.
+func TestClaimKeepsTheRack(t *testing.T) {
+	a := NewAllocator()
+	stored := racked("n", "1", rackOf("r1", "10.0.0.0/30", 1), rackOf("r2", "10.0.0.4/30", 2))
+	plan(t, a, stored, now0)
+	addr := netip.MustParseAddr("10.0.0.1")
+	if err := a.book("n").pool.Claim(addr, "a claim"); err != nil {
+		t.Fatal(err)
+	}
+	racks := plan(t, a, stored, now0).Racks
+	if racks[0].EmptySince != nil || racks[1].EmptySince == nil {
+		t.Errorf("racks %+v", racks)
+	}
+	a.book("n").pool.Release(addr, "a claim", now0)
+	if racks := plan(t, a, stored, now0).Racks; racks[0].EmptySince == nil {
+		t.Errorf("racks %+v", racks)
+	}
+}
+
 func TestVNIsOfTwoNetworks(t *testing.T) {
 	a := NewAllocator()
 	vnis := func(name, version string, stored ...v1alpha1.RackStatus) (got []int32) {
@@ -224,5 +244,41 @@ func TestManyRacks(t *testing.T) {
 	t.Logf("carved after %s, an address in each after %s, planned again after %s", carved, reserved, time.Since(began))
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("%d racks took %s", decide.MaxRacks, took)
+	}
+}
+
+// The record of as many racks as there may be is one that the API server takes.
+func TestManyRacksAreRecorded(t *testing.T) {
+	w := newWorld(t)
+	n := w.rackNetwork("rack", ranges("10.0.0.0/8"))
+	nodes := map[string]int32{}
+	for i := range decide.MaxRacks + 1 {
+		nodes[fmt.Sprintf("ip-10-100-200-%05d.eu-central-1.compute.internal.example", i)] = 1
+	}
+	a := NewAllocator()
+	w.must(a.Configure(n))
+	planned, _ := a.PlanRacks(n, nodes, now0)
+	before := n.DeepCopy()
+	n.Status.Racks = planned.Racks
+	began := time.Now()
+	w.must((&NetworkReconciler{Client: w, Allocator: a}).patchStatus(w.ctx, n, before))
+	t.Logf("recorded %d racks in %s", len(n.Status.Racks), time.Since(began))
+	if len(n.Status.Racks) != decide.MaxRacks || len(planned.Unlisted) != 1 || len(a.networks["rack"].racks.served) != decide.MaxRacks {
+		t.Errorf("%d racks are recorded, %d served, %v left out", len(n.Status.Racks), len(a.networks["rack"].racks.served), planned.Unlisted)
+	}
+}
+
+// Without spec.ipam a rack needs a VNI only.
+func TestRackWithoutAddresses(t *testing.T) {
+	a, n := NewAllocator(), racked("n", "1")
+	n.Spec.IPAM, n.Spec.RackLocal.PrefixLength = nil, nil
+	n.Status.Racks, n.ResourceVersion = plan(t, a, n, now0, "r1").Racks, "2"
+	a.TakeRacks(n)
+	got, err := a.Reserve([]Want{{Network: "n", Key: attachmentKey("x"), Scope: "r1"}}, now0)
+	if addresses, ok := got[attachmentKey("x")]; err != nil || !ok || len(addresses) > 0 {
+		t.Fatalf("got %v, %v", got, err)
+	}
+	if rack, vni := a.reservedRack(attachmentKey("x")); rack != "r1" || vni != 1 {
+		t.Errorf("rack %q, VNI %d", rack, vni)
 	}
 }

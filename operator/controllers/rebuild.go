@@ -40,6 +40,9 @@ func (r *Rebuilder) Start(ctx context.Context) error {
 	if err := r.follow(ctx); err != nil {
 		return fmt.Errorf("following attachments: %w", err)
 	}
+	if err := r.followClaims(ctx); err != nil {
+		return fmt.Errorf("following address claims: %w", err)
+	}
 	backoff := wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 8, Cap: 10 * time.Second}
 	err := backoff.DelayFunc().Until(ctx, true, false, func(ctx context.Context) (bool, error) {
 		err := r.rebuild(ctx)
@@ -120,6 +123,9 @@ func (r *Rebuilder) rebuild(ctx context.Context) error {
 		a.takeRacks(&networks.Items[i])
 		a.restoreAside(&networks.Items[i], time.Now())
 	}
+	if err := r.rebuildClaims(ctx, networks.Items); err != nil {
+		return err
+	}
 	for i := range attachments.Items {
 		a.observe(&attachments.Items[i])
 	}
@@ -149,6 +155,7 @@ func (r *Rebuilder) sweep(ctx context.Context) {
 			r.Allocator.Settle(&pna)
 		}
 	}
+	r.sweepClaims(ctx)
 	for _, name := range r.Allocator.Networks() {
 		var network v1alpha1.Network
 		if err := r.Cache.Get(ctx, types.NamespacedName{Name: name}, &network); apierrors.IsNotFound(err) {

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -17,12 +18,16 @@ type Want struct {
 	Key types.NamespacedName
 	// Scope is the rack, "" where the Network has none.
 	Scope string
+	// Claim is the UID of the AddressClaim that has the addresses, "" where there is none.
+	Claim types.UID
+	// Pod is that of the attachment; pods of one name are planned one after the other.
+	Pod types.NamespacedName
 }
 
 // Reserve holds addresses for attachments that are about to be created: for all of them or for none, since two
 // pods that each hold the one address that the other waits for would wait for ever. Asking again gives the
 // same addresses until Settle or Refused. A want whose attachment exists, although the cache may not show it yet,
-// is absent from the result. The error wraps ipam.ErrExhausted or errRackNotServed.
+// is absent from the result. The error wraps ipam.ErrExhausted or errRackNotServed, or is a blockedError.
 func (a *Allocator) Reserve(wants []Want, now time.Time) (map[types.NamespacedName][]ipam.Assignment, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -33,20 +38,15 @@ func (a *Allocator) Reserve(wants []Want, now time.Time) (map[types.NamespacedNa
 		if a.names[owner] > 0 {
 			continue
 		}
-		if r := a.reserved[owner]; r != nil && (a.taken(r) || r.scope != want.Scope && !r.sent) {
-			a.cancel(want.Key)
-		}
-		if a.reserved[owner] == nil {
-			assignments, err := a.allocate(want, owner, now)
-			if err != nil {
-				for _, key := range fresh {
-					a.cancel(key)
-				}
-				return nil, fmt.Errorf("network %s: %w", want.Network, err)
-			}
-			vni := a.book(want.Network).racks.served[want.Scope]
-			a.reserved[owner] = &reservation{network: want.Network, scope: want.Scope, vni: vni, assignments: assignments}
+		made, err := a.reserve(want, now)
+		if made {
 			fresh = append(fresh, want.Key)
+		}
+		if err != nil {
+			for _, key := range fresh {
+				a.cancel(key)
+			}
+			return nil, err
 		}
 		a.reserved[owner].since = now
 		assigned[want.Key] = a.reserved[owner].assignments
@@ -54,12 +54,47 @@ func (a *Allocator) Reserve(wants []Want, now time.Time) (map[types.NamespacedNa
 	return assigned, nil
 }
 
-func (a *Allocator) allocate(want Want, owner ipam.Owner, now time.Time) ([]ipam.Assignment, error) {
+// reserve makes the reservation that is wanted, unless it is there.
+func (a *Allocator) reserve(want Want, now time.Time) (made bool, err error) {
+	owner := reservationOwner(want.Key)
+	if r := a.reserved[owner]; r != nil && (a.taken(r) || (r.scope != want.Scope || r.claim != want.Claim) && !r.sent) {
+		a.cancel(want.Key)
+	}
+	r := a.reserved[owner]
+	var fixed []netip.Addr
+	if r == nil || r.claim != "" {
+		if fixed, err = a.claimed(want, now); err != nil {
+			return false, err
+		}
+	}
+	if r != nil {
+		return false, nil
+	}
+	assignments, err := a.allocate(want, fixed, now)
+	if err != nil {
+		return false, fmt.Errorf("network %s: %w", want.Network, err)
+	}
+	b := a.book(want.Network)
+	r = &reservation{
+		network: want.Network, scope: want.Scope, vni: b.racks.served[want.Scope], assignments: assignments, claim: want.Claim, pod: want.Pod,
+	}
+	for _, addr := range fixed {
+		b.hold(addr, owner)
+	}
+	if c := a.claims.byUID[want.Claim]; c != nil {
+		r.mac = c.object.Spec.MAC
+		b.holdMAC(r.mac, owner)
+	}
+	a.reserved[owner] = r
+	return true, nil
+}
+
+func (a *Allocator) allocate(want Want, fixed []netip.Addr, now time.Time) ([]ipam.Assignment, error) {
 	b := a.book(want.Network)
 	if _, served := b.racks.served[want.Scope]; want.Scope != "" && !served {
 		return nil, &rackError{want.Scope, errRackNotServed}
 	}
-	assignments, err := b.pool.Allocate(ipam.Request{Owner: owner, Scope: want.Scope}, now)
+	assignments, err := b.pool.Allocate(ipam.Request{Owner: reservationOwner(want.Key), Scope: want.Scope, Fixed: fixed}, now)
 	if err != nil && want.Scope != "" {
 		return nil, &rackError{want.Scope, err}
 	}
@@ -67,10 +102,12 @@ func (a *Allocator) allocate(want Want, owner ipam.Owner, now time.Time) ([]ipam
 }
 
 // taken tells whether an attachment was found that records an address of the reservation. Another leader made it:
-// to go on would make a duplicate.
+// to go on would make a duplicate. What a claim has is looked at by claimed.
 func (a *Allocator) taken(r *reservation) bool {
-	return slices.ContainsFunc(r.assignments, func(assigned ipam.Assignment) bool {
-		return len(a.book(r.network).contested[assigned.Addr]) > 0
+	return r.claim == "" && slices.ContainsFunc(r.assignments, func(assigned ipam.Assignment) bool {
+		return slices.ContainsFunc(a.book(r.network).contested[assigned.Addr], func(owner ipam.Owner) bool {
+			return a.attachmentOf(owner) != nil
+		})
 	})
 }
 
@@ -85,7 +122,7 @@ func (a *Allocator) Sent(key types.NamespacedName) {
 
 // Refused gives back a reservation after the API server refused the create, unless an earlier try may have arrived.
 func (a *Allocator) Refused(key types.NamespacedName) {
-	a.cancelIf(key, func(r *reservation) bool { return !r.sent })
+	a.cancelIf(key, func(r *reservation) bool { return !r.sent && !r.keeping })
 }
 
 // cancelOlder gives back a reservation that nobody asked for since before.
@@ -106,7 +143,7 @@ func (a *Allocator) cancelIf(key types.NamespacedName, condition func(*reservati
 	}
 }
 
-// cancel tells whether an address became free: what an attachment records too is handed over to it.
+// cancel tells whether somebody may get an address now: what others record too is handed over to them.
 func (a *Allocator) cancel(key types.NamespacedName) (network string, freed bool) {
 	owner := reservationOwner(key)
 	r := a.reserved[owner]
@@ -115,11 +152,19 @@ func (a *Allocator) cancel(key types.NamespacedName) (network string, freed bool
 	}
 	delete(a.reserved, owner)
 	b := a.book(r.network)
+	var addresses []netip.Addr
 	for _, assigned := range r.assignments {
-		if !b.handOver(assigned.Addr, owner) {
+		addresses = append(addresses, assigned.Addr)
+		switch last := b.giveUp(assigned.Addr, owner); {
+		case last && r.claim != "":
+			// The claim is gone, and pods before this one may have had the address.
+			freed = b.pool.Release(assigned.Addr, owner, time.Now()) || freed
+		case last:
 			b.pool.Cancel(assigned.Addr, owner)
 			freed = true
 		}
 	}
-	return r.network, freed
+	b.releaseMAC(r.mac, owner)
+	a.touch(b, addresses, r.mac)
+	return r.network, freed || r.claim != ""
 }

@@ -20,6 +20,7 @@ const (
 	podWorkers        = 32
 	attachmentWorkers = 8
 	networkWorkers    = 4
+	claimWorkers      = 4
 )
 
 // recorderName is the reporting controller of our events.
@@ -53,7 +54,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, fence *Fence) error {
 	attachments := &AttachmentReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Allocator: allocator, Fence: fence, Events: recorder,
 	}
-	for _, setup := range []func(ctrl.Manager) error{pods.setup, networks.setup, attachments.setup} {
+	claims := &AddressClaimReconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Allocator: allocator, Fence: fence, Events: recorder, unused: map[types.NamespacedName]time.Time{},
+	}
+	for _, setup := range []func(ctrl.Manager) error{pods.setup, networks.setup, attachments.setup, claims.setup} {
 		if err := setup(mgr); err != nil {
 			return err
 		}

@@ -150,7 +150,8 @@ func (w *world) cleanUp() {
 	var attachments v1alpha1.PodNetworkAttachmentList
 	var networks v1alpha1.NetworkList
 	var nodes corev1.NodeList
-	for _, list := range []client.ObjectList{&pods, &attachments, &networks, &nodes} {
+	var claims v1alpha1.AddressClaimList
+	for _, list := range []client.ObjectList{&pods, &attachments, &networks, &nodes, &claims} {
 		w.must(w.List(ctx, list))
 	}
 	now := client.GracePeriodSeconds(0)
@@ -164,6 +165,9 @@ func (w *world) cleanUp() {
 	for i := range networks.Items {
 		w.removeFinalizers(ctx, &networks.Items[i])
 		w.must(client.IgnoreNotFound(w.Delete(ctx, &networks.Items[i])))
+	}
+	for i := range claims.Items {
+		w.must(client.IgnoreNotFound(w.Delete(ctx, &claims.Items[i])))
 	}
 	for i := range nodes.Items {
 		w.must(client.IgnoreNotFound(w.Delete(ctx, &nodes.Items[i])))

@@ -61,7 +61,7 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			SRIOV:        network.Spec.SRIOV.DeepCopy(),
 			RackLocal:    p.Rack.DeepCopy(),
 			MTU:          network.Spec.MTU,
-			MAC:          MAC(network.Name, addresses, pod.UID, iface).String(),
+			MAC:          p.attachmentMAC(pod, addresses),
 			Addresses:    attachmentAddresses(addresses),
 			Routes:       resolveRoutes(p.Routes, addresses),
 			QoS:          resolveQoS(p.QoS),

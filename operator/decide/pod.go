@@ -19,6 +19,8 @@ type PodSnapshot struct {
 	NamespaceLabels map[string]string
 	Networks        map[string]*v1alpha1.Network
 	QoSClasses      map[string]*v1alpha1.QoSClass
+	// Claims for the pod's name; others do no harm.
+	Claims []*v1alpha1.AddressClaim
 }
 
 // Planned is one interface that the pod is to get.
@@ -31,6 +33,10 @@ type Planned struct {
 	Routes []v1alpha1.Route
 	// Rack is set when the attachment is made, where the Network has racks.
 	Rack *v1alpha1.AttachmentRack
+	// Claim is the AddressClaim of the interface, nil where there is none.
+	Claim *v1alpha1.AddressClaim
+	// Outdated is why the operator's own Claim cannot be kept: it is to be made anew.
+	Outdated string
 }
 
 // Refusal says why a pod cannot have its networks now. It is the reason and message of an event and of the
@@ -63,6 +69,9 @@ func Plan(s PodSnapshot) ([]Planned, *Refusal) {
 		planned = append(planned, p)
 	}
 	if refusal := assignRoutes(planned); refusal != nil {
+		return nil, refusal
+	}
+	if refusal := s.assignClaims(planned); refusal != nil {
 		return nil, refusal
 	}
 	return planned, nil

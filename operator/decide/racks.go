@@ -25,7 +25,7 @@ type RackFacts struct {
 	// Recorded are the racks as they are stored.
 	Recorded []v1alpha1.RackStatus
 	// Nodes counts the nodes of each rack that pods of the Network can run on, Attachments those that exist, Reserved
-	// those that are being created.
+	// what else holds something of the rack: attachments that are being created, and addresses of claims.
 	Nodes, Attachments, Reserved map[string]int32
 	// Strays are addresses in use that no rack's prefix has.
 	Strays []netip.Addr
@@ -50,6 +50,9 @@ func Racks(f RackFacts) RackPlan {
 	var plan RackPlan
 	known := map[string]bool{}
 	for _, old := range f.Recorded {
+		if known[old.Name] {
+			continue // Nobody but a person can have written that.
+		}
 		known[old.Name] = true
 		rack := f.count(old)
 		if old.EmptySince != nil && rack.EmptySince != nil && !f.restUntil(rack).After(f.Now) {

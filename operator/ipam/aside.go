@@ -48,6 +48,13 @@ func (p *Pool) Aside(now time.Time) []Aside {
 	return p.sortedAside()
 }
 
+// IsAside returns what is known of an address that is set aside.
+func (p *Pool) IsAside(a netip.Addr, now time.Time) (Aside, bool) {
+	p.expire(now)
+	aside, ok := p.aside[a]
+	return aside, ok
+}
+
 func (p *Pool) sortedAside() []Aside {
 	all := make([]Aside, 0, len(p.aside))
 	for _, a := range p.aside {

@@ -129,3 +129,16 @@ func TestSetAsideIsBounded(t *testing.T) {
 		t.Errorf("%d are set aside, the first is %v", len(all), all[0])
 	}
 }
+
+func TestIsAside(t *testing.T) {
+	p := New(cidrs(t, "10.0.0.0/31"), rested)
+	p.SetAside(aside("10.0.0.0", start0), start0)
+	if got, ok := p.IsAside(netip.MustParseAddr("10.0.0.0"), start0); !ok || got != aside("10.0.0.0", start0) {
+		t.Errorf("%v, %v", got, ok)
+	}
+	for addr, at := range map[string]time.Time{"10.0.0.0": start0.Add(AsideTime), "10.0.0.1": start0} {
+		if _, ok := p.IsAside(netip.MustParseAddr(addr), at); ok {
+			t.Errorf("%s is set aside at %s", addr, at)
+		}
+	}
+}

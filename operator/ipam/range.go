@@ -151,6 +151,13 @@ func (r *Range) Contains(a netip.Addr) bool {
 	return r.bounds.contains(a) && !slices.ContainsFunc(r.blocked, func(b interval) bool { return b.contains(a) })
 }
 
+// Claimable tells whether a host may have a when somebody asks for it by name: it can be outside of start and end, and
+// excluded, but neither the gateway nor an address that no host of a subnet has.
+func (r *Range) Claimable(a netip.Addr) bool {
+	return r.Prefix.Contains(a) && a != r.Gateway &&
+		!slices.ContainsFunc(reserved(r.Prefix), func(b interval) bool { return b.contains(a) })
+}
+
 // blockedUntil tells whether a is in the range's bounds but cannot be given out, and the last such address from there on.
 func (r *Range) blockedUntil(a netip.Addr) (netip.Addr, bool) {
 	for _, b := range r.blocked {

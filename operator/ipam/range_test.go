@@ -124,3 +124,15 @@ func FuzzParseRange(f *testing.F) {
 		}
 	})
 }
+
+func TestClaimable(t *testing.T) {
+	r := parse(t, v1alpha1.IPRange{CIDR: "10.0.0.0/24", Start: "10.0.0.100", End: "10.0.0.199", Gateway: "10.0.0.1", Exclude: []string{"10.0.0.128/25"}})[0]
+	for addr, want := range map[string]bool{
+		"10.0.0.100": true, "10.0.0.2": true, "10.0.0.254": true, "10.0.0.150": true,
+		"10.0.0.0": false, "10.0.0.255": false, "10.0.0.1": false, "10.0.1.5": false, "fd00::1": false, "::ffff:10.0.0.5": false,
+	} {
+		if got := r.Claimable(netip.MustParseAddr(addr)); got != want {
+			t.Errorf("%s: %v", addr, got)
+		}
+	}
+}

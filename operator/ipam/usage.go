@@ -1,8 +1,10 @@
 package ipam
 
 import (
+	"maps"
 	"math/big"
 	"net/netip"
+	"slices"
 )
 
 // Usage tells how full a range is.
@@ -27,4 +29,15 @@ func (p *Pool) Usage() []Usage {
 		})
 	}
 	return usage
+}
+
+// Scopes returns the scopes of which an address is in use, whoever holds it.
+func (p *Pool) Scopes() []string {
+	used := map[string]bool{}
+	for _, s := range p.segments {
+		if s.used > 0 {
+			used[s.Scope] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(used))
 }

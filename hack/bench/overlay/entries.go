@@ -44,17 +44,18 @@ func entries(ctx context.Context, count int, ours, hand fabric.Pair) error {
 	fmt.Printf("forwarding, %d rounds of %d remote pods with two addresses each, on a link without entries\n", entryRounds, count)
 	fmt.Printf("%-32s %s (goal: under 300)\n", "plumb.Program", a)
 	fmt.Printf("%-32s %s\n", "netlink.Handle.NeighSet", b)
-	fmt.Printf("%-32s %s (one dump; %d entries too few, %d too many)\n", "reconciled", reconciles, drift, drift)
+	fmt.Printf("%-32s %s (one dump; %d entries too few, %d too many)\n", "reconciled", reconciles, drift(count), drift(count))
 	ratio("overlay-entries", a, b)
 	return nil
 }
 
 // drift is how many entries are wrong in each way before a reconciliation.
-const drift = 100
+func drift(pods int) int { return pods / 200 }
 
 // reconcile spoils some of the entries, and measures how long it takes to find and correct them.
 func reconcile(node *fabric.Node, index int, pods []fabric.Remote) (took time.Duration, err error) {
-	if err := fabric.Spoil(node, index, pods, drift); err != nil {
+	spoilt := drift(len(pods))
+	if err := fabric.Spoil(node, index, pods, spoilt); err != nil {
 		return 0, err
 	}
 	start := time.Now()
@@ -63,8 +64,8 @@ func reconcile(node *fabric.Node, index int, pods []fabric.Remote) (took time.Du
 	if err != nil {
 		return 0, err
 	}
-	if wrong != 2*drift {
-		return 0, fmt.Errorf("%d entries were wrong instead of %d", wrong, 2*drift)
+	if wrong != 2*spoilt {
+		return 0, fmt.Errorf("%d entries were wrong instead of %d", wrong, 2*spoilt)
 	}
 	wrong, err = fabric.Reconcile(node, index, pods)
 	if err == nil && wrong != 0 {

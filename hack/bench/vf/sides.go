@@ -65,7 +65,9 @@ func awaitCarrier(pf string) error {
 	return fmt.Errorf("%s has no carrier", pf)
 }
 
-func mac(i int) net.HardwareAddr { return net.HardwareAddr{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)} }
+func mac(i int) net.HardwareAddr {
+	return net.HardwareAddr{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}
+}
 
 func (b *bench) plan(i int) plan.Attachment {
 	id := vlan

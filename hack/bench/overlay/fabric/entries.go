@@ -55,7 +55,7 @@ func Spoil(node *Node, index int, pods []Remote, count int) error {
 	missing := desired(pods)[:count]
 	surplus := make([]plumb.Entry, count)
 	for i := range surplus {
-		surplus[i] = plumb.Entry{MAC: plumb.MAC{2, 0, 10, 0, 0, byte(i)}, Via: netip.AddrFrom4([4]byte{198, 19, 0, 1})}
+		surplus[i] = plumb.Entry{MAC: plumb.MAC{2, 0, 10, 0, byte(i >> 8), byte(i)}, Via: netip.AddrFrom4([4]byte{198, 19, 0, 1})}
 	}
 	return plumb.Program(node.Namespace, index, surplus, missing)
 }
