@@ -173,6 +173,7 @@ func (a *agent) run(ctx context.Context) error {
 	defer plugin.Stop()
 	parts.Go(func() { plugin.Run(ctx) })
 	parts.Go(func() { a.deviceLoop.watchLinks(ctx, a.overlays.LinkChanged) })
+	parts.Go(func() { a.deviceLoop.watchDevices(ctx) })
 	parts.Go(func() { a.deviceLoop.run(ctx, plugin.Publish) })
 	a.deviceLoop.logDevices("node agent runs")
 	parts.Wait()

@@ -109,6 +109,18 @@ func (l *deviceLoop) watchLinks(ctx context.Context, changed func(name string)) 
 	}
 }
 
+// watchDevices notifies of VFs that come, go, or change their driver, which those without an interface do unseen by watchLinks.
+func (l *deviceLoop) watchDevices(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := kernel.DeviceChanges(ctx, l.notify)
+		if ctx.Err() == nil {
+			l.log.Info("changes of devices may have been missed", "cause", err.Error())
+			pause(ctx, resubscribeAfter)
+			l.notify()
+		}
+	}
+}
+
 func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
