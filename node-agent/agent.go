@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/go-logr/logr"
@@ -80,7 +81,17 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 		Files: sandboxes.Files{Dir: o.filesDir()}, NamespaceLives: sandboxes.NamespaceLives,
 		Numbers: kernel.Sys(o.sysRoot).Numbers,
 	}, plans.All())
+	counts := &vfCounts{
+		log: log.WithName("vfs"), config: config, place: a.node.Place, has: a.hasInterface,
+		change: a.keeper.ChangeVFs, ensure: path.EnsureVFs, said: map[string]string{},
+	}
+	a.deviceLoop.ahead = counts.apply
 	return a, nil
+}
+
+func (a *agent) hasInterface(name string) bool {
+	_, err := os.Stat(filepath.Join(a.sysRoot, "class/net", name))
+	return err == nil
 }
 
 // readDevices reads what can be known before the Node object is.
@@ -186,6 +197,7 @@ func (a *agent) startPlugin(ctx context.Context, claims dra.Sandboxes) (*dra.Plu
 	if err := a.node.WaitKnown(ctx); err != nil {
 		return nil, fmt.Errorf("wait for Node %q: %w", a.nodeName, err)
 	}
+	a.deviceLoop.ahead()
 	if _, err := a.devices.Refresh(); err != nil {
 		return nil, err
 	}

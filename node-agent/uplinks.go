@@ -28,12 +28,12 @@ type deviceLoop struct {
 	log     logr.Logger
 	devices *dra.Devices
 	changed chan struct{}
-	// tell is called after the devices have changed.
-	tell func()
+	// tell is called after the devices have changed, ahead before they are read.
+	tell, ahead func()
 }
 
 func newDeviceLoop(log logr.Logger, devices *dra.Devices, tell func()) *deviceLoop {
-	return &deviceLoop{log: log, devices: devices, changed: make(chan struct{}, 1), tell: tell}
+	return &deviceLoop{log: log, devices: devices, changed: make(chan struct{}, 1), tell: tell, ahead: func() {}}
 }
 
 // notify has the devices read again. It never blocks.
@@ -61,6 +61,7 @@ func (l *deviceLoop) run(ctx context.Context, publish func(context.Context) erro
 }
 
 func (l *deviceLoop) refresh(ctx context.Context, publish func(context.Context) error) {
+	l.ahead()
 	changed, err := l.devices.Refresh()
 	if err != nil {
 		l.log.Error(err, "the devices stay as last read")

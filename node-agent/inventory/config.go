@@ -16,6 +16,8 @@ type Config struct {
 	Uplinks []UplinkConfig `json:"uplinks,omitempty"`
 	// TopologyKeys are labels of nodes whose values devices carry as attributes, beyond those that they always carry.
 	TopologyKeys []string `json:"topologyKeys,omitempty"`
+	// VFs are how many virtual functions PFs are to have.
+	VFs []VFConfig `json:"vfs,omitempty"`
 }
 
 // UplinkConfig is about the interfaces that one name or pattern matches. The first match counts.
@@ -39,6 +41,9 @@ func ParseConfig(text []byte) (Config, error) {
 		}
 	}
 	if err := validateTopologyKeys(config.TopologyKeys); err != nil {
+		return Config{}, fmt.Errorf("configuration: %w", err)
+	}
+	if err := validateVFs(config.VFs); err != nil {
 		return Config{}, fmt.Errorf("configuration: %w", err)
 	}
 	return config, nil

@@ -124,6 +124,8 @@ type Keeper struct {
 	// ledgerMu makes read, change and write of one pod's plan one step.
 	ledgerMu sync.Mutex
 	vfLocks  vfLocks
+	// numVFs is held for writing while the number of a PF's VFs changes.
+	numVFs sync.RWMutex
 	// inspecting makes looks at the VFs that nobody has one after the other; inspectDue is set while one is due.
 	inspecting sync.Mutex
 	inspectDue atomic.Bool

@@ -34,16 +34,31 @@ func (k *Keeper) planVF(ctx context.Context, pod plan.Pod, a plan.Attachment) (p
 	}
 	a.Before = former.Before
 	held := k.state.holding(pod.UID)
-	if a.Before, err = k.recorded(a, held); err != nil {
-		return plan.Attachment{}, err
-	}
-	if err := k.store(pod, a); err != nil {
-		return plan.Attachment{}, fmt.Errorf("write the plan: %w", err)
-	}
-	if held {
-		return a, nil
+	if a, err = k.storeVF(pod, a, held); err != nil || held {
+		return a, err
 	}
 	return a, k.Path.ConfigureVF(ctx, a)
+}
+
+// storeVF writes the plan with what the VF was before. ChangeVFs either waits for it or has made all VFs anew before.
+func (k *Keeper) storeVF(pod plan.Pod, a plan.Attachment, held bool) (_ plan.Attachment, err error) {
+	k.numVFs.RLock()
+	defer k.numVFs.RUnlock()
+	if a.Before, err = k.recorded(a, held); err != nil {
+		return a, err
+	}
+	if err := k.store(pod, a); err != nil {
+		return a, fmt.Errorf("write the plan: %w", err)
+	}
+	return a, nil
+}
+
+// ChangeVFs calls change, which may take all VFs of a PF away for a moment, with the PCI addresses of the VFs that pods have or
+// that have not come back from them. No other VF is planned for a pod until it returns.
+func (k *Keeper) ChangeVFs(change func(inUse []string) error) error {
+	k.numVFs.Lock()
+	defer k.numVFs.Unlock()
+	return change(k.state.vfsInUse())
 }
 
 // refuse reports an attachment that cannot be prepared, so that its condition tells why.
