@@ -5,13 +5,13 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/multinet-dev/multinet/demo/cluster"
@@ -51,16 +51,27 @@ func (s *scene) dumpVM(node string) {
 // virtualFunction is what the machine has of one.
 type virtualFunction struct {
 	PF, Index, Driver string
-	// Settings are what its PF says about it.
+	// Settings are what its PF says about it but for the MAC, which an unused VF has there or not: igb forgets it with the
+	// administrator's.
 	Settings string
 	Link     string
 	MAC      string
 	Up       bool
 	OnNode   bool
+	// admin is the MAC that its PF has for it, vlan the tag.
+	admin string
+	vlan  int32
 	// inside is where the link is, for those that are not on the node.
 	inside link
 }
 
+// guest is what the machine has of all VFs, by PCI address, and of the environments of containers, by their IDs.
+type guest struct {
+	vfs         map[string]virtualFunction
+	environment map[string][]string
+}
+
+// Everything in one command: processes are slow to start there.
 const inspectVFs = `
 for pf in /sys/class/net/pf*; do
 	ip -j link show "${pf##*/}" | tr -d '\n' | sed "s/^/pf ${pf##*/} /"
@@ -72,6 +83,9 @@ done
 echo "node $(stat -Lc %i /proc/1/ns/net)"
 stat -Lc '%i %n' /run/netns/* /proc/[0-9]*/ns/net 2>/dev/null | sort -s -u -k1,1 | while read -r inode path; do
 	echo "links $inode $path $(nsenter --net=$path ip -j -d address show 2>/dev/null | tr -d '\n')"
+done
+ctr --namespace k8s.io tasks ls | while read -r id pid status; do
+	[ "$status" != RUNNING ] || echo "container $id $(tr '\0' '\t' 2>/dev/null <"/proc/$pid/environ")"
 done`
 
 // vfLink is a link that knows its device.
@@ -81,13 +95,13 @@ type vfLink struct {
 	Flags  []string `json:"flags"`
 }
 
-// virtualFunctions are those of all cards, by PCI address.
-func (s *scene) virtualFunctions(ctx context.Context, node string) (map[string]virtualFunction, error) {
+func (s *scene) guest(ctx context.Context, node string) (guest, error) {
 	out, err := s.OnNode(ctx, node, "bash", "-c", inspectVFs)
 	if err != nil {
-		return nil, err
+		return guest{}, err
 	}
-	all, settings, own := map[string]virtualFunction{}, map[string]string{}, ""
+	g, own := guest{map[string]virtualFunction{}, map[string][]string{}}, ""
+	settings := map[string]setting{}
 	for line := range strings.Lines(out) {
 		kind, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		switch kind {
@@ -95,40 +109,63 @@ func (s *scene) virtualFunctions(ctx context.Context, node string) (map[string]v
 			err = readSettings(settings, rest)
 		case "vf":
 			word := strings.Fields(rest)
-			all[word[0]] = virtualFunction{PF: word[1], Index: word[2], Driver: word[3], Settings: settings[word[1]+" "+word[2]]}
+			of := settings[word[1]+" "+word[2]]
+			g.vfs[word[0]] = virtualFunction{PF: word[1], Index: word[2], Driver: word[3], Settings: of.rest, admin: of.MAC, vlan: of.tag()}
 		case "node":
 			own = rest
 		case "links":
-			err = readVFLinks(all, rest, own)
+			err = g.readLinks(rest, own)
+		case "container":
+			id, variables, _ := strings.Cut(rest, " ")
+			g.environment[id] = strings.Split(variables, "\t")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("node %s: %w in %q", node, err, line)
+			return guest{}, fmt.Errorf("node %s: %w in %q", node, err, line)
 		}
 	}
-	return all, nil
+	return g, nil
+}
+
+// setting is what a PF says about a VF.
+type setting struct {
+	MAC   string `json:"address"`
+	VLANs []struct {
+		Tag int32 `json:"vlan"`
+	} `json:"vlan_list"`
+	rest string
+}
+
+func (s setting) tag() int32 {
+	if len(s.VLANs) == 0 {
+		return 0
+	}
+	return s.VLANs[0].Tag
 }
 
 // readSettings reads "PF JSON", by PF and number of the VF.
-func readSettings(settings map[string]string, line string) error {
+func readSettings(settings map[string]setting, line string) error {
 	pf, text, _ := strings.Cut(line, " ")
 	var links []struct {
-		VFs []map[string]any `json:"vfinfo_list"`
+		VFs []json.RawMessage `json:"vfinfo_list"`
 	}
 	if err := json.Unmarshal([]byte(text), &links); err != nil {
 		return err
 	}
-	for _, vf := range links[0].VFs {
-		text, err := json.Marshal(vf)
-		if err != nil {
+	for _, raw := range links[0].VFs {
+		var known setting
+		var all map[string]any
+		if err := errors.Join(json.Unmarshal(raw, &known), json.Unmarshal(raw, &all)); err != nil {
 			return err
 		}
-		settings[fmt.Sprint(pf, " ", vf["vf"])] = string(text)
+		delete(all, "address")
+		known.rest = fmt.Sprint(all)
+		settings[fmt.Sprint(pf, " ", all["vf"])] = known
 	}
 	return nil
 }
 
-// readVFLinks reads "INODE PATH JSON" and puts the links into the VFs that they are of.
-func readVFLinks(all map[string]virtualFunction, line, own string) error {
+// readLinks reads "INODE PATH JSON" and puts the links into the VFs that they are of.
+func (g guest) readLinks(line, own string) error {
 	inode, rest, _ := strings.Cut(line, " ")
 	path, text, _ := strings.Cut(rest, " ")
 	if strings.TrimSpace(text) == "" {
@@ -139,7 +176,7 @@ func readVFLinks(all map[string]virtualFunction, line, own string) error {
 		return err
 	}
 	for _, l := range links {
-		vf, found := all[l.Device]
+		vf, found := g.vfs[l.Device]
 		if !found {
 			continue
 		}
@@ -148,32 +185,32 @@ func readVFLinks(all map[string]virtualFunction, line, own string) error {
 			vf.inside = l.link
 			vf.inside.namespace = path
 		}
-		all[l.Device] = vf
+		g.vfs[l.Device] = vf
 	}
 	return nil
 }
 
-// inContainer runs a command in a container of a pod on the virtual machine.
-func (s *scene) inContainer(pod *corev1.Pod, container string, command ...string) (string, error) {
-	only := pod.DeepCopy()
-	only.Status.ContainerStatuses = slices.DeleteFunc(only.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name != container })
-	return s.InPod(s.ctx, only, command...)
-}
-
-// tolerating lets a pod onto the virtual machine, without asking for it.
-func tolerating(pod *corev1.Pod) *corev1.Pod {
+// vfPod may be on the virtual machine, without asking for it. Its two containers do nothing, and their image is there in no
+// time.
+func (s *scene) vfPod(name, selection string) *corev1.Pod {
+	pod := s.pod(name, "", selection)
+	first := &pod.Spec.Containers[0]
+	first.Image, first.Command = "registry.k8s.io/pause:3.10", nil
+	second := *first.DeepCopy()
+	second.Name = "second"
+	pod.Spec.Containers = append(pod.Spec.Containers, second)
 	pod.Spec.Tolerations = append(pod.Spec.Tolerations, corev1.Toleration{Key: cluster.VMLabel, Operator: corev1.TolerationOpExists})
 	return pod
 }
 
 // restarts of the agent's container on a node.
-func (s *scene) restarts(ctx context.Context, node string) (types.UID, int32, error) {
+func (s *scene) restarts(ctx context.Context, node string) (int32, error) {
 	var pods corev1.PodList
 	err := s.List(ctx, &pods, client.InNamespace(cluster.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "multinet-agent"})
 	for _, p := range pods.Items {
 		if p.Spec.NodeName == node && cluster.PodReady(&p) == nil {
-			return p.UID, p.Status.ContainerStatuses[0].RestartCount, err
+			return p.Status.ContainerStatuses[0].RestartCount, err
 		}
 	}
-	return "", 0, fmt.Errorf("no agent is Ready on %s (%v)", node, err)
+	return 0, fmt.Errorf("no agent is Ready on %s (%v)", node, err)
 }

@@ -21,16 +21,8 @@ import (
 
 // sameVFs compares everything that tells which VFs a pod has: its claims, its attachments, its annotation, the variables in
 // its containers, and the kernel.
-func (s *scene) sameVFs(ctx context.Context, node, name string) error {
+func (s *scene) sameVFs(ctx context.Context, g guest, devices map[string]resourceapi.Device, name string) error {
 	pod, err := s.get(ctx, name)
-	if err != nil {
-		return err
-	}
-	kernel, err := s.virtualFunctions(ctx, node)
-	if err != nil {
-		return err
-	}
-	devices, err := s.devices(ctx, node)
 	if err != nil {
 		return err
 	}
@@ -51,7 +43,7 @@ func (s *scene) sameVFs(ctx context.Context, node, name string) error {
 		address := a.Status.Device.PCIAddress
 		addresses[address] = true
 		claimed, err := s.claimed(ctx, pod, a.Spec.PodClaimName)
-		trouble = append(trouble, err, inKernel(a, kernel[address]), inStatus(a, status))
+		trouble = append(trouble, err, inKernel(a, g.vfs[address]), inStatus(a, status))
 		if device := devices[address]; claimed != a.Status.Device.Name || claimed != device.Name {
 			trouble = append(trouble, fmt.Errorf("attachment %s has device %s at %s, its claim has %q, and there the node offers %q",
 				a.Name, a.Status.Device.Name, address, claimed, device.Name))
@@ -60,8 +52,13 @@ func (s *scene) sameVFs(ctx context.Context, node, name string) error {
 	if len(addresses) != strings.Count(pod.Annotations[v1alpha1.AnnotationNetworks], ",")+1 {
 		trouble = append(trouble, fmt.Errorf("pod %s has VFs %s for %q", name, sortedKeys(addresses), pod.Annotations[v1alpha1.AnnotationNetworks]))
 	}
-	for _, container := range containers(pod) {
-		trouble = append(trouble, s.inVariables(pod, container, addresses))
+	for _, c := range pod.Status.ContainerStatuses {
+		variables, found := g.environment[strings.TrimPrefix(c.ContainerID, "containerd://")]
+		if !found {
+			trouble = append(trouble, fmt.Errorf("container %s does not run", c.Name))
+			continue
+		}
+		trouble = append(trouble, inVariables(c.Name, variables, addresses))
 	}
 	return errors.Join(trouble...)
 }
@@ -94,6 +91,9 @@ func inKernel(a v1alpha1.PodNetworkAttachment, vf virtualFunction) error {
 	if vf.OnNode || vf.Link != string(a.Spec.Interface) || vf.MAC != a.Spec.MAC || !vf.Up {
 		return fmt.Errorf("attachment %s: %s %s with MAC %s is not in the pod as it should be: %+v", a.Name, d.PCIAddress, a.Spec.Interface, a.Spec.MAC, vf)
 	}
+	if vf.admin != a.Spec.MAC || vf.vlan != *a.Spec.SRIOV.VLAN {
+		return fmt.Errorf("attachment %s: the PF has MAC %s and VLAN %d for %s, want %s and %d", a.Name, vf.admin, vf.vlan, d.PCIAddress, a.Spec.MAC, *a.Spec.SRIOV.VLAN)
+	}
 	if d.VFIndex == nil || d.PF != vf.PF || fmt.Sprint(*d.VFIndex) != vf.Index {
 		return fmt.Errorf("attachment %s: its device is %+v, the kernel has VF %s of %s there", a.Name, d, vf.Index, vf.PF)
 	}
@@ -122,14 +122,10 @@ func inStatus(a v1alpha1.PodNetworkAttachment, status []netstatus.Interface) err
 }
 
 // inVariables compares the PCIDEVICE_ variables of a container with the PCI addresses of its pod.
-func (s *scene) inVariables(pod *corev1.Pod, container string, want map[string]bool) error {
-	out, err := s.inContainer(pod, container, "env")
-	if err != nil {
-		return err
-	}
+func inVariables(container string, variables []string, want map[string]bool) error {
 	got := map[string]bool{}
-	for line := range strings.Lines(out) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+	for _, variable := range variables {
+		name, value, _ := strings.Cut(variable, "=")
 		switch {
 		case !strings.HasPrefix(name, "PCIDEVICE_"):
 		case strings.HasSuffix(name, "_INFO"):

@@ -14,7 +14,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	corev1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
@@ -37,36 +36,32 @@ func TestVirtualFunctions(t *testing.T) {
 	t.Cleanup(func() { s.dumpVM(node) })
 	_, err := s.OnNode(s.ctx, node, "sh", "-c", "for pf in /sys/class/net/pf*; do echo 4 >$pf/device/sriov_numvfs; done")
 	s.must(err)
-	before, err := s.virtualFunctions(s.ctx, node)
+	before, err := s.guest(s.ctx, node)
 	s.must(err)
-	if len(before) != 4*cards {
-		t.Fatalf("the machine has VFs %v", before)
+	if len(before.vfs) != 4*cards {
+		t.Fatalf("the machine has VFs %v", before.vfs)
 	}
 	s.waitDevices(node, before)
 	s.network("red", vfNetwork("pf0", 100))
 	s.network("blue", vfNetwork("pf1", 200))
 
 	for name, selection := range map[string]string{"left": "red@data, blue", "right": "blue@backup, red@data"} {
-		pod := tolerating(s.pod(name, "", selection))
-		second := *pod.Spec.Containers[0].DeepCopy()
-		second.Name = "second"
-		pod.Spec.Containers = append(pod.Spec.Containers, second)
-		s.must(s.Create(s.ctx, pod))
+		s.must(s.Create(s.ctx, s.vfPod(name, selection)))
 	}
 	s.waitVFs(2*time.Minute, node, "left", "right")
-	s.vfsReach("left", "right", map[string]string{"data": "data", "net2": "backup"})
+	s.vfsReach(node, "left", "right", map[string]string{"data": "data", "net2": "backup"})
 
 	s.agentKilledUnderVFs(node)
-	s.must(s.Create(s.ctx, tolerating(s.pod("late", "", "red@data"))))
+	s.must(s.Create(s.ctx, s.vfPod("late", "red@data")))
 	s.waitVFs(time.Minute, node, "left", "right", "late")
-	s.vfsReach("late", "left", map[string]string{"data": "data"})
+	s.vfsReach(node, "late", "left", map[string]string{"data": "data"})
 
 	s.remove(true, "left")
 	s.remove(false, "right", "late")
 	s.waitGone(time.Minute, "left", "right", "late")
 	s.until(time.Minute, "the VFs to be as before", func(ctx context.Context) error {
-		after, err := s.virtualFunctions(ctx, node)
-		if diff := cmp.Diff(before, after, cmpopts.IgnoreUnexported(virtualFunction{})); diff != "" {
+		after, err := s.guest(ctx, node)
+		if diff := cmp.Diff(before.vfs, after.vfs, cmpopts.IgnoreUnexported(virtualFunction{})); diff != "" {
 			return fmt.Errorf("(-before +after)\n%s", diff)
 		}
 		return err
@@ -75,11 +70,11 @@ func TestVirtualFunctions(t *testing.T) {
 }
 
 // waitDevices waits until the scheduler can have every VF.
-func (s *scene) waitDevices(node string, vfs map[string]virtualFunction) {
+func (s *scene) waitDevices(node string, g guest) {
 	s.t.Helper()
 	s.until(time.Minute, "all VFs to be offered", func(ctx context.Context) error {
 		devices, err := s.devices(ctx, node)
-		for address := range vfs {
+		for address := range g.vfs {
 			d, found := devices[address]
 			if !found {
 				err = errors.Join(err, fmt.Errorf("%s is not in a ResourceSlice of %s", address, node))
@@ -130,60 +125,72 @@ func (s *scene) waitVFs(limit time.Duration, node string, names ...string) {
 		}
 		return errors.Join(trouble...)
 	})
-	for _, name := range names {
-		s.until(20*time.Second, "one identity of the VFs of pod "+name, func(ctx context.Context) error { return s.sameVFs(ctx, node, name) })
-	}
+	s.until(30*time.Second, "all to tell of the same VFs", func(ctx context.Context) error {
+		g, err := s.guest(ctx, node)
+		if err != nil {
+			return err
+		}
+		devices, err := s.devices(ctx, node)
+		trouble := []error{err}
+		for _, name := range names {
+			trouble = append(trouble, s.sameVFs(ctx, g, devices, name))
+		}
+		return errors.Join(trouble...)
+	})
 }
 
 // vfsReach pings one pod from another by both families; links tells over which interface which other one is reached.
-func (s *scene) vfsReach(from, to string, links map[string]string) {
+func (s *scene) vfsReach(node, from, to string, links map[string]string) {
 	s.t.Helper()
-	pod, err := s.get(s.ctx, from)
+	g, err := s.guest(s.ctx, node)
 	s.must(err)
-	target := s.attachments(to)
-	for source, sink := range links {
-		for _, a := range target[sink].Spec.Addresses {
-			address, _, _ := strings.Cut(a.Address, "/")
-			if _, err := s.InPod(s.ctx, pod, "ping", "-I", source, "-c", "3", "-i", "0.2", "-W", "5", address); err != nil {
-				s.t.Errorf("pod %s over %s to %s of pod %s: %v", from, source, sink, to, err)
-			}
+	source, sink := s.attachments(from), s.attachments(to)
+	for here, there := range links {
+		script := ""
+		for _, a := range sink[there].Spec.Addresses {
+			script += s.ping(g, source[here], a) + " -c 3 -i 0.2 -W 5 && "
+		}
+		if _, err := s.OnNode(s.ctx, node, "sh", "-c", script+"true"); err != nil {
+			s.t.Errorf("pod %s over %s to %s of pod %s: %v", from, here, there, to, err)
 		}
 	}
+}
+
+// ping is the node's own, which tells more than that of the pods' image.
+func (s *scene) ping(g guest, from v1alpha1.PodNetworkAttachment, to v1alpha1.AttachmentAddress) string {
+	s.t.Helper()
+	vf, found := g.vfs[from.Status.Device.PCIAddress]
+	if !found {
+		s.t.Fatalf("the machine has no VF %s of attachment %s", from.Status.Device.PCIAddress, from.Name)
+	}
+	address, _, _ := strings.Cut(to.Address, "/")
+	return fmt.Sprintf("nsenter --net=%s ping -n -O -I %s %s", vf.inside.namespace, vf.Link, address)
 }
 
 // agentKilledUnderVFs: pods don't notice, and the agent knows them again.
 func (s *scene) agentKilledUnderVFs(node string) {
 	s.t.Helper()
-	_, former, err := s.restarts(s.ctx, node)
+	former, err := s.restarts(s.ctx, node)
 	s.must(err)
-	pod, err := s.get(s.ctx, "left")
+	g, err := s.guest(s.ctx, node)
 	s.must(err)
-	address, _, _ := strings.Cut(s.attachments("right")["data"].Spec.Addresses[0].Address, "/")
-	ping := make(chan error, 1)
+	ping := s.ping(g, s.attachments("left")["data"], s.attachments("right")["data"].Spec.Addresses[0])
+	result := make(chan error, 1)
 	go func() {
-		out, err := s.InPod(s.ctx, pod, "ping", "-n", "-O", "-i", "0.5", "-c", "30", address)
-		ping <- errors.Join(err, lost(out))
+		out, err := s.OnNode(s.ctx, node, "sh", "-c", ping+" -i 0.5 -c 30")
+		result <- errors.Join(err, lost(out))
 	}()
 	s.killAgent(node)
 	s.until(time.Minute, "the agent to be back", func(ctx context.Context) error {
-		_, now, err := s.restarts(ctx, node)
+		now, err := s.restarts(ctx, node)
 		if err == nil && now == former {
 			err = errors.New("it has not restarted")
 		}
 		return err
 	})
-	if err := <-ping; err != nil {
+	if err := <-result; err != nil {
 		s.t.Errorf("the agent's end was noticed on the wire: %v", err)
 	}
-}
-
-// names of the containers of a pod.
-func containers(pod *corev1.Pod) []string {
-	var names []string
-	for _, c := range pod.Spec.Containers {
-		names = append(names, c.Name)
-	}
-	return names
 }
 
 func sortedKeys(set map[string]bool) string {
