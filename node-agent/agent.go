@@ -85,7 +85,7 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 		log: log.WithName("vfs"), config: config, place: a.node.Place, has: a.hasInterface,
 		change: a.keeper.ChangeVFs, ensure: path.EnsureVFs, said: map[string]string{},
 	}
-	a.deviceLoop.ahead = counts.apply
+	a.deviceLoop.ahead, a.deviceLoop.again = counts.apply, a.keeper.Inspect
 	return a, nil
 }
 

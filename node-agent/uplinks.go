@@ -30,10 +30,12 @@ type deviceLoop struct {
 	changed chan struct{}
 	// tell is called after the devices have changed, ahead before they are read.
 	tell, ahead func()
+	// again is called where they have not, but there are VFs that are kept from pods.
+	again func()
 }
 
 func newDeviceLoop(log logr.Logger, devices *dra.Devices, tell func()) *deviceLoop {
-	return &deviceLoop{log: log, devices: devices, changed: make(chan struct{}, 1), tell: tell, ahead: func() {}}
+	return &deviceLoop{log: log, devices: devices, changed: make(chan struct{}, 1), tell: tell, ahead: func() {}, again: func() {}}
 }
 
 // notify has the devices read again. It never blocks.
@@ -67,6 +69,9 @@ func (l *deviceLoop) refresh(ctx context.Context, publish func(context.Context) 
 		l.log.Error(err, "the devices stay as last read")
 	}
 	if !changed {
+		if len(l.devices.Node().Dirty) > 0 {
+			l.again()
+		}
 		return
 	}
 	l.logDevices("the node's devices or labels changed")

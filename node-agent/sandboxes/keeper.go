@@ -172,6 +172,12 @@ func (k *Keeper) UplinksChanged() {
 	k.Wake()
 }
 
+// Inspect has the VFs looked at that nobody has: one that was not offered may be clean by now.
+func (k *Keeper) Inspect() {
+	k.inspectDue.Store(true)
+	k.Wake()
+}
+
 // Run decides and acts after each wake until ctx ends.
 func (k *Keeper) Run(ctx context.Context) {
 	tick := time.NewTicker(verifyEvery)

@@ -16,7 +16,11 @@ import (
 const (
 	restoreLimit = time.Minute
 	restoreAgain = 10 * time.Second
+	// settleVF is how long a VF that was just made may be without an interface.
+	settleVF = 4 * time.Second
 )
+
+var errUnclean = errors.New("is not clean")
 
 // planVF plans an attachment that is a VF, and configures it unless a sandbox may have it. It waits until the pod that had the VF
 // before has given it back. What the VF is like is in the ledger before anything is done to it, and a plan that knows
@@ -34,7 +38,15 @@ func (k *Keeper) planVF(ctx context.Context, pod plan.Pod, a plan.Attachment) (p
 	}
 	a.Before = former.Before
 	held := k.state.holding(pod.UID)
-	if a, err = k.storeVF(pod, a, held); err != nil || held {
+	a, err = k.storeVF(pod, a, held)
+	for begin := time.Now(); errors.Is(err, errUnclean) && time.Since(begin) < settleVF; a, err = k.storeVF(pod, a, held) {
+		select {
+		case <-ctx.Done():
+			return plan.Attachment{}, err
+		case <-time.After(settleVF / 20):
+		}
+	}
+	if err != nil || held {
 		return a, err
 	}
 	return a, k.Path.ConfigureVF(ctx, a)
@@ -82,7 +94,7 @@ func (k *Keeper) recorded(a plan.Attachment, held bool) (*plan.VFState, error) {
 		return nil, err
 	}
 	if reason := unclean(now); reason != "" && !held {
-		return nil, fmt.Errorf("VF %d of PF %s (%s) is not clean: %s", a.VF.Index, a.VF.PF, a.VF.PCIAddress, reason)
+		return nil, fmt.Errorf("VF %d of PF %s (%s) %w: %s", a.VF.Index, a.VF.PF, a.VF.PCIAddress, errUnclean, reason)
 	}
 	return &now, nil
 }
