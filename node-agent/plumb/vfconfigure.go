@@ -19,15 +19,15 @@ import (
 //
 // pod may be nil. The error joins a *VFError for each attribute that cannot be had.
 func (h VFs) Configure(ctx context.Context, vf VF, settings plan.VFSettings, mac net.HardwareAddr, pod *kernel.Namespace) error {
-	now, err := h.State(vf, pod)
+	seen, err := h.look(vf, pod)
 	if err != nil {
 		return err
 	}
-	want := wanted(now, settings)
-	if err := h.apply(vf, now, want); err != nil {
+	want := wanted(seen.state, settings)
+	if err := h.apply(vf, seen.pf, seen.state, want); err != nil {
 		return err
 	}
-	if err := h.ensureMAC(ctx, vf, now, mac, pod); err != nil {
+	if err := h.ensureMAC(ctx, vf, seen, mac); err != nil {
 		return err
 	}
 	want.AdminMAC = mac.String()
@@ -55,31 +55,21 @@ func (h VFs) verify(vf VF, want plan.VFState, pod *kernel.Namespace) error {
 
 // ensureMAC tells the PF the MAC, and then sees to it that the VF's interface has it: what the two differ in is dropped by
 // the card, silently.
-func (h VFs) ensureMAC(ctx context.Context, vf VF, now plan.VFState, mac net.HardwareAddr, pod *kernel.Namespace) error {
-	want := mac.String()
+func (h VFs) ensureMAC(ctx context.Context, vf VF, seen view, mac net.HardwareAddr) error {
+	want, now := mac.String(), seen.state
 	if now.AdminMAC == want && (now.MAC == want || now.Interface == "") {
 		return nil
 	}
-	_, pf, err := h.info(vf)
-	if err != nil {
-		return err
-	}
-	if !isUp(pf) {
+	if !isUp(seen.pf) {
 		// igb takes the MAC, but the VF's driver then cannot ask for it, and makes one up.
 		return refused(vf, "mac", want, false, unix.ENETDOWN)
 	}
 	if now.AdminMAC != want {
-		if err := h.setAdminMAC(vf, pf, mac); err != nil {
+		if err := h.setAdminMAC(vf, seen.pf, mac); err != nil {
 			return err
 		}
 	}
-	attrs, inPod, err := h.locate(vf, pod)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%s: look up its interface: %w", vf, err)
-	case attrs == nil, attrs.HardwareAddr.String() == want:
-		return nil
-	case !inPod && h.setInterfaceMAC(vf, attrs, mac) == nil:
+	if seen.link == nil || now.MAC == want || !seen.inPod && h.setInterfaceMAC(vf, seen.link, mac) == nil {
 		return nil
 	}
 	return h.rebindForMAC(ctx, vf, want)

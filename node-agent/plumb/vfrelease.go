@@ -47,14 +47,12 @@ func (h VFs) Release(ctx context.Context, vf VF, before plan.VFState, pod *kerne
 
 // dirt is in what the VF differs.
 func (h VFs) dirt(vf VF, before plan.VFState, pod *kernel.Namespace) ([]string, error) {
-	now, err := h.State(vf, pod)
+	now, err := h.look(vf, pod)
 	if err != nil {
 		return nil, err
 	}
-	reasons := before.Differences(now)
-	if _, inPod, err := h.locate(vf, pod); err != nil {
-		return nil, err
-	} else if inPod {
+	reasons := before.Differences(now.state)
+	if now.inPod {
 		reasons = append(reasons, "its interface is in the pod")
 	}
 	return reasons, nil
@@ -66,11 +64,11 @@ func (h VFs) restore(ctx context.Context, vf VF, before plan.VFState, pod *kerne
 	failed := []error{h.restoreDriver(ctx, vf, before), h.rdmaHome(vf, before.RDMA, pod)}
 	attrs, err := h.bringHome(ctx, vf, before, pod)
 	failed = append(failed, err)
-	now, err := h.State(vf, nil)
+	now, err := h.look(vf, nil)
 	if err != nil {
 		return errors.Join(append(failed, err)...)
 	}
-	failed = append(failed, h.apply(vf, now, before), h.restoreAdminMAC(vf, before, now))
+	failed = append(failed, h.apply(vf, now.pf, now.state, before), h.restoreAdminMAC(vf, now.pf, before, now.state))
 	if attrs != nil {
 		failed = append(failed, h.restoreInterface(vf, before, attrs.Index))
 	}
@@ -117,13 +115,9 @@ func (h VFs) bringHome(ctx context.Context, vf VF, before plan.VFState, pod *ker
 
 // restoreAdminMAC takes the PF's word back first: 0 lets the VF choose again, with drivers that know this. Where the PF
 // knew a MAC that was not the VF's own choice, that is told again.
-func (h VFs) restoreAdminMAC(vf VF, before, now plan.VFState) error {
+func (h VFs) restoreAdminMAC(vf VF, pf *netlink.LinkAttrs, before, now plan.VFState) error {
 	if now.AdminMAC == before.AdminMAC || now.AdminMAC == plan.NoMAC {
 		return nil
-	}
-	_, pf, err := h.info(vf)
-	if err != nil {
-		return err
 	}
 	want := before.AdminMAC
 	if before.AdminMAC == before.MAC {

@@ -3,7 +3,6 @@ package plumb
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -77,17 +76,12 @@ func setLinkState(h *netlink.Handle, pf netlink.Link, vf int, want string) error
 }
 
 // apply sets what differs. All attributes are tried, and the error joins a *VFError for each that was refused.
-func (h VFs) apply(vf VF, now, want plan.VFState) error {
-	changes := slices.DeleteFunc(vfAttributes(now, want), func(a vfAttribute) bool { return !a.differs })
-	if len(changes) == 0 {
-		return nil
-	}
-	_, pf, err := h.info(vf)
-	if err != nil {
-		return err
-	}
+func (h VFs) apply(vf VF, pf *netlink.LinkAttrs, now, want plan.VFState) error {
 	var failed []error
-	for _, a := range changes {
+	for _, a := range vfAttributes(now, want) {
+		if !a.differs {
+			continue
+		}
 		if err := h.checkpoint(a.name); err != nil {
 			return err
 		}

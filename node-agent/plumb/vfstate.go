@@ -26,10 +26,40 @@ const (
 // State reads a VF through its PF, its driver from sysfs, and its interface where it is: on the node, or in the pod's
 // namespace, which may be nil.
 func (h VFs) State(vf VF, pod *kernel.Namespace) (plan.VFState, error) {
-	info, _, err := h.info(vf)
+	seen, err := h.look(vf, pod)
+	return seen.state, err
+}
+
+// view is a state with the links that it was read from. Each look at a link waits for whoever changes one just now.
+type view struct {
+	state plan.VFState
+	pf    *netlink.LinkAttrs
+	// link is nil where the VF has no interface that could be found.
+	link  *netlink.LinkAttrs
+	inPod bool
+}
+
+func (h VFs) look(vf VF, pod *kernel.Namespace) (view, error) {
+	info, pf, err := h.info(vf)
 	if err != nil {
-		return plan.VFState{}, err
+		return view{}, err
 	}
+	state, err := h.stateOf(vf, info)
+	if err != nil {
+		return view{}, err
+	}
+	link, inPod, err := h.locate(vf, pod)
+	if err != nil {
+		return view{}, fmt.Errorf("%s: look up its interface: %w", vf, err)
+	}
+	if link != nil {
+		addInterface(&state, link)
+	}
+	return view{state, pf, link, inPod}, nil
+}
+
+// stateOf has all but the interface.
+func (h VFs) stateOf(vf VF, info netlink.VfInfo) (plan.VFState, error) {
 	boot, err := kernel.BootID()
 	if err != nil {
 		return plan.VFState{}, err
@@ -58,13 +88,6 @@ func (h VFs) State(vf VF, pod *kernel.Namespace) (plan.VFState, error) {
 		return plan.VFState{}, err
 	}
 	state.RDMA = strings.Join(rdma, ",")
-	attrs, _, err := h.locate(vf, pod)
-	if err != nil {
-		return plan.VFState{}, fmt.Errorf("%s: look up its interface: %w", vf, err)
-	}
-	if attrs != nil {
-		addInterface(&state, attrs)
-	}
 	return state, nil
 }
 
