@@ -79,7 +79,7 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 		Path: path, Overlays: a.overlays, Publisher: a.publisher,
 		Claims: publish.Claims{Client: a.client}, Probe: probeOn(path),
 		Files: sandboxes.Files{Dir: o.filesDir()}, NamespaceLives: sandboxes.NamespaceLives,
-		Numbers: kernel.Sys(o.sysRoot).Numbers,
+		Numbers: kernel.Sys(o.sysRoot).Numbers, CDI: sandboxes.CDI{Dir: o.cdiDir},
 	}, plans.All())
 	counts := &vfCounts{
 		log: log.WithName("vfs"), config: config, place: a.node.Place, has: a.hasInterface,

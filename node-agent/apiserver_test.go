@@ -56,6 +56,7 @@ func check(t *testing.T, err error) {
 // idle plans nothing.
 type idle struct{}
 
+func (idle) CDIDevices(sandboxes.Request) ([]string, error)   { return nil, nil }
 func (idle) Prepare(context.Context, sandboxes.Request) error { return nil }
 func (idle) Wake()                                            {}
 func (idle) AskAgain(time.Time)                               {}

@@ -31,6 +31,7 @@ type options struct {
 	procRoot       string
 	sysRoot        string
 	nriSocket      string
+	cdiDir         string
 	kubeletDir     string
 	kubeconfig     string
 	defaultNetwork string
@@ -73,6 +74,7 @@ func parseFlags() options {
 	flag.StringVar(&o.procRoot, "proc-root", "/proc", "where the node's procfs is, writable")
 	flag.StringVar(&o.sysRoot, "sys-root", "/sys", "where the node's sysfs is")
 	flag.StringVar(&o.nriSocket, "nri-socket", "/var/run/nri/nri.sock", "socket of the container runtime")
+	flag.StringVar(&o.cdiDir, "cdi-dir", "/var/run/cdi", "folder in which the container runtime looks for devices")
 	flag.StringVar(&o.kubeletDir, "kubelet-dir", "/var/lib/kubelet", "folder of the kubelet, with its plugins")
 	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "how to reach the API server; the pod's own account if empty")
 	flag.StringVar(&o.defaultNetwork, "default-network", "default", "name of the cluster's default network in the network-status annotation")

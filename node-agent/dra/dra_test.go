@@ -87,6 +87,9 @@ func (s *slow) Prepare(_ context.Context, r sandboxes.Request) error {
 	return nil
 }
 
+func (s *slow) CDIDevices(r sandboxes.Request) ([]string, error) {
+	return []string{"multinet.dev/vf=" + r.Claim.Name}, nil
+}
 func (s *slow) Wake()              {}
 func (s *slow) AskAgain(time.Time) {}
 
@@ -105,7 +108,7 @@ func TestPrepareAllAtOnce(t *testing.T) {
 			t.Errorf("bad: %v", err)
 		}
 		share := types.UID("share-a")
-		want := []kubeletplugin.Device{{Requests: []string{"nic"}, PoolName: "node", DeviceName: "uplink-eth1", ShareID: &share}}
+		want := []kubeletplugin.Device{{Requests: []string{"nic"}, PoolName: "node", DeviceName: "uplink-eth1", ShareID: &share, CDIDeviceIDs: []string{"multinet.dev/vf=a"}}}
 		if diff := cmp.Diff(want, results["a"].Devices); diff != "" {
 			t.Error(diff)
 		}

@@ -23,6 +23,8 @@ import (
 // Sandboxes plans what a claim asks for. Prepare blocks while something transient is missing.
 type Sandboxes interface {
 	Prepare(context.Context, sandboxes.Request) error
+	// CDIDevices are the devices of a prepared claim.
+	CDIDevices(sandboxes.Request) ([]string, error)
 	// Wake has the sandboxes looked at.
 	Wake()
 	// AskAgain has the kubelet prepare the pods that it could not prepare while this agent was away.
@@ -57,11 +59,15 @@ func (d *driver) prepare(ctx context.Context, claim *resourceapi.ResourceClaim) 
 	if err == nil {
 		err = d.sandboxes.Prepare(ctx, request)
 	}
+	var devices []string
+	if err == nil {
+		devices, err = d.sandboxes.CDIDevices(request)
+	}
 	if err != nil {
 		d.log.Info("claim was not prepared", "claim", claim.Namespace+"/"+claim.Name, "cause", err.Error())
 		return kubeletplugin.PrepareResult{Err: fmt.Errorf("multinet: %w", err)}
 	}
-	device := kubeletplugin.Device{Requests: []string{request.Claim.Request}, PoolName: request.Claim.Pool, DeviceName: request.Claim.Device}
+	device := kubeletplugin.Device{Requests: []string{request.Claim.Request}, PoolName: request.Claim.Pool, DeviceName: request.Claim.Device, CDIDeviceIDs: devices}
 	if id := types.UID(request.Claim.ShareID); id != "" {
 		device.ShareID = &id
 	}

@@ -101,6 +101,8 @@ type Options struct {
 	Publisher   Publisher
 	Claims      Claims
 	Probe       Probe
+	// CDI is where the runtime looks for devices.
+	CDI CDI
 	// Files is where each pod's networks.json is written.
 	Files Files
 	// Numbers are those of a device's file, by its entry in sysfs.
@@ -183,6 +185,9 @@ func (k *Keeper) Run(ctx context.Context) {
 	tick := time.NewTicker(verifyEvery)
 	defer tick.Stop()
 	go k.renewVFs()
+	if err := k.CDI.Prune(k.state.pods()); err != nil {
+		k.Log.Info("start", "cause", err.Error())
+	}
 	for {
 		k.act(k.decide())
 		k.planReplacements(time.Now())
@@ -256,6 +261,7 @@ func (k *Keeper) drop(p planned) {
 		return
 	}
 	k.expectReplacement(p, dropped, time.Now())
+	k.CDI.Remove(dropped)
 	k.probes.forget(p)
 	k.used(p.PodUID, []plan.Attachment{dropped})
 	if _, more := k.state.plan(p.PodUID); !more {

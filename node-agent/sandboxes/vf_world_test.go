@@ -67,7 +67,7 @@ func (w *world) work(name string, a plan.Attachment, do func() error) error {
 	}
 	takes := w.vf.takes
 	w.mu.Unlock()
-	time.Sleep(takes)
+	<-time.After(takes)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.vf.busy = false

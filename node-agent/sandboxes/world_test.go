@@ -71,6 +71,7 @@ func newWorld(t *testing.T, pods ...plan.Pod) *world {
 		Overlays: overlays{w}, Probe: w.probe,
 		Files:          Files{Dir: t.TempDir()},
 		Numbers:        numbers,
+		CDI:            CDI{Dir: t.TempDir()},
 		NamespaceLives: func(path string) bool { return w.hasNamespace(path) },
 	}, pods)
 	w.keeper.StartOverlays()
