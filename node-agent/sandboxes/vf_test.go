@@ -285,3 +285,49 @@ func TestLabelValue(t *testing.T) {
 		}
 	}
 }
+
+func TestFinalizerWaitsForTheVF(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := preparedVF(t)
+		w.set(func() { w.vf.takes = 5 * time.Second })
+		w.order(vfDeleted())
+		time.Sleep(4 * time.Second)
+		if got := w.releases(); got != nil {
+			t.Errorf("released before the VF was seen to be clean: %v", got)
+		}
+		time.Sleep(2 * time.Second)
+		if got := w.releases(); len(got) != 1 {
+			t.Errorf("released %v", got)
+		}
+	})
+}
+
+// What a pod owes stays in the ledger when another interface of the pod is planned meanwhile.
+func TestLedgerKeepsWhatIsOwed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := preparedVF(t)
+		w.set(func() { w.vf.stuck = "vlan is 100 instead of 0" })
+		w.order(vfDeleted())
+		synctest.Wait()
+		other := attachmentOrder()
+		other.Name, other.Spec.Interface, other.Spec.PodClaimName = "c", "net2", "multinet-storage-1"
+		w.order(other)
+		r := request
+		r.PodClaimName = other.Spec.PodClaimName
+		if err := w.keeper.Prepare(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, a := range w.ledger[box.PodUID].Attachments {
+			names = append(names, a.Name)
+		}
+		if diff := cmp.Diff([]string{"c", "a"}, names); diff != "" {
+			t.Error(diff)
+		}
+		w.set(func() { w.vf.stuck = "" })
+		time.Sleep(verifyEvery + time.Second)
+		if left := w.ledger[box.PodUID].Attachments; len(left) != 1 || left[0].Name != "c" {
+			t.Errorf("left %+v", left)
+		}
+	})
+}
