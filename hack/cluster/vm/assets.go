@@ -25,8 +25,8 @@ var packages = []string{"qemu-system-x86", "ipxe-qemu", "busybox-static", "linux
 // needs and does not name.
 var modules = []string{"9pnet_virtio", "9p", "8021q", "macvlan", "vxlan", "crc32c_generic", "nf_tables", "veth", "igb", "igbvf", "vfio-pci", "vfio_iommu_type1"}
 
-// diskModules are there for a guest that goes on from a disk; its command loads them.
-var diskModules = []string{"virtio_blk", "ext4", "virtio_net", "overlay", "nft_chain_nat", "nft_nat", "nft_masq"}
+// DiskModules are there for a guest that goes on from a disk; its command loads them.
+var DiskModules = []string{"virtio_blk", "ext4", "virtio_net", "overlay", "nft_chain_nat", "nft_nat", "nft_masq"}
 
 //go:embed init.sh
 var initScript string
@@ -39,7 +39,7 @@ type Assets struct {
 
 // folder has the hash of all that goes into it in its name. Debian's versions are those of the day of the build.
 func (a Assets) folder() string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{suite, fmt.Sprint(packages, modules, diskModules), initScript}, "\n")))
+	sum := sha256.Sum256([]byte(strings.Join([]string{suite, fmt.Sprint(packages, modules, DiskModules), initScript}, "\n")))
 	return filepath.Join(a.Cache, "vm", suite+"-"+hex.EncodeToString(sum[:])[:12])
 }
 

@@ -54,7 +54,7 @@ func (r ramdisk) addModules(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	files, err := closure(dependencies, append(slices.Clone(modules), diskModules...))
+	files, err := closure(dependencies, append(slices.Clone(modules), DiskModules...))
 	if err != nil {
 		return err
 	}

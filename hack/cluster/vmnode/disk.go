@@ -25,11 +25,11 @@ func EnsureDisk(ctx context.Context, cache string, client docker.Client, image s
 		return disk, err
 	}
 	defer log.Step("making a disk of %s", image)()
-	if err := os.MkdirAll(filepath.Dir(disk), 0o755); err != nil {
-		return "", err
+	work := disk + ".partial"
+	if err := os.RemoveAll(work); err != nil {
+		return "", fmt.Errorf("removing what an interrupted run left: %w", err)
 	}
-	work, err := os.MkdirTemp(filepath.Dir(disk), "disk-")
-	if err != nil {
+	if err := os.MkdirAll(work, 0o755); err != nil {
 		return "", err
 	}
 	defer os.RemoveAll(work)

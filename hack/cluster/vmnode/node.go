@@ -43,12 +43,10 @@ func (n Node) Run(ctx context.Context, ready func()) error {
 		n.Assets.Log.Note("once more: %v", err)
 		err = n.try(ctx, ready)
 	}
-	if ctx.Err() != nil {
-		return nil
-	}
 	return err
 }
 
+// try is one boot. To be interrupted is how it should end.
 func (n Node) try(ctx context.Context, ready func()) (err error) {
 	control := Control(n.Cluster)
 	if err := os.RemoveAll(control); err != nil {
@@ -63,20 +61,23 @@ func (n Node) try(ctx context.Context, ready func()) (err error) {
 	if err := n.prepare(ctx, control); err != nil {
 		return fmt.Errorf("node %s: %w", n.Name, err)
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	group, inner := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		err := n.Assets.Boot(ctx, vm.Guest{PFs: n.PFs, Disk: n.Disk}, n.Repository, control)
+		err := n.Assets.Boot(inner, vm.Guest{PFs: n.PFs, Disk: n.Disk}, n.Repository, control)
 		return fmt.Errorf("node %s: the machine ended: %w\n%s", n.Name, errors.Join(err, lastWords(control)), vm.ConsoleTail(control))
 	})
 	group.Go(func() error {
-		if err := n.waitReady(ctx); err != nil {
+		if err := n.waitReady(inner); err != nil {
 			return fmt.Errorf("%w: %w", err, lastWords(control))
 		}
 		done()
 		ready()
 		return nil
 	})
-	return group.Wait()
+	if err := group.Wait(); ctx.Err() == nil {
+		return err
+	}
+	return nil
 }
 
 func (n Node) waitReady(ctx context.Context) error {
