@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/node-agent/plan"
@@ -23,6 +24,13 @@ func preparedVF(t *testing.T, pods ...plan.Pod) *world {
 	}
 	synctest.Wait()
 	return w
+}
+
+// recorded is what the ledger has of a pod.
+func (w *world) recorded(podUID types.UID) []plan.Attachment {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ledger[podUID].Attachments
 }
 
 func (w *world) checkVF(t *testing.T, clean bool, dirty string, log ...string) {
@@ -78,7 +86,7 @@ func TestPrepareAgainKeepsWhatTheVFWas(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if before := w.ledger[box.PodUID].Attachments[0].Before; before == nil || *before != newFakeVF().state {
+		if before := w.recorded(box.PodUID)[0].Before; before == nil || *before != newFakeVF().state {
 			t.Errorf("the ledger has %+v", before)
 		}
 		ledger := w.ledger[box.PodUID]
@@ -111,7 +119,7 @@ func TestPrepareWaitsForTheVF(t *testing.T) {
 			t.Errorf("took %s: release, look and configuration are 5 s each", took)
 		}
 		w.checkVF(t, false, "", "configure", "release", "configure")
-		if got := w.releases(); len(got) != 1 || w.ledger["next"].Attachments[0].Before.VLAN != 0 {
+		if got := w.releases(); len(got) != 1 || w.recorded("next")[0].Before.VLAN != 0 {
 			t.Errorf("released %v, ledger %+v", got, w.ledger)
 		}
 		if _, still := w.ledger[box.PodUID]; still {
@@ -136,11 +144,12 @@ func TestDirtyVF(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "VF 3 of PF ens9 (0000:01:10.0) of pod ns/p before is not clean") || !strings.Contains(err.Error(), "vlan is 100 instead of 0") {
 			t.Errorf("error %v", err)
 		}
-		if vf := w.seen(); vf.dirty != "vlan-is-100-instead-of-0" || len(w.ledger[box.PodUID].Attachments) != 1 {
+		if vf := w.seen(); vf.dirty != "vlan-is-100-instead-of-0" || len(w.recorded(box.PodUID)) != 1 {
 			t.Errorf("told %q, ledger %+v", vf.dirty, w.ledger)
 		}
 		w.set(func() { w.vf.stuck, w.vf.log = "", nil })
 		time.Sleep(verifyEvery + time.Second)
+		synctest.Wait()
 		w.checkVF(t, true, "", "release")
 		if len(w.ledger) != 0 {
 			t.Errorf("left %+v", w.ledger)
@@ -197,7 +206,7 @@ func TestMachineStarts(t *testing.T) {
 		w.order(vfOrder())
 		w.keeper.Synchronize(nil)
 		synctest.Wait()
-		if before := w.ledger[box.PodUID].Attachments[0].Before; *before != newFakeVF().state {
+		if before := w.recorded(box.PodUID)[0].Before; *before != newFakeVF().state {
 			t.Errorf("the ledger has %+v", before)
 		}
 		w.namespace(box.NetNS)
@@ -271,6 +280,7 @@ func TestVFLeftBySomebody(t *testing.T) {
 		}
 		w.set(func() { w.vf.state.VLAN = 0 })
 		time.Sleep(verifyEvery + time.Second)
+		synctest.Wait()
 		w.checkVF(t, true, "")
 	})
 }
@@ -318,7 +328,7 @@ func TestLedgerKeepsWhatIsOwed(t *testing.T) {
 			t.Fatal(err)
 		}
 		var names []string
-		for _, a := range w.ledger[box.PodUID].Attachments {
+		for _, a := range w.recorded(box.PodUID) {
 			names = append(names, a.Name)
 		}
 		if diff := cmp.Diff([]string{"c", "a"}, names); diff != "" {
@@ -326,7 +336,8 @@ func TestLedgerKeepsWhatIsOwed(t *testing.T) {
 		}
 		w.set(func() { w.vf.stuck = "" })
 		time.Sleep(verifyEvery + time.Second)
-		if left := w.ledger[box.PodUID].Attachments; len(left) != 1 || left[0].Name != "c" {
+		synctest.Wait()
+		if left := w.recorded(box.PodUID); len(left) != 1 || left[0].Name != "c" {
 			t.Errorf("left %+v", left)
 		}
 	})
