@@ -34,13 +34,7 @@ func TestVirtualFunctions(t *testing.T) {
 	node := startVM(t)
 	s := newScene(t, node)
 	t.Cleanup(func() { s.dumpVM(node) })
-	_, err := s.OnNode(s.ctx, node, "sh", "-c", "for pf in /sys/class/net/pf*; do echo 4 >$pf/device/sriov_numvfs; done")
-	s.must(err)
-	before, err := s.guest(s.ctx, node)
-	s.must(err)
-	if len(before.vfs) != 4*cards {
-		t.Fatalf("the machine has VFs %v", before.vfs)
-	}
+	before := s.waitMade(node)
 	s.waitDevices(node, before)
 	s.network("red", vfNetwork("pf0", 100))
 	s.network("blue", vfNetwork("pf1", 200))
@@ -67,6 +61,26 @@ func TestVirtualFunctions(t *testing.T) {
 		return err
 	})
 	s.waitDevices(node, before)
+}
+
+// waitMade waits until the cards have the VFs that the agents' configuration asks for, and returns them as they are unused.
+func (s *scene) waitMade(node string) (g guest) {
+	s.t.Helper()
+	s.until(time.Minute, "the agent to make VFs", func(ctx context.Context) (err error) {
+		if g, err = s.guest(ctx, node); err != nil {
+			return err
+		}
+		for address, vf := range g.vfs {
+			if vf.Link == "" {
+				return fmt.Errorf("%s has no interface yet", address)
+			}
+		}
+		if len(g.vfs) != 4*cards {
+			return fmt.Errorf("there are %d", len(g.vfs))
+		}
+		return nil
+	})
+	return g
 }
 
 // waitDevices waits until the scheduler can have every VF.
