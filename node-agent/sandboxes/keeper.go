@@ -156,6 +156,9 @@ func New(base context.Context, o Options, pods []plan.Pod) *Keeper {
 	k.vfLocks.locks = map[string]chan struct{}{}
 	k.pruneDue.Store(true)
 	k.inspectDue.Store(true)
+	if err := k.CDI.Prune(pods); err != nil { // before anybody can write one
+		k.Log.Info("start", "cause", err.Error())
+	}
 	return k
 }
 
@@ -185,9 +188,6 @@ func (k *Keeper) Run(ctx context.Context) {
 	tick := time.NewTicker(verifyEvery)
 	defer tick.Stop()
 	go k.renewVFs()
-	if err := k.CDI.Prune(k.state.pods()); err != nil {
-		k.Log.Info("start", "cause", err.Error())
-	}
 	for {
 		k.act(k.decide())
 		k.planReplacements(time.Now())
