@@ -53,12 +53,14 @@ func nodeRemoved(t *testing.T) {
 	s.reaches("again", "peer")
 }
 
-// stopNode ends the kubelet and all containers of a node at once, as a loss of power would. A container of Docker that is
-// started again might have its addresses in another order.
+// stopNode ends the kubelet and all containers of a node at once, as a loss of power would. Docker's container goes on, since
+// it might have its addresses in another order when it is started again. kube-proxy's table goes, as kube-proxy writes no
+// addresses of services into one that it finds; what the agent has made stays.
 const stopNode = `
 systemctl stop kubelet
 for task in $(ctr --namespace k8s.io tasks list --quiet); do ctr --namespace k8s.io tasks kill --signal SIGKILL $task; done
-while ctr --namespace k8s.io tasks list | grep -q RUNNING; do sleep 0.1; done`
+while ctr --namespace k8s.io tasks list | grep -q RUNNING; do sleep 0.1; done
+! nft list tables | grep -q '^table ip kube-proxy$' || nft delete table ip kube-proxy`
 
 // removeNode stops a node and deletes it with its pods, as an admin does who does not want to wait for the garbage
 // collector. The returned function lets it come back.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -34,7 +35,10 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-func (w *world) newAttacher() *Attacher { return New(Options{NodeNamespace: w.node.Path()}) }
+// newAttacher waits for a MAC longer than a hook may: on a busy machine the kernel takes its time to remove a namespace.
+func (w *world) newAttacher() *Attacher {
+	return New(Options{NodeNamespace: w.node.Path(), AddressInUseWait: time.Minute})
+}
 
 // pod has an eth0 to the node, with an address and a default route, as a primary CNI plugin leaves it.
 func (w *world) pod() *kernel.Namespace {
