@@ -65,10 +65,12 @@ type virtualFunction struct {
 	inside link
 }
 
-// guest is what the machine has of all VFs, by PCI address, and of the environments of containers, by their IDs.
+// guest is what the machine has of all VFs, by PCI address, and of the environments and VFIO groups of containers, by
+// their IDs.
 type guest struct {
 	vfs         map[string]virtualFunction
 	environment map[string][]string
+	groups      map[string]string
 }
 
 // Everything in one command: processes are slow to start there.
@@ -85,7 +87,9 @@ stat -Lc '%i %n' /run/netns/* /proc/[0-9]*/ns/net 2>/dev/null | sort -s -u -k1,1
 	echo "links $inode $path $(nsenter --net=$path ip -j -d address show 2>/dev/null | tr -d '\n')"
 done
 ctr --namespace k8s.io tasks ls | while read -r id pid status; do
-	[ "$status" != RUNNING ] || echo "container $id $(tr '\0' '\t' 2>/dev/null <"/proc/$pid/environ")"
+	[ "$status" = RUNNING ] || continue
+	echo "groups $id $(ls "/proc/$pid/root/dev/vfio" 2>/dev/null | tr '\n' ' ')"
+	echo "container $id $(tr '\0' '\t' 2>/dev/null <"/proc/$pid/environ")"
 done`
 
 // vfLink is a link that knows its device.
@@ -100,7 +104,7 @@ func (s *scene) guest(ctx context.Context, node string) (guest, error) {
 	if err != nil {
 		return guest{}, err
 	}
-	g, own := guest{map[string]virtualFunction{}, map[string][]string{}}, ""
+	g, own := guest{map[string]virtualFunction{}, map[string][]string{}, map[string]string{}}, ""
 	settings := map[string]setting{}
 	for line := range strings.Lines(out) {
 		kind, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -115,6 +119,9 @@ func (s *scene) guest(ctx context.Context, node string) (guest, error) {
 			own = rest
 		case "links":
 			err = g.readLinks(rest, own)
+		case "groups":
+			id, groups, _ := strings.Cut(rest, " ")
+			g.groups[id] = groups
 		case "container":
 			id, variables, _ := strings.Cut(rest, " ")
 			g.environment[id] = strings.Split(variables, "\t")

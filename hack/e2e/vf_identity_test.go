@@ -34,7 +34,7 @@ func (s *scene) sameVFs(ctx context.Context, g guest, devices map[string]resourc
 	if err != nil {
 		return err
 	}
-	addresses := map[string]bool{}
+	addresses, groups := map[string]bool{}, map[string]bool{}
 	trouble := []error{}
 	for _, a := range list.Items {
 		if a.Status.Device == nil {
@@ -42,6 +42,9 @@ func (s *scene) sameVFs(ctx context.Context, g guest, devices map[string]resourc
 		}
 		address := a.Status.Device.PCIAddress
 		addresses[address] = true
+		if group := a.Status.Device.VFIOGroup; group != "" {
+			groups[group], groups["vfio"] = true, true
+		}
 		claimed, err := s.claimed(ctx, pod, a.Spec.PodClaimName)
 		trouble = append(trouble, err, inKernel(a, g.vfs[address]), inStatus(a, status))
 		if device := devices[address]; claimed != a.Status.Device.Name || claimed != device.Name {
@@ -58,7 +61,7 @@ func (s *scene) sameVFs(ctx context.Context, g guest, devices map[string]resourc
 			trouble = append(trouble, fmt.Errorf("container %s does not run", c.Name))
 			continue
 		}
-		trouble = append(trouble, inVariables(c.Name, variables, addresses))
+		trouble = append(trouble, inVariables(c.Name, variables, addresses), inGroups(c.Name, g.groups[strings.TrimPrefix(c.ContainerID, "containerd://")], groups))
 	}
 	return errors.Join(trouble...)
 }
@@ -88,6 +91,12 @@ func (s *scene) claimed(ctx context.Context, pod *corev1.Pod, podClaim string) (
 // inKernel compares an attachment with the VF at its PCI address.
 func inKernel(a v1alpha1.PodNetworkAttachment, vf virtualFunction) error {
 	d := a.Status.Device
+	if a.Spec.SRIOV.DeviceType == v1alpha1.VFDeviceTypeVFIO {
+		if vf.Driver != "vfio-pci" || d.VFIOGroup == "" || vf.admin != a.Spec.MAC {
+			return fmt.Errorf("attachment %s: group %q of %s is not for a program: %+v", a.Name, d.VFIOGroup, d.PCIAddress, vf)
+		}
+		return nil
+	}
 	if vf.OnNode || vf.Link != string(a.Spec.Interface) || vf.MAC != a.Spec.MAC || !vf.Up {
 		return fmt.Errorf("attachment %s: %s %s with MAC %s is not in the pod as it should be: %+v", a.Name, d.PCIAddress, a.Spec.Interface, a.Spec.MAC, vf)
 	}
@@ -119,6 +128,18 @@ func inStatus(a v1alpha1.PodNetworkAttachment, status []netstatus.Interface) err
 		return nil
 	}
 	return fmt.Errorf("network-status does not have %s", a.Spec.Interface)
+}
+
+// inGroups compares the VFIO groups that a container can open with those of its pod's VFs.
+func inGroups(container, have string, want map[string]bool) error {
+	got := map[string]bool{}
+	for group := range strings.FieldsSeq(have) {
+		got[group] = true
+	}
+	if sortedKeys(got) != sortedKeys(want) {
+		return fmt.Errorf("container %s has VFIO groups %s, want %s", container, sortedKeys(got), sortedKeys(want))
+	}
+	return nil
 }
 
 // inVariables compares the PCIDEVICE_ variables of a container with the PCI addresses of its pod.

@@ -39,20 +39,24 @@ func TestVirtualFunctions(t *testing.T) {
 	s.network("red", vfNetwork("pf0", 100))
 	s.network("blue", vfNetwork("pf1", 200))
 
-	for name, selection := range map[string]string{"left": "red@data, blue", "right": "blue@backup, red@data"} {
+	program := vfNetwork("pf1", 300)
+	program.SRIOV.DeviceType = v1alpha1.VFDeviceTypeVFIO
+	s.network("green", program)
+
+	for name, selection := range map[string]string{"left": "red@data, blue", "right": "blue@backup, red@data", "program": "green"} {
 		s.must(s.Create(s.ctx, s.vfPod(name, selection)))
 	}
-	s.waitVFs(2*time.Minute, node, "left", "right")
+	s.waitVFs(2*time.Minute, node, "left", "right", "program")
 	s.vfsReach(node, "left", "right", map[string]string{"data": "data", "net2": "backup"})
 
 	s.agentKilledUnderVFs(node)
 	s.must(s.Create(s.ctx, s.vfPod("late", "red@data")))
-	s.waitVFs(time.Minute, node, "left", "right", "late")
+	s.waitVFs(time.Minute, node, "left", "right", "program", "late")
 	s.vfsReach(node, "late", "left", map[string]string{"data": "data"})
 
 	s.remove(true, "left")
-	s.remove(false, "right", "late")
-	s.waitGone(time.Minute, "left", "right", "late")
+	s.remove(false, "right", "program", "late")
+	s.waitGone(time.Minute, "left", "right", "program", "late")
 	s.until(time.Minute, "the VFs to be as before", func(ctx context.Context) error {
 		after, err := s.guest(ctx, node)
 		if diff := cmp.Diff(before.vfs, after.vfs, cmpopts.IgnoreUnexported(virtualFunction{})); diff != "" {

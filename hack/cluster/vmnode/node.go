@@ -63,7 +63,7 @@ func (n Node) try(ctx context.Context, ready func()) (err error) {
 	}
 	group, inner := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		err := n.Assets.Boot(inner, vm.Guest{PFs: n.PFs, Disk: n.Disk}, n.Repository, control)
+		err := n.Assets.Boot(inner, vm.Guest{PFs: n.PFs, IOMMU: true, Disk: n.Disk}, n.Repository, control)
 		return fmt.Errorf("node %s: the machine ended: %w\n%s", n.Name, errors.Join(err, lastWords(control)), vm.ConsoleTail(control))
 	})
 	group.Go(func() error {
