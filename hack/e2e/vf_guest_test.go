@@ -9,44 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"testing"
-
-	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/multinet-dev/multinet/demo/cluster"
 )
-
-// cards of the virtual machine, named pf0 and so on, are all on one wire.
-const cards = 2
-
-// startVM adds the node whose network cards have virtual functions, for the time of one test: it costs others their CPU.
-func startVM(t *testing.T) string {
-	t.Helper()
-	node, err := tool.StartVMNode(t.Context(), cards)
-	if err != nil {
-		t.Fatal(err)
-	}
-	multi.VM = node
-	t.Cleanup(func() {
-		multi.VM = nil
-		if err := node.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return node.Name
-}
-
-// dumpVM says what the kubelet cannot: kubectl logs don't work for that node.
-func (s *scene) dumpVM(node string) {
-	if !s.t.Failed() {
-		return
-	}
-	const logs = `for log in /var/log/pods/multinet-system_*/*/*.log /control/kubelet.log /control/containerd.log; do
-	echo "== $log"; tail -n 30 "$log"; done; ip -br link; ip -d link show pf0; dmesg | tail -n 15`
-	out, err := s.OnNode(s.ctx, node, "sh", "-c", logs)
-	s.t.Logf("node %s (%v):\n%s", node, err, out)
-}
 
 // virtualFunction is what the machine has of one.
 type virtualFunction struct {
@@ -195,29 +158,4 @@ func (g guest) readLinks(line, own string) error {
 		g.vfs[l.Device] = vf
 	}
 	return nil
-}
-
-// vfPod may be on the virtual machine, without asking for it. Its two containers do nothing, and their image is there in no
-// time.
-func (s *scene) vfPod(name, selection string) *corev1.Pod {
-	pod := s.pod(name, "", selection)
-	first := &pod.Spec.Containers[0]
-	first.Image, first.Command = "registry.k8s.io/pause:3.10", nil
-	second := *first.DeepCopy()
-	second.Name = "second"
-	pod.Spec.Containers = append(pod.Spec.Containers, second)
-	pod.Spec.Tolerations = append(pod.Spec.Tolerations, corev1.Toleration{Key: cluster.VMLabel, Operator: corev1.TolerationOpExists})
-	return pod
-}
-
-// restarts of the agent's container on a node.
-func (s *scene) restarts(ctx context.Context, node string) (int32, error) {
-	var pods corev1.PodList
-	err := s.List(ctx, &pods, client.InNamespace(cluster.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "multinet-agent"})
-	for _, p := range pods.Items {
-		if p.Spec.NodeName == node && cluster.PodReady(&p) == nil {
-			return p.Status.ContainerStatuses[0].RestartCount, err
-		}
-	}
-	return 0, fmt.Errorf("no agent is Ready on %s (%v)", node, err)
 }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	resourceapi "k8s.io/api/resource/v1"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/demo/cluster"
@@ -65,65 +64,6 @@ func TestVirtualFunctions(t *testing.T) {
 		return err
 	})
 	s.waitDevices(node, before)
-}
-
-// waitMade waits until the cards have the VFs that the agents' configuration asks for, and returns them as they are unused.
-func (s *scene) waitMade(node string) (g guest) {
-	s.t.Helper()
-	s.until(time.Minute, "the agent to make VFs", func(ctx context.Context) (err error) {
-		if g, err = s.guest(ctx, node); err != nil {
-			return err
-		}
-		for address, vf := range g.vfs {
-			if vf.Link == "" {
-				return fmt.Errorf("%s has no interface yet", address)
-			}
-		}
-		if len(g.vfs) != 4*cards {
-			return fmt.Errorf("there are %d", len(g.vfs))
-		}
-		return nil
-	})
-	return g
-}
-
-// waitDevices waits until the scheduler can have every VF.
-func (s *scene) waitDevices(node string, g guest) {
-	s.t.Helper()
-	s.until(time.Minute, "all VFs to be offered", func(ctx context.Context) error {
-		devices, err := s.devices(ctx, node)
-		for address := range g.vfs {
-			d, found := devices[address]
-			if !found {
-				err = errors.Join(err, fmt.Errorf("%s is not in a ResourceSlice of %s", address, node))
-			}
-			if len(d.Taints) > 0 {
-				err = errors.Join(err, fmt.Errorf("%s has taints %v", address, d.Taints))
-			}
-		}
-		return err
-	})
-}
-
-// devices are the VFs in a node's ResourceSlices, by PCI address.
-func (s *scene) devices(ctx context.Context, node string) (map[string]resourceapi.Device, error) {
-	var list resourceapi.ResourceSliceList
-	if err := s.List(ctx, &list); err != nil {
-		return nil, err
-	}
-	devices := map[string]resourceapi.Device{}
-	for _, slice := range list.Items {
-		if slice.Spec.Driver != v1alpha1.DriverName || slice.Spec.NodeName == nil || *slice.Spec.NodeName != node {
-			continue
-		}
-		for _, d := range slice.Spec.Devices {
-			kind, address := d.Attributes[v1alpha1.DeviceAttributeKind].StringValue, d.Attributes["resource.kubernetes.io/pciBusID"].StringValue
-			if kind != nil && *kind == string(v1alpha1.DeviceKindVF) && address != nil {
-				devices[*address] = d
-			}
-		}
-	}
-	return devices, nil
 }
 
 // waitVFs waits until the pods are Ready on the node, and then for all that tells of their VFs to say the same.
