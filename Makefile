@@ -18,7 +18,8 @@ ALL := MULTINET_REQUIRE_ALL=1
 # and without the one test that asks go for imports.
 VM = CGO_ENABLED=0 $(ALL) $(GOTEST) -name "virtual machine" -exec "'$(CURDIR)/bin/cluster' vm" -timeout 150s \
 	-skip '^TestAttachPathCannotStartProcesses$$' $(addprefix ./node-agent/,attach plumb kernel inventory)
-E2E = $(ALL) $(GOTEST) -name "end to end" -tags e2e -timeout 40m ./hack/e2e/...
+# Three groups of tests run beside each other and mostly wait, however few cores there are.
+E2E = $(ALL) $(GOTEST) -name "end to end" -tags e2e -parallel 3 -timeout 40m ./hack/e2e/...
 
 .PHONY: help
 help: ## List the targets
