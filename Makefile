@@ -19,7 +19,8 @@ ALL := MULTINET_REQUIRE_ALL=1
 VM = CGO_ENABLED=0 $(ALL) $(GOTEST) -name "virtual machine" -exec "'$(CURDIR)/bin/cluster' vm --pfs 2 --numa --iommu --timeout 10m" -timeout 10m \
 	-skip '^TestAttachPathCannotStartProcesses$$' $(addprefix ./node-agent/,attach plumb kernel inventory)
 NO_CARDS = -skip '^TestSRIOV'
-E2E = $(ALL) $(GOTEST) -name "end to end" -tags e2e -timeout 40m ./hack/e2e/...
+# Three groups of tests run beside each other and mostly wait, however few cores there are.
+E2E = $(ALL) $(GOTEST) -name "end to end" -tags e2e -parallel 3 -timeout 40m ./hack/e2e/...
 
 .PHONY: help
 help: ## List the targets
