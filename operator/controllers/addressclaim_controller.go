@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -21,6 +22,9 @@ import (
 
 // +kubebuilder:rbac:groups=multinet.dev,resources=addressclaims,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups=multinet.dev,resources=addressclaims/status,verbs=patch
+
+// conflictPause is enough for the cache to catch up.
+const conflictPause = 200 * time.Millisecond
 
 // AddressClaimReconciler has claims hold their addresses, tells whether they do, and deletes those that the operator made
 // when their time is over.
@@ -56,7 +60,11 @@ func (r *AddressClaimReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	if facts.Expired() {
 		return ctrl.Result{}, r.end(ctx, &claim)
 	}
-	if err := r.writeStatus(ctx, &claim, decide.ClaimStatus(facts)); err != nil {
+	err = r.writeStatus(ctx, &claim, decide.ClaimStatus(facts))
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: conflictPause}, nil // The cache is behind what was written just now.
+	}
+	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("address claim %s: status: %w", req, err)
 	}
 	return ctrl.Result{RequeueAfter: facts.Next()}, nil
