@@ -59,6 +59,10 @@ func (s *scene) waitMade(node string) (g guest) {
 			if vf.Link == "" {
 				return fmt.Errorf("%s has no interface yet", address)
 			}
+			// The card was asked before its VFs were listed, and may have had none then.
+			if vf.Settings == "" {
+				return fmt.Errorf("%s is not yet known to its card", address)
+			}
 		}
 		if len(g.vfs) != 4*cards {
 			return fmt.Errorf("there are %d", len(g.vfs))
