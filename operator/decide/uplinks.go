@@ -12,13 +12,13 @@ import (
 
 // MatchingNodes returns the names of the nodes whose slices have a device that DeviceClass would select.
 func MatchingNodes(network *v1alpha1.Network, slices []resourcev1.ResourceSlice) map[string]bool {
-	nodes := map[string]bool{}
+	nodes, tests := map[string]bool{}, vfTests(network)
 	for _, slice := range slices {
 		if slice.Spec.Driver != v1alpha1.DriverName || slice.Spec.NodeName == nil || nodes[*slice.Spec.NodeName] {
 			continue
 		}
 		for _, device := range slice.Spec.Devices {
-			if matches(network, device) {
+			if matches(network, tests, device) {
 				nodes[*slice.Spec.NodeName] = true
 				break
 			}
@@ -27,12 +27,12 @@ func MatchingNodes(network *v1alpha1.Network, slices []resourcev1.ResourceSlice)
 	return nodes
 }
 
-// matches is deviceExpression in Go.
-func matches(network *v1alpha1.Network, device resourcev1.Device) bool {
+// matches is deviceExpression in Go, with the vfTests of the Network.
+func matches(network *v1alpha1.Network, tests []attributeTest, device resourcev1.Device) bool {
 	if text(device, v1alpha1.DeviceAttributeKind) != string(kindOf(network)) || !hasTopology(network, device) {
 		return false
 	}
-	if !matchesVF(network, device) {
+	if !matchesVF(network, tests, device) {
 		return false
 	}
 	uplink := uplinkOf(network)

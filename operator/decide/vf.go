@@ -97,8 +97,8 @@ func vfTerms(network *v1alpha1.Network) (terms []string) {
 }
 
 // matchesVF is vfTerms in Go.
-func matchesVF(network *v1alpha1.Network, device resourcev1.Device) bool {
-	for _, t := range vfTests(network) {
+func matchesVF(network *v1alpha1.Network, tests []attributeTest, device resourcev1.Device) bool {
+	for _, t := range tests {
 		if a, found := attribute(device, t.domain, t.name); !found || !t.holds(a) {
 			return false
 		}

@@ -66,7 +66,7 @@ func TestVFSelection(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			network, device := vfNetwork(c.network), vfOf(c.device)
-			if got := matches(network, device); got != c.want {
+			if got := matches(network, vfTests(network), device); got != c.want {
 				t.Errorf("counted %v, want %v", got, c.want)
 			}
 			expression := DeviceClass(network).Spec.Selectors[0].CEL.Expression
