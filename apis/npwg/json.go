@@ -54,10 +54,10 @@ func readElement(item jsonpos.Value, problems *[]jsonpos.Problem) Element {
 func (e *Element) readNames(f *jsonpos.Fields) {
 	e.Name, _ = f.Text("name")
 	e.Namespace, _ = f.Text("namespace")
-	if problem := nameProblem(e.Name, ""); problem != "" {
+	if problem := NameProblem(e.Name, ""); problem != "" {
 		f.Refuse("name", "%s", problem)
 	}
-	if problem := nameProblem("x", e.Namespace); problem != "" {
+	if problem := NameProblem("x", e.Namespace); problem != "" {
 		f.Refuse("namespace", "%s", problem)
 	}
 	if name, found := f.Text("interface"); found {

@@ -79,7 +79,7 @@ func (e *Element) fromText(text string) (problem string) {
 	if hasNamespace && e.Namespace == "" {
 		return "the namespace before / is missing"
 	}
-	if problem := nameProblem(e.Name, e.Namespace); problem != "" {
+	if problem := NameProblem(e.Name, e.Namespace); problem != "" {
 		return problem
 	}
 	if hasInterface {
@@ -88,7 +88,8 @@ func (e *Element) fromText(text string) (problem string) {
 	return ""
 }
 
-func nameProblem(name, namespace string) string {
+// NameProblem tells why a name or a namespace cannot stand in the annotation, or "". An empty namespace is fine.
+func NameProblem(name, namespace string) string {
 	const rule = "lower case letters, digits and '-', with a letter or digit at both ends"
 	switch {
 	case name == "":
