@@ -18,6 +18,9 @@ const (
 	maxRoutes  = 32
 )
 
+// minIPv6MTU: the kernel takes IPv6 away from an interface with less (RFC 8200).
+const minIPv6MTU = 1280
+
 // subnet is a range as an IPAM plugin has it.
 type subnet struct {
 	prefix              netip.Prefix
@@ -56,7 +59,11 @@ func (t *translator) readIPAM(f *jsonpos.Fields, spec *v1alpha1.NetworkSpec) {
 	if spec.IPAM == nil {
 		spec.IPAM = &v1alpha1.IPAMSpec{}
 	}
-	for _, s := range t.usable(g, subnets) {
+	t.checkRanges(g, subnets)
+	for _, s := range subnets {
+		if spec.MTU != nil && *spec.MTU < minIPv6MTU && s.prefix.Addr().Is6() {
+			f.Refuse("mtu", "is %d: IPv6 needs at least %d", *spec.MTU, minIPv6MTU)
+		}
 		spec.IPAM.Ranges = append(spec.IPAM.Ranges, s.toRange())
 	}
 	spec.Routes = t.readRoutes(g, subnets)
@@ -64,8 +71,8 @@ func (t *translator) readIPAM(f *jsonpos.Fields, spec *v1alpha1.NetworkSpec) {
 	t.noteUnknown(g)
 }
 
-// usable checks what a Network demands of its ranges beyond what the plugins do.
-func (t *translator) usable(f *jsonpos.Fields, subnets []subnet) []subnet {
+// checkRanges looks for what a Network demands of its ranges beyond what the plugins do.
+func (t *translator) checkRanges(f *jsonpos.Fields, subnets []subnet) {
 	if len(subnets) > maxRanges {
 		t.obstacle(f, "", "there are %d ranges, a Network has at most %d", len(subnets), maxRanges)
 	}
@@ -85,7 +92,6 @@ func (t *translator) usable(f *jsonpos.Fields, subnets []subnet) []subnet {
 			}
 		}
 	}
-	return subnets
 }
 
 func (s subnet) toRange() v1alpha1.IPRange {

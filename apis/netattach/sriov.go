@@ -61,11 +61,11 @@ func (t *translator) readVFVLAN(f *jsonpos.Fields, vf *v1alpha1.SRIOVSpec) {
 func (t *translator) readVFSwitches(f *jsonpos.Fields, vf *v1alpha1.SRIOVSpec) {
 	vf.SpoofCheck, vf.Trust = t.readSwitch(f, "spoofchk"), t.readSwitch(f, "trust")
 	if vf.SpoofCheck == nil {
-		t.note(f, "spoofchk", "spoofchk is missing: sriov-cni leaves it as it finds it, a Network turns it on")
+		t.note(f, "spoofchk", "is missing: sriov-cni leaves it as it finds it, a Network turns it on")
 		vf.SpoofCheck = ptr.To(true)
 	}
 	if vf.Trust == nil {
-		t.note(f, "trust", "trust is missing: sriov-cni leaves it as it finds it, a Network turns it off")
+		t.note(f, "trust", "is missing: sriov-cni leaves it as it finds it, a Network turns it off")
 		vf.Trust = ptr.To(false)
 	}
 	if state, _ := f.Text("link_state"); state != "" {

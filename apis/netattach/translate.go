@@ -34,7 +34,7 @@ const (
 	Native Verdict = "native"
 	// Delegated: CNI plugins have to do it, since Multinet's own data path does not.
 	Delegated Verdict = "delegated"
-	// Refused: the configuration is malformed, so that nobody can do it.
+	// Refused: the configuration is malformed, or is not in the object.
 	Refused Verdict = "refused"
 )
 
