@@ -3,6 +3,7 @@ package netattach
 import (
 	"crypto/sha256"
 	"fmt"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,17 +16,47 @@ const (
 	hashLength     = 8
 )
 
-// NetworkName is the name of the Network for a NetworkAttachmentDefinition: a Network belongs to no namespace, so both
-// names are in it, with a hash that tells apart what was shortened or joined alike.
+// namePrefix begins the names of Networks that stand for a NetworkAttachmentDefinition.
+const namePrefix = "nad-"
+
+// NetworkName is the name of the Network for a NetworkAttachmentDefinition: nad-LENGTH-NAMESPACE-NAME, with the length of
+// the namespace, since both may hold hyphens. The admission policy netattachdefs.yaml builds the same name in CEL. One
+// that is too long for a Network is shortened, and gets a hash; no pod can select it by the annotation of Multus.
 func NetworkName(namespace, name string) string {
-	hash := fmt.Sprintf("%x", sha256.Sum256([]byte(namespace+"/"+name)))[:hashLength]
-	readable := "nad-" + namespace + "-" + name
-	if limit := maxNetworkName - hashLength - 1; len(readable) > limit {
-		readable = strings.TrimRight(readable[:limit], "-")
+	whole := fmt.Sprintf("%s%d-%s-%s", namePrefix, len(namespace), namespace, name)
+	if len(whole) <= maxNetworkName {
+		return whole
 	}
-	return readable + "-" + hash
+	hash := fmt.Sprintf("%x", sha256.Sum256([]byte(namespace+"/"+name)))[:hashLength]
+	return strings.TrimRight((namePrefix + "x-" + namespace + "-" + name)[:maxNetworkName-hashLength-1], "-") + "-" + hash
 }
 
-func namespaceSelector(namespace string) *metav1.LabelSelector {
-	return &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespace}}
+// Origin undoes NetworkName where it was not shortened.
+func Origin(network string) (namespace, name string, found bool) {
+	rest, ok := strings.CutPrefix(network, namePrefix)
+	digits, rest, hasRest := strings.Cut(rest, "-")
+	length, err := strconv.Atoi(digits)
+	if !ok || !hasRest || err != nil || length < 1 || len(rest) < length+2 || rest[length] != '-' {
+		return "", "", false
+	}
+	namespace, name = rest[:length], rest[length+1:]
+	return namespace, name, NetworkName(namespace, name) == network
+}
+
+// StatusName is what network-status calls a Network: namespace/name where it stands for a NetworkAttachmentDefinition.
+func StatusName(network string) string {
+	if namespace, name, found := Origin(network); found {
+		return namespace + "/" + name
+	}
+	return network
+}
+
+// namespaceSelector admits the definition's own namespace, and those that it allows.
+func namespaceSelector(namespaces []string) *metav1.LabelSelector {
+	if len(namespaces) == 1 {
+		return &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespaces[0]}}
+	}
+	return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+		{Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpIn, Values: namespaces},
+	}}
 }

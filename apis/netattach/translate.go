@@ -24,6 +24,8 @@ type Definition struct {
 	Config string
 	// ResourceName is the annotation k8s.v1.cni.cncf.io/resourceName.
 	ResourceName string
+	// AllowedNamespaces are those beside its own whose pods may select it.
+	AllowedNamespaces []string
 }
 
 // Verdict is what becomes of a NetworkAttachmentDefinition.
@@ -62,7 +64,7 @@ func Translate(d Definition) Translation {
 	case len(t.obstacles) > 0:
 		result.Verdict, result.Reasons = Delegated, sorted(t.obstacles)
 	default:
-		spec.NamespaceSelector = namespaceSelector(d.Namespace)
+		spec.NamespaceSelector = namespaceSelector(append([]string{d.Namespace}, d.AllowedNamespaces...))
 		result.Network = spec
 	}
 	return result

@@ -217,14 +217,41 @@ func TestNameThatNoPodCanSelect(t *testing.T) {
 
 func TestNetworkName(t *testing.T) {
 	for want, d := range map[string][2]string{
-		"nad-demo-storage-8f74c57c":                        {"demo", "storage"},
-		"nad-a-b-c-4e84717d":                               {"a-b", "c"},
-		"nad-a-b-c-b88f83c8":                               {"a", "b-c"},
-		"nad-nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn-a82c2d55": {strings.Repeat("n", 63), "storage"},
+		"nad-4-demo-storage": {"demo", "storage"},
+		"nad-3-a-b-c":        {"a-b", "c"},
+		"nad-1-a-b-c":        {"a", "b-c"},
+		"nad-10-nnnnnnnnnn-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa": {strings.Repeat("n", 10), strings.Repeat("a", 30)},
+		"nad-x-nnnnnnnnnn-aaaaaaaaaaaaaaaaaaaaaa-48035c78": {strings.Repeat("n", 10), strings.Repeat("a", 31)},
+		"nad-x-nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn-a82c2d55": {strings.Repeat("n", 63), "storage"},
 	} {
-		if got := NetworkName(d[0], d[1]); got != want || len(got) > 48 {
+		got := NetworkName(d[0], d[1])
+		if got != want || len(got) > 48 {
 			t.Errorf("%v: got %s, want %s", d, got, want)
 		}
+		namespace, name, found := Origin(got)
+		if shortened := strings.HasPrefix(got, "nad-x-"); found == shortened || found && (namespace != d[0] || name != d[1]) {
+			t.Errorf("%s comes from %s/%s, %v", got, namespace, name, found)
+		}
+	}
+	for _, other := range []string{"storage", "nad-", "nad-4", "nad-4-demo", "nad-4-demo-", "nad-5-demo-storage", "nad-04-demo-storage", "nad--1-a-b", "nad-0--a", "nad-99-a-b"} {
+		if got := StatusName(other); got != other {
+			t.Errorf("%s is called %s", other, got)
+		}
+	}
+	if got := StatusName("nad-4-demo-storage"); got != "demo/storage" {
+		t.Error(got)
+	}
+}
+
+func TestAllowedNamespaces(t *testing.T) {
+	d := NetworkAttachmentDefinition{Spec: NetworkAttachmentDefinitionSpec{Config: inMacvlan(`"mtu": 0`)}}
+	d.Namespace, d.Name, d.Annotations = "demo", "a", map[string]string{AnnotationNamespaces: " b,, c", "k8s.v1.cni.cncf.io/resourceName": "x/y"}
+	if got := d.Definition().ResourceName; got != "x/y" {
+		t.Errorf("resource name %q", got)
+	}
+	got := Translate(d.Definition()).Network.NamespaceSelector
+	if text := metav1.FormatLabelSelector(got); text != "kubernetes.io/metadata.name in (b,c,demo)" {
+		t.Error(text)
 	}
 }
 

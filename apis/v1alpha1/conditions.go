@@ -96,3 +96,15 @@ const (
 	// ReasonResourceClaimNotReady: the user's claim is not there, not allocated, or not the pod's alone.
 	ReasonResourceClaimNotReady = "ResourceClaimNotReady"
 )
+
+// Reasons of the events on a NetworkAttachmentDefinition.
+const (
+	// ReasonDefinitionDelegated: it needs CNI plugins.
+	ReasonDefinitionDelegated = "Delegated"
+	// ReasonDefinitionRefused: it is malformed, or holds no configuration.
+	ReasonDefinitionRefused = "Refused"
+	// ReasonDefinitionNameTaken: somebody else made a Network of the name that the one for it would have.
+	ReasonDefinitionNameTaken = "NameTaken"
+	// ReasonDefinitionUnchangeable: it was changed where a Network cannot be, and the Network is as it was.
+	ReasonDefinitionUnchangeable = "Unchangeable"
+)

@@ -31,6 +31,7 @@ const (
 // +kubebuilder:printcolumn:name="Range",type=string,priority=1,JSONPath=`.spec.ipam.ranges[0].cidr`
 // +kubebuilder:printcolumn:name="Range-2",type=string,priority=1,JSONPath=`.spec.ipam.ranges[1].cidr`
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="From",type=string,priority=1,JSONPath=`.metadata.annotations.multinet\.dev/netattachdef`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 48",message="a Network's name must be a DNS label of at most 48 characters, since it is part of claim names"
 type Network struct {

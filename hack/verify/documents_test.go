@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 
+	"github.com/multinet-dev/multinet/apis/netattach"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
@@ -63,7 +64,7 @@ func TestStrictDecoderFires(t *testing.T) {
 func strictDecoder(t *testing.T) func([]byte) error {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, v1alpha1.AddToScheme, addNetAttachDef} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, v1alpha1.AddToScheme, netattach.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}

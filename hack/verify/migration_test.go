@@ -9,9 +9,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 const migration = "docs/migration.md"
@@ -70,25 +67,4 @@ func transcript(block string) map[string]string {
 		prints[command] += line
 	}
 	return prints
-}
-
-// netAttachDef is what the page shows of another project's API, to be read strictly like all else.
-type netAttachDef struct {
-	metav1.TypeMeta   `json:",inline"`
-	metav1.ObjectMeta `json:"metadata,omitempty"`
-	Spec              struct {
-		Config string `json:"config,omitempty"`
-	} `json:"spec,omitempty"`
-}
-
-func (d *netAttachDef) DeepCopyObject() runtime.Object {
-	out := *d
-	d.ObjectMeta.DeepCopyInto(&out.ObjectMeta)
-	return &out
-}
-
-func addNetAttachDef(scheme *runtime.Scheme) error {
-	group := schema.GroupVersion{Group: "k8s.cni.cncf.io", Version: "v1"}
-	scheme.AddKnownTypeWithName(group.WithKind("NetworkAttachmentDefinition"), &netAttachDef{})
-	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/multinet-dev/multinet/apis/netattach"
 	"github.com/multinet-dev/multinet/apis/netstatus"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/node-agent/plan"
@@ -27,7 +28,7 @@ func annotations(r Report, defaultNetwork string) (map[string]string, error) {
 	ips := []netstatus.PodIP{}
 	for _, i := range r.Interfaces {
 		element := netstatus.Interface{
-			Name: i.Plan.Network, Interface: i.Plan.Interface, MAC: i.MAC.String(), MTU: i.MTU,
+			Name: netattach.StatusName(i.Plan.Network), Interface: i.Plan.Interface, MAC: i.MAC.String(), MTU: i.MTU,
 			Gateway: slices.Clone(i.Plan.Gateways), DeviceInfo: deviceInfo(i.Plan),
 		}
 		for _, a := range i.Addresses {

@@ -6,11 +6,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/node-agent/plan"
 )
 
-// TestNetworkStatusToTheByte: tools parse this annotation, the default network stands first, and it alone has "default".
+// TestNetworkStatusToTheByte: tools parse this annotation. The default network stands first and alone has "default"; a
+// Network that stands for a NetworkAttachmentDefinition has the latter's name, with the namespace.
 func TestNetworkStatusToTheByte(t *testing.T) {
-	written, err := annotations(attachedReport(), "kindnet")
+	r := attachedReport()
+	definition := r.Interfaces[0]
+	definition.Plan.Network, definition.Plan.Interface, definition.MAC, definition.Addresses = "nad-4-demo-lan", "net2", plan.HardwareAddr{2, 0, 0, 0, 0, 2}, nil
+	r.Interfaces = append(r.Interfaces, definition)
+	written, err := annotations(r, "kindnet")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,6 +35,12 @@ func TestNetworkStatusToTheByte(t *testing.T) {
         "10.20.0.5"
     ],
     "mac": "02:00:00:00:00:01",
+    "mtu": 1500,
+    "dns": {}
+},{
+    "name": "demo/lan",
+    "interface": "net2",
+    "mac": "02:00:00:00:00:02",
     "mtu": 1500,
     "dns": {}
 }]`

@@ -11,6 +11,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/multinet-dev/multinet/apis/netattach"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
@@ -30,6 +31,9 @@ const recorderName = "multinet-operator"
 func NewScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	if err := netattach.AddToScheme(scheme); err != nil {
 		return nil, err
 	}
 	return scheme, v1alpha1.AddToScheme(scheme)
@@ -57,7 +61,11 @@ func Setup(ctx context.Context, mgr ctrl.Manager, fence *Fence) error {
 	claims := &AddressClaimReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Allocator: allocator, Fence: fence, Events: recorder, unused: map[types.NamespacedName]time.Time{},
 	}
-	for _, setup := range []func(ctrl.Manager) error{pods.setup, networks.setup, attachments.setup, claims.setup} {
+	if err := ensureDefinitions(ctx, mgr.GetConfig()); err != nil {
+		return err
+	}
+	definitions := &DefinitionReconciler{Client: mgr.GetClient(), Events: recorder}
+	for _, setup := range []func(ctrl.Manager) error{pods.setup, networks.setup, attachments.setup, claims.setup, definitions.setup} {
 		if err := setup(mgr); err != nil {
 			return err
 		}

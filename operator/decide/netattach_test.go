@@ -34,3 +34,33 @@ func FuzzTranslatedNetworks(f *testing.F) {
 		}
 	})
 }
+
+func TestDerivedNetwork(t *testing.T) {
+	for name, c := range map[string]struct {
+		config  string
+		verdict netattach.Verdict
+		want    string
+	}{
+		"native":    {`{"type": "macvlan", "master": "eth1", "ipam": {"type": "whereabouts", "range": "10.0.0.0/24"}}`, netattach.Native, ""},
+		"delegated": {`{"type": "macvlan", "mac": "02:00:00:00:00:01"}`, netattach.Delegated, "spec.config line 1, column 1: master: is missing, which means the interface of the node's default route: an uplink has a name; spec.config line 1, column 28: mac: a Network gives each pod a MAC of its own"},
+		"refused":   {"{", netattach.Refused, "spec.config line 1, column 2: spec.config is not JSON: unexpected end of JSON input"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &netattach.NetworkAttachmentDefinition{Spec: netattach.NetworkAttachmentDefinitionSpec{Config: c.config}}
+			d.Namespace, d.Name = "demo", "a"
+			network, verdict, text := DerivedNetwork(d)
+			if verdict != c.verdict || text != c.want {
+				t.Errorf("%s: %s\nwant %s: %s", verdict, text, c.verdict, c.want)
+			}
+			if (network != nil) != (verdict == netattach.Native) {
+				t.Fatalf("%s, but the Network is %v", verdict, network)
+			}
+			if network == nil {
+				return
+			}
+			if network.Name != "nad-4-demo-a" || network.Annotations["multinet.dev/netattachdef"] != "demo/a" || CheckNetwork(network) != nil {
+				t.Errorf("%+v", network)
+			}
+		})
+	}
+}

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/multinet-dev/multinet/apis/netattach"
 	"github.com/multinet-dev/multinet/apis/selection"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
@@ -153,6 +154,10 @@ func QoSClassName(sel selection.Selection, network *v1alpha1.Network) string {
 
 func (s PodSnapshot) checkNetwork(name string, network *v1alpha1.Network) *Refusal {
 	if network == nil {
+		if namespace, definition, found := netattach.Origin(name); found {
+			return &Refusal{v1alpha1.ReasonUnknownNetwork, fmt.Sprintf(
+				"NetworkAttachmentDefinition %s/%s does not exist, or no Network can stand for it; its events and kubectl multinet lint say why", namespace, definition)}
+		}
 		return &Refusal{v1alpha1.ReasonUnknownNetwork, fmt.Sprintf(
 			"Network %q does not exist; create it or correct the annotation %s, or the claim that it names", name, v1alpha1.AnnotationNetworks)}
 	}

@@ -1,0 +1,140 @@
+package v1alpha1_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/multinet-dev/multinet/apis/netattach"
+	"github.com/multinet-dev/multinet/apis/npwg"
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+)
+
+// multusNamespace is one whose pods select by the annotation of Multus.
+func (s *apiServer) multusNamespace(t *testing.T) string {
+	t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "nad-", Labels: map[string]string{"multinet.dev/netattachdefs": "native"}}}
+	if err := s.admin.Create(t.Context(), ns); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.admin.Delete(context.Background(), ns) })
+	// The policies learn of a namespace's labels through a cache of the API server.
+	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+		return s.admin.Create(ctx, multusPod(ns.Name, "A"), client.DryRunAll) != nil, nil
+	})
+	if err != nil {
+		t.Fatalf("the policy is not in force: %v", err)
+	}
+	return ns.Name
+}
+
+func multusPod(namespace, networks string) *corev1.Pod {
+	pod := newPod("")
+	pod.Namespace = namespace
+	pod.Annotations = map[string]string{npwg.AnnotationNetworks: networks}
+	return pod
+}
+
+// TestDefinitionsBecomeNetworks compares the policy with npwg.Parse and netattach.NetworkName.
+func TestDefinitionsBecomeNetworks(t *testing.T) {
+	s := requireAPIServer(t)
+	namespace := s.multusNamespace(t)
+	for _, value := range []string{"storage", " storage ,\tother-ns/lan@data0 ", "a,a,a", "a-0,x/a@net9", strings.Repeat("a,", 15) + "a", "0@eth1.100"} {
+		elements, err := npwg.Parse(value, namespace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		for i, e := range elements {
+			selected := netattach.NetworkName(e.Namespace, e.Name)
+			if e.Interface != fmt.Sprintf("net%d", i+1) {
+				selected += "@" + e.Interface
+			}
+			want = append(want, selected)
+		}
+		pod := multusPod(namespace, value)
+		if err := s.admin.Create(t.Context(), pod, client.DryRunAll); err != nil {
+			t.Errorf("%q: %v", value, err)
+			continue
+		}
+		if got := pod.Annotations[v1alpha1.AnnotationNetworks]; got != strings.Join(want, ", ") {
+			t.Errorf("%q becomes %q, want %q", value, got, strings.Join(want, ", "))
+		}
+		if len(pod.Spec.ResourceClaims) != len(elements) || len(pod.Spec.ReadinessGates) != 1 || pod.Annotations[requiredPlugins] == "" {
+			t.Errorf("%q: claims %v, gates %v", value, pod.Spec.ResourceClaims, pod.Spec.ReadinessGates)
+		}
+	}
+}
+
+func TestSelectionsOfDefinitionsThatAreRefused(t *testing.T) {
+	s := requireAPIServer(t)
+	namespace := s.multusNamespace(t)
+	for name, c := range map[string]struct {
+		value string
+		edit  func(*corev1.Pod)
+		want  string
+	}{
+		"JSON":            {`[{"name": "storage"}]`, nil, "annotation k8s.v1.cni.cncf.io/networks: its JSON form cannot be honoured yet; write a comma list"},
+		"JSON, malformed": {`"storage`, nil, "its JSON form cannot be honoured yet"},
+		"empty element":   {"a,,b", nil, `annotation k8s.v1.cni.cncf.io/networks: element 2 "" is not [namespace/]name[@interface]`},
+		"upper case":      {"a, B", nil, `element 2 "B" is not [namespace/]name[@interface]`},
+		"two slashes":     {"a/b/c", nil, `element 1 "a/b/c" is not`},
+		"long interface":  {"a@abcdefghijklmnop", nil, `element 1 "a@abcdefghijklmnop" is not`},
+		"seventeen":       {strings.Repeat("a,", 16) + "a", nil, "a pod selects at most 16 networks"},
+		"long name":       {strings.Repeat("a", 48), nil, "are too long to be that of a Network"},
+		"eth0":            {"a@eth0", nil, `interface name "eth0" is taken in every pod`},
+		"interface twice": {"a@x,b@x", nil, `interface "x" is already used by element 1`},
+		"both annotations": {"a", func(p *corev1.Pod) { p.Annotations[v1alpha1.AnnotationNetworks] = "storage" },
+			"the pod has the annotation multinet.dev/networks too; write all of its networks into one of the two"},
+		"default network": {"", func(p *corev1.Pod) { p.Annotations[npwg.AnnotationDefaultNetwork] = "x" },
+			"annotation v1.multus-cni.io/default-network: Multinet leaves the cluster's default network alone"},
+		"host network": {"a", func(p *corev1.Pod) { p.Spec.HostNetwork = true }, "a pod with hostNetwork has no network namespace"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := multusPod(namespace, c.value)
+			if c.edit != nil {
+				c.edit(pod)
+			}
+			err := s.admin.Create(t.Context(), pod, client.DryRunAll)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+// TestDefinitionsElsewhere: Multus may run, so that nothing is done in namespaces without the label.
+func TestDefinitionsElsewhere(t *testing.T) {
+	s := requireAPIServer(t)
+	for _, value := range []string{"storage", `[{"name": "storage"}]`, "A"} {
+		pod := multusPod(testNamespace, value)
+		if err := s.admin.Create(t.Context(), pod, client.DryRunAll); err != nil {
+			t.Errorf("%q: %v", value, err)
+		}
+		if len(pod.Annotations) != 1 || len(pod.Spec.ResourceClaims) > 0 {
+			t.Errorf("%q: the pod was changed: %v", value, pod.Annotations)
+		}
+	}
+}
+
+func TestSelectionOfDefinitionsIsImmutable(t *testing.T) {
+	s := requireAPIServer(t)
+	pod := multusPod(s.multusNamespace(t), "storage")
+	if err := s.admin.Create(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.admin.Delete(context.Background(), pod, client.GracePeriodSeconds(0)) })
+	before := pod.DeepCopy()
+	pod.Annotations[npwg.AnnotationNetworks] = "storage,lan"
+	err := s.admin.Patch(t.Context(), pod, client.MergeFrom(before))
+	if want := "annotation k8s.v1.cni.cncf.io/networks cannot change after the pod's creation"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
