@@ -14,6 +14,13 @@ import (
 // GroupVersion of NetworkAttachmentDefinition, of which Multinet knows what it reads.
 var GroupVersion = schema.GroupVersion{Group: "k8s.cni.cncf.io", Version: "v1"}
 
+// LabelDefinitions on a namespace, with the value LabelDefinitionsNative, has its NetworkAttachmentDefinitions become Networks
+// and its pods select them by the annotation of Multus.
+const (
+	LabelDefinitions       = v1alpha1.GroupName + "/netattachdefs"
+	LabelDefinitionsNative = "native"
+)
+
 // AnnotationNamespaces on a NetworkAttachmentDefinition is a comma list of the other namespaces whose pods may select it.
 const AnnotationNamespaces = v1alpha1.GroupName + "/namespaces"
 

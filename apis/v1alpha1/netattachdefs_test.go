@@ -20,7 +20,7 @@ import (
 // multusNamespace is one whose pods select by the annotation of Multus.
 func (s *apiServer) multusNamespace(t *testing.T) string {
 	t.Helper()
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "nad-", Labels: map[string]string{"multinet.dev/netattachdefs": "native"}}}
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "nad-", Labels: map[string]string{netattach.LabelDefinitions: netattach.LabelDefinitionsNative}}}
 	if err := s.admin.Create(t.Context(), ns); err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,8 @@ import (
 // +kubebuilder:rbac:groups=k8s.cni.cncf.io,resources=network-attachment-definitions,verbs=get;list;watch
 // +kubebuilder:rbac:groups=multinet.dev,resources=networks,verbs=create;delete
 
-// DefinitionReconciler keeps a Network for each NetworkAttachmentDefinition that one can stand for.
+// DefinitionReconciler keeps a Network for each NetworkAttachmentDefinition that one can stand for. Only in namespaces with
+// the label, which is for admins to set: whoever may write a definition would otherwise have any NIC of the cluster.
 type DefinitionReconciler struct {
 	client.Client
 	Events events.EventRecorder
@@ -33,7 +34,20 @@ func (r *DefinitionReconciler) setup(mgr ctrl.Manager) error {
 		For(&netattach.NetworkAttachmentDefinition{}).
 		// Those of definitions that were deleted while no operator ran are found by the first list.
 		Watches(&v1alpha1.Network{}, enqueue(origin), builder.WithPredicates(predicate.Or(specChanged(), deletions()))).
+		Watches(&corev1.Namespace{}, enqueue(r.inNamespace), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Complete(r)
+}
+
+func (r *DefinitionReconciler) inNamespace(ctx context.Context, namespace client.Object) []types.NamespacedName {
+	var list netattach.NetworkAttachmentDefinitionList
+	if err := r.List(ctx, &list, client.InNamespace(namespace.GetName()), client.UnsafeDisableDeepCopy); err != nil {
+		return nil
+	}
+	var keys []types.NamespacedName
+	for i := range list.Items {
+		keys = append(keys, client.ObjectKeyFromObject(&list.Items[i]))
+	}
+	return keys
 }
 
 // origin is the definition that a Network stands for.
@@ -51,8 +65,12 @@ func (r *DefinitionReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, err
 	}
+	wanted, errNamespace := r.wanted(ctx, req.Namespace)
+	if errNamespace != nil {
+		return ctrl.Result{}, errNamespace
+	}
 	var desired *v1alpha1.Network
-	if err == nil && definition.DeletionTimestamp.IsZero() {
+	if err == nil && wanted && definition.DeletionTimestamp.IsZero() {
 		var verdict netattach.Verdict
 		var text string
 		if desired, verdict, text = decide.DerivedNetwork(&definition); desired == nil {
@@ -63,6 +81,15 @@ func (r *DefinitionReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		return ctrl.Result{}, fmt.Errorf("the Network of NetworkAttachmentDefinition %s: %w", req.NamespacedName, err)
 	}
 	return ctrl.Result{}, nil
+}
+
+// wanted tells whether the namespace has the label.
+func (r *DefinitionReconciler) wanted(ctx context.Context, name string) (bool, error) {
+	var namespace corev1.Namespace
+	if err := r.Get(ctx, types.NamespacedName{Name: name}, &namespace); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	return namespace.Labels[netattach.LabelDefinitions] == netattach.LabelDefinitionsNative, nil
 }
 
 var reasonOf = map[netattach.Verdict]string{

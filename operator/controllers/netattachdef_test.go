@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,6 +28,15 @@ func (w *world) definition(name, config string) *netattach.NetworkAttachmentDefi
 	w.must(w.Create(w.ctx, d))
 	w.t.Cleanup(func() { _ = w.Delete(context.Background(), d) })
 	return d
+}
+
+// adopt sets or removes the label of the test's namespace.
+func (w *world) adopt(value string) {
+	w.t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}
+	before := ns.DeepCopy()
+	ns.Labels = map[string]string{netattach.LabelDefinitions: value}
+	w.must(w.Patch(w.ctx, ns, client.MergeFrom(before)))
 }
 
 func (w *world) configure(d *netattach.NetworkAttachmentDefinition, config string) {
@@ -85,6 +95,7 @@ func whole(n *v1alpha1.Network) bool { return len(n.Finalizers) == 1 }
 
 func TestNetworkOfADefinition(t *testing.T) {
 	w := newWorld(t)
+	w.adopt("native")
 	stop := w.startManager()
 	d := w.definition("lan", macvlanConfig)
 	first := w.derived(d, "made", whole)
@@ -123,6 +134,7 @@ func TestNetworkOfADefinition(t *testing.T) {
 
 func TestNetworkOfADefinitionSettles(t *testing.T) {
 	w := newWorld(t)
+	w.adopt("native")
 	w.startManager()
 	d := w.definition("lan", macvlanConfig)
 	settled := w.networkIs(netattach.NetworkName(d.Namespace, d.Name), v1alpha1.NetworkConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonValid)
@@ -135,8 +147,27 @@ func TestNetworkOfADefinitionSettles(t *testing.T) {
 	}
 }
 
+// TestNamespaceDecides: a right to write definitions is none to the NICs of the cluster.
+func TestNamespaceDecides(t *testing.T) {
+	w := newWorld(t)
+	w.startManager()
+	elsewhere := w.definition("lan", macvlanConfig)
+	// The one of another namespace was made later and is there, so the first would be.
+	var other netattach.NetworkAttachmentDefinition
+	other.Namespace, other.Name, other.Spec.Config = w.makeNamespace(map[string]string{netattach.LabelDefinitions: "native"}), "lan", macvlanConfig
+	w.must(w.Create(w.ctx, &other))
+	t.Cleanup(func() { _ = w.Delete(context.Background(), &other) })
+	w.derived(&other, "made", whole)
+	w.underived(elsewhere)
+	w.adopt("native")
+	w.derived(elsewhere, "made once the namespace has the label", whole)
+	w.adopt("no")
+	w.underived(elsewhere)
+}
+
 func TestDefinitionsThatGetNoNetwork(t *testing.T) {
 	w := newWorld(t)
+	w.adopt("native")
 	w.startManager()
 	refused := w.definition("refused", "{")
 	w.told(refused, v1alpha1.ReasonDefinitionRefused, "spec.config line 1, column 2: spec.config is not JSON")

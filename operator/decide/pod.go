@@ -156,7 +156,8 @@ func (s PodSnapshot) checkNetwork(name string, network *v1alpha1.Network) *Refus
 	if network == nil {
 		if namespace, definition, found := netattach.Origin(name); found {
 			return &Refusal{v1alpha1.ReasonUnknownNetwork, fmt.Sprintf(
-				"NetworkAttachmentDefinition %s/%s does not exist, or no Network can stand for it; its events and kubectl multinet lint say why", namespace, definition)}
+				"NetworkAttachmentDefinition %s/%s does not exist, its namespace lacks the label %s=%s, or no Network can stand for it, as its events say",
+				namespace, definition, netattach.LabelDefinitions, netattach.LabelDefinitionsNative)}
 		}
 		return &Refusal{v1alpha1.ReasonUnknownNetwork, fmt.Sprintf(
 			"Network %q does not exist; create it or correct the annotation %s, or the claim that it names", name, v1alpha1.AnnotationNetworks)}
