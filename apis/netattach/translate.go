@@ -32,11 +32,11 @@ type Definition struct {
 type Verdict string
 
 const (
-	// Native: a Network does the same.
+	// Native tells that a Network does the same.
 	Native Verdict = "native"
-	// Delegated: CNI plugins have to do it, since Multinet's own data path does not.
+	// Delegated tells that CNI plugins have to do it, since Multinet's own data path does not.
 	Delegated Verdict = "delegated"
-	// Refused: the configuration is malformed, or is not in the object.
+	// Refused tells that the configuration is malformed, or is not in the object.
 	Refused Verdict = "refused"
 )
 

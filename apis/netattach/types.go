@@ -50,14 +50,14 @@ type NetworkAttachmentDefinitionList struct {
 // DeepCopyObject makes it a runtime.Object.
 func (d *NetworkAttachmentDefinition) DeepCopyObject() runtime.Object {
 	out := *d
-	d.ObjectMeta.DeepCopyInto(&out.ObjectMeta)
+	out.ObjectMeta = *d.ObjectMeta.DeepCopy()
 	return &out
 }
 
 // DeepCopyObject makes it a runtime.Object.
 func (l *NetworkAttachmentDefinitionList) DeepCopyObject() runtime.Object {
 	out := *l
-	l.ListMeta.DeepCopyInto(&out.ListMeta)
+	out.ListMeta = *l.ListMeta.DeepCopy()
 	out.Items = make([]NetworkAttachmentDefinition, len(l.Items))
 	for i := range l.Items {
 		out.Items[i] = *l.Items[i].DeepCopyObject().(*NetworkAttachmentDefinition)
@@ -74,11 +74,16 @@ func AddToScheme(scheme *runtime.Scheme) error {
 
 // Definition is what a translation needs of it.
 func (d *NetworkAttachmentDefinition) Definition() Definition {
-	out := Definition{Namespace: d.Namespace, Name: d.Name, Config: d.Spec.Config, ResourceName: d.Annotations[npwg.AnnotationResourceName]}
-	for _, other := range strings.Split(d.Annotations[AnnotationNamespaces], ",") {
-		if other = strings.TrimSpace(other); other != "" {
-			out.AllowedNamespaces = append(out.AllowedNamespaces, other)
+	return Definition{Namespace: d.Namespace, Name: d.Name, Config: d.Spec.Config, ResourceName: d.Annotations[npwg.AnnotationResourceName],
+		AllowedNamespaces: ParseNamespaces(d.Annotations[AnnotationNamespaces])}
+}
+
+// ParseNamespaces reads the value of AnnotationNamespaces.
+func ParseNamespaces(value string) (namespaces []string) {
+	for _, namespace := range strings.Split(value, ",") {
+		if namespace = strings.TrimSpace(namespace); namespace != "" {
+			namespaces = append(namespaces, namespace)
 		}
 	}
-	return out
+	return namespaces
 }

@@ -148,7 +148,7 @@ func TestColumns(t *testing.T) {
 		columns []string
 		cells   []any
 	}{
-		"networks": {[]string{"Name", "Type", "Ready", "Nodes", "Attachments", "Racks", "Range", "Range-2", "Reason", "Age"},
+		"networks": {[]string{"Name", "Type", "Ready", "Nodes", "Attachments", "Racks", "Range", "Range-2", "Reason", "From", "Age"},
 			[]any{"storage", "Macvlan", "True", int64(2), int64(7), "r1, r2", "10.20.0.0/24", "fd00:20::/64", "Ready"}},
 		"qosclasses": {[]string{"Name", "Guaranteed", "Maximum", "Priority", "Age"},
 			[]any{"gold", "1G", "2G", int64(5)}},

@@ -46,7 +46,8 @@ func multusPod(namespace, networks string) *corev1.Pod {
 func TestDefinitionsBecomeNetworks(t *testing.T) {
 	s := requireAPIServer(t)
 	namespace := s.multusNamespace(t)
-	for _, value := range []string{"storage", " storage ,\tother-ns/lan@data0 ", "a,a,a", "a-0,x/a@net9", strings.Repeat("a,", 15) + "a", "0@eth1.100"} {
+	longest := strings.Repeat("a", 48-len(netattach.NetworkName(namespace, "")))
+	for _, value := range []string{longest, namespace + "/" + longest + "@x", "storage", " storage ,\tother-ns/lan@data0 ", "a,a,a", "a-0,x/a@net9", strings.Repeat("a,", 15) + "a", "0@eth1.100"} {
 		elements, err := npwg.Parse(value, namespace)
 		if err != nil {
 			t.Fatal(err)
@@ -88,7 +89,7 @@ func TestSelectionsOfDefinitionsThatAreRefused(t *testing.T) {
 		"two slashes":     {"a/b/c", nil, `element 1 "a/b/c" is not`},
 		"long interface":  {"a@abcdefghijklmnop", nil, `element 1 "a@abcdefghijklmnop" is not`},
 		"seventeen":       {strings.Repeat("a,", 16) + "a", nil, "a pod selects at most 16 networks"},
-		"long name":       {strings.Repeat("a", 48), nil, "are too long to be that of a Network"},
+		"long name":       {strings.Repeat("a", 49-len(netattach.NetworkName(namespace, ""))), nil, "are too long to be that of a Network"},
 		"eth0":            {"a@eth0", nil, `interface name "eth0" is taken in every pod`},
 		"interface twice": {"a@x,b@x", nil, `interface "x" is already used by element 1`},
 		"both annotations": {"a", func(p *corev1.Pod) { p.Annotations[v1alpha1.AnnotationNetworks] = "storage" },

@@ -40,6 +40,7 @@ func Judge(objects []manifest.Object) []Judgement {
 		if o.Definition != nil {
 			translation := netattach.Translate(netattach.Definition{
 				Namespace: o.Namespace, Name: o.Name, Config: o.Definition.Config.Value, ResourceName: o.Definition.ResourceName,
+				AllowedNamespaces: o.Definition.AllowedNamespaces,
 			})
 			judgements[i] = judgeDefinition(o, translation)
 			known[o.Namespace+"/"+o.Name] = translation

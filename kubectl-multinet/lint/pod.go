@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/multinet-dev/multinet/apis/jsonpos"
 	"github.com/multinet-dev/multinet/apis/netattach"
 	"github.com/multinet-dev/multinet/apis/npwg"
@@ -37,7 +41,7 @@ func judgePod(o manifest.Object, known map[string]netattach.Translation) Judgeme
 	}
 	switch {
 	case j.Verdict == netattach.Native && len(j.instead) > 0:
-		j.Text = fmt.Sprintf("select the same with %s: %s", v1alpha1.AnnotationNetworks, strings.Join(j.instead, ", "))
+		j.Text = fmt.Sprintf("%sselect the same with %s: %s", j.unchanged(), v1alpha1.AnnotationNetworks, strings.Join(j.instead, ", "))
 	case j.Verdict == netattach.Native:
 		j.Text = "selects nothing"
 	case j.Verdict == netattach.Delegated:
@@ -48,6 +52,14 @@ func judgePod(o manifest.Object, known map[string]netattach.Translation) Judgeme
 		j.Text = "this cannot be had"
 	}
 	return j.Judgement
+}
+
+// unchanged says where the pod needs no change, if anywhere: the admission policy knows the comma list alone.
+func (j *podJudge) unchanged() string {
+	if strings.ContainsAny(j.pod.Networks.Value, `[{"`) || j.pod.Own != nil {
+		return ""
+	}
+	return fmt.Sprintf("as it is in a namespace with the label %s=%s; elsewhere ", netattach.LabelDefinitions, netattach.LabelDefinitionsNative)
 }
 
 func (j *podJudge) blame(verdict netattach.Verdict, at manifest.Place, format string, args ...any) {
@@ -115,8 +127,10 @@ func (j *podJudge) judgeElement(text manifest.Text, n int, e npwg.Element, known
 		j.blame(netattach.Delegated, text.Place(r.At.Offset), "%s%s: %s", what, r.Path, r.Text)
 	}
 	network := netattach.NetworkName(e.Namespace, e.Name)
-	if e.Namespace != j.Object.Namespace {
-		notes = append(notes, jsonpos.Problem{At: e.At, Text: fmt.Sprintf("the namespaceSelector of Network %s has to admit %s", network, j.Object.Namespace)})
+	selector, err := metav1.LabelSelectorAsSelector(translation.Network.NamespaceSelector)
+	if err != nil || !selector.Matches(labels.Set{corev1.LabelMetadataName: j.Object.Namespace}) {
+		notes = append(notes, jsonpos.Problem{At: e.At, Text: fmt.Sprintf("annotation %s of NetworkAttachmentDefinition %s, or the namespaceSelector of your own Network, has to admit %s",
+			netattach.AnnotationNamespaces, name, j.Object.Namespace)})
 	}
 	j.Notes = append(j.Notes, remarks(text, what, notes)...)
 	j.instead = append(j.instead, network+"@"+e.Interface)

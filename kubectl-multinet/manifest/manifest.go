@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/multinet-dev/multinet/apis/netattach"
 	"github.com/multinet-dev/multinet/apis/npwg"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
@@ -31,6 +32,8 @@ type Definition struct {
 	// NotText tells that spec.config is there and is no string.
 	NotText      bool
 	ResourceName string
+	// AllowedNamespaces are those beside its own whose pods may select it.
+	AllowedNamespaces []string
 }
 
 // Pod holds the annotations that select networks; absent ones are nil.
@@ -116,7 +119,10 @@ func (r reader) objects(node *yaml.Node) (objects []Object) {
 }
 
 func (r reader) definition(node *yaml.Node, at Place) *Definition {
-	d := &Definition{ResourceName: textOf(node, "metadata", "annotations", npwg.AnnotationResourceName)}
+	d := &Definition{
+		ResourceName:      textOf(node, "metadata", "annotations", npwg.AnnotationResourceName),
+		AllowedNamespaces: netattach.ParseNamespaces(textOf(node, "metadata", "annotations", netattach.AnnotationNamespaces)),
+	}
 	d.Config = Text{At: at, locate: func(int) Place { return at }}
 	config := get(node, "spec", "config")
 	switch {
