@@ -49,15 +49,15 @@ type NetworkAttachmentDefinitionList struct {
 
 // DeepCopyObject makes it a runtime.Object.
 func (d *NetworkAttachmentDefinition) DeepCopyObject() runtime.Object {
-	out := *d
-	out.ObjectMeta = *d.ObjectMeta.DeepCopy()
+	out, meta := *d, &d.ObjectMeta
+	meta.DeepCopyInto(&out.ObjectMeta)
 	return &out
 }
 
 // DeepCopyObject makes it a runtime.Object.
 func (l *NetworkAttachmentDefinitionList) DeepCopyObject() runtime.Object {
-	out := *l
-	out.ListMeta = *l.ListMeta.DeepCopy()
+	out, meta := *l, &l.ListMeta
+	meta.DeepCopyInto(&out.ListMeta)
 	out.Items = make([]NetworkAttachmentDefinition, len(l.Items))
 	for i := range l.Items {
 		out.Items[i] = *l.Items[i].DeepCopyObject().(*NetworkAttachmentDefinition)
