@@ -13,6 +13,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/dynamic-resource-allocation/resourceclaim"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/multinet-dev/multinet/apis/netstatus"
@@ -45,7 +46,7 @@ func (s *scene) sameVFs(ctx context.Context, g guest, devices map[string]resourc
 		if group := a.Status.Device.VFIOGroup; group != "" {
 			groups[group], groups["vfio"] = true, true
 		}
-		claimed, err := s.claimed(ctx, pod, a.Spec.PodClaimName)
+		claimed, err := s.claimed(ctx, pod, a.Spec)
 		trouble = append(trouble, err, inKernel(a, g.vfs[address]), inStatus(a, status))
 		if device := devices[address]; claimed != a.Status.Device.Name || claimed != device.Name {
 			trouble = append(trouble, fmt.Errorf("attachment %s has device %s at %s, its claim has %q, and there the node offers %q",
@@ -66,26 +67,46 @@ func (s *scene) sameVFs(ctx context.Context, g guest, devices map[string]resourc
 	return errors.Join(trouble...)
 }
 
-// claimed is the one device that a pod's claim has.
-func (s *scene) claimed(ctx context.Context, pod *corev1.Pod, podClaim string) (string, error) {
-	for _, c := range pod.Status.ResourceClaimStatuses {
-		if c.Name != podClaim || c.ResourceClaimName == nil {
+// claimed is the device of an attachment as its pod's claim has it, of which the claim tells as well.
+func (s *scene) claimed(ctx context.Context, pod *corev1.Pod, spec v1alpha1.PodNetworkAttachmentSpec) (string, error) {
+	claim, err := s.claimBehind(ctx, pod, spec.PodClaimName)
+	if err != nil {
+		return "", err
+	}
+	for _, result := range claim.Status.Allocation.Devices.Results {
+		if resourceclaim.BaseRequestRef(result.Request) != spec.Request {
 			continue
 		}
-		var claim resourceapi.ResourceClaim
-		if err := s.Get(ctx, client.ObjectKey{Namespace: pod.Namespace, Name: *c.ResourceClaimName}, &claim); err != nil {
-			return "", err
+		for _, told := range claim.Status.Devices {
+			if told.Driver == result.Driver && told.Device == result.Device && told.NetworkData != nil && told.NetworkData.InterfaceName == string(spec.Interface) {
+				return result.Device, nil
+			}
 		}
-		if claim.Status.Allocation == nil || len(claim.Status.Allocation.Devices.Results) != 1 || len(claim.Status.Devices) != 1 {
-			return "", fmt.Errorf("claim %s has %v and tells of %v", claim.Name, claim.Status.Allocation, claim.Status.Devices)
-		}
-		result, told := claim.Status.Allocation.Devices.Results[0], claim.Status.Devices[0]
-		if told.Device != result.Device || told.NetworkData == nil {
-			return "", fmt.Errorf("claim %s has device %s and tells of %v", claim.Name, result.Device, told)
-		}
-		return result.Device, nil
+		return "", fmt.Errorf("claim %s has device %s and tells of %v", claim.Name, result.Device, claim.Status.Devices)
 	}
-	return "", fmt.Errorf("pod %s has no claim %s", pod.Name, podClaim)
+	return "", fmt.Errorf("claim %s has nothing for request %s: %v", claim.Name, spec.Request, claim.Status.Allocation)
+}
+
+// claimBehind is the allocated claim of an entry of a pod's spec.resourceClaims.
+func (s *scene) claimBehind(ctx context.Context, pod *corev1.Pod, entry string) (*resourceapi.ResourceClaim, error) {
+	for i := range pod.Spec.ResourceClaims {
+		if pod.Spec.ResourceClaims[i].Name != entry {
+			continue
+		}
+		name, _, err := resourceclaim.Name(pod, &pod.Spec.ResourceClaims[i])
+		if err != nil {
+			return nil, err
+		}
+		var claim resourceapi.ResourceClaim
+		if err := s.Get(ctx, client.ObjectKey{Namespace: pod.Namespace, Name: *name}, &claim); err != nil {
+			return nil, err
+		}
+		if claim.Status.Allocation == nil {
+			return nil, fmt.Errorf("claim %s is not allocated", claim.Name)
+		}
+		return &claim, nil
+	}
+	return nil, fmt.Errorf("pod %s has no claim %s", pod.Name, entry)
 }
 
 // inKernel compares an attachment with the VF at its PCI address.

@@ -23,7 +23,7 @@ const cards = 2
 // startVM adds the node whose network cards have virtual functions, for the time of one test: it costs others their CPU.
 func startVM(t *testing.T) string {
 	t.Helper()
-	node, err := tool.StartVMNode(t.Context(), cards)
+	node, err := tool.StartVMNode(t.Context(), cards, gpuDriver(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,13 +115,18 @@ func (s *scene) devices(ctx context.Context, node string) (map[string]resourceap
 // time.
 func (s *scene) vfPod(name, selection string) *corev1.Pod {
 	pod := s.pod(name, "", selection)
-	first := &pod.Spec.Containers[0]
-	first.Image, first.Command = "registry.k8s.io/pause:3.10", nil
-	second := *first.DeepCopy()
+	onVM(pod)
+	second := *pod.Spec.Containers[0].DeepCopy()
 	second.Name = "second"
 	pod.Spec.Containers = append(pod.Spec.Containers, second)
-	pod.Spec.Tolerations = append(pod.Spec.Tolerations, corev1.Toleration{Key: cluster.VMLabel, Operator: corev1.TolerationOpExists})
 	return pod
+}
+
+// onVM has a pod tolerate the virtual machine, with an image that is there in no time.
+func onVM(pod *corev1.Pod) {
+	container := &pod.Spec.Containers[0]
+	container.Image, container.Command = "registry.k8s.io/pause:3.10", nil
+	pod.Spec.Tolerations = append(pod.Spec.Tolerations, corev1.Toleration{Key: cluster.VMLabel, Operator: corev1.TolerationOpExists})
 }
 
 // restarts of the agent's container on a node.

@@ -28,10 +28,10 @@ func vfNetwork(pf string, vlan int32) v1alpha1.NetworkSpec {
 }
 
 // TestVirtualFunctions: pods that only select a network are placed where its VFs are, get one for themselves, reach each
-// other, outlive the agent, and leave the VFs as they found them.
+// other, outlive the agent, and leave the VFs as they found them. Then pods with claims of their own do so.
 func TestVirtualFunctions(t *testing.T) {
 	node := startVM(t)
-	s := newScene(t, node)
+	s := newScene(t, node, nodeA)
 	t.Cleanup(func() { s.dumpVM(node) })
 	before := s.waitMade(node)
 	s.waitDevices(node, before)
@@ -56,6 +56,15 @@ func TestVirtualFunctions(t *testing.T) {
 	s.remove(true, "left")
 	s.remove(false, "right", "program", "late")
 	s.waitGone(time.Minute, "left", "right", "program", "late")
+	s.waitClean(node, before)
+
+	s.ownClaims(node)
+	s.waitClean(node, before)
+}
+
+// waitClean waits until the VFs are what they were, and the scheduler can have them.
+func (s *scene) waitClean(node string, before guest) {
+	s.t.Helper()
 	s.until(time.Minute, "the VFs to be as before", func(ctx context.Context) error {
 		after, err := s.guest(ctx, node)
 		if diff := cmp.Diff(before.vfs, after.vfs, cmpopts.IgnoreUnexported(virtualFunction{})); diff != "" {

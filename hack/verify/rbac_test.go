@@ -30,6 +30,7 @@ var rights = map[string][]string{
 		"multinet.dev/podnetworkattachments: create delete get list patch watch",
 		"multinet.dev/qosclasses: get list watch",
 		"resource.k8s.io/deviceclasses: create get list patch watch",
+		"resource.k8s.io/resourceclaims: get",
 		"resource.k8s.io/resourceclaimtemplates: create delete get list watch",
 		"resource.k8s.io/resourceslices: get list watch",
 	},
