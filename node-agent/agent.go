@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/go-logr/logr"
+	"github.com/k8snetworkplumbingwg/sriovnet"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -101,7 +102,9 @@ func (a *agent) readDevices(config inventory.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	reader := deviceReader{sys: os.DirFS(a.sysRoot), config: config, place: a.node.Place, holder: kernel.Holder}
+	reader := deviceReader{
+		sys: os.DirFS(a.sysRoot), config: config, place: a.node.Place, holder: kernel.Holder, representor: sriovnet.GetVfRepresentor,
+	}
 	a.devices = dra.NewDevices(reader.read)
 	a.deviceLoop = newDeviceLoop(a.log, a.devices, func() { a.keeper.UplinksChanged() })
 	_, err = a.devices.Refresh()

@@ -62,7 +62,11 @@ const (
 	ReasonUplinkNotFound   = "UplinkNotFound"
 	ReasonUplinkDown       = "UplinkDown"
 	ReasonDuplicateAddress = "DuplicateAddress"
-	ReasonQoSNotSupported  = "QoSNotSupported"
+
+	// Reasons of QoSEnforced. The message names each knob of the class that is not in force.
+	ReasonQoSEnforced = "Enforced"
+	// ReasonQoSNotSupported: the data path, the driver, the kernel or the node's set-up cannot do it.
+	ReasonQoSNotSupported = "QoSNotSupported"
 )
 
 // Conditions of a Pod.

@@ -80,7 +80,10 @@ func TestSRIOVAttach(t *testing.T) {
 	w := newVFWorld(t, 0)
 	pod := w.pod()
 	empty := w.state(pod)
-	w.must(w.attacher.ConfigureVF(t.Context(), w.fast()))
+	unmet, err := w.attacher.ConfigureVF(t.Context(), w.fast())
+	if err != nil || len(unmet) > 0 {
+		t.Errorf("configure: %v, %v", unmet, err)
+	}
 	results := w.attach(pod, w.both()...)
 	if len(results) != 2 || results[0].MAC.String() != w.fast().MAC.String() || results[0].MTU != 1400 || results[0].Interface != "net1" {
 		t.Errorf("results %+v", results)

@@ -54,9 +54,10 @@ type Path interface {
 	ReleaseAddresses(ctx context.Context, netns string, attachments []plan.Attachment) error
 	RemoveLinks(ctx context.Context, netns string, attachments []plan.Attachment) error
 	Announce(ctx context.Context, netns string, attachments []plan.Attachment) error
-	// VFState is what a VF of the node is like, ConfigureVF makes it what an attachment needs, and ReleaseVFs makes it what it was.
+	// VFState is what a VF of the node is like, ConfigureVF makes it what an attachment needs, as far as the driver takes what a QoSClass
+	// asks for, and ReleaseVFs makes it what it was.
 	VFState(plan.Attachment) (plan.VFState, error)
-	ConfigureVF(context.Context, plan.Attachment) error
+	ConfigureVF(context.Context, plan.Attachment) (unmet map[string]string, err error)
 	ReleaseVFs(ctx context.Context, netns string, attachments []plan.Attachment) error
 	// PruneSegments removes the links of VLANs and overlays that are not planned. It returns attach.ErrBusy where it has to be tried again.
 	PruneSegments(planned func() (segments []plan.Segment, known bool)) error

@@ -26,7 +26,9 @@ type fakeVF struct {
 	// stuck keeps a released VF as it is; configureError refuses a setting; takes makes all of it slow.
 	stuck          string
 	configureError error
-	takes          time.Duration
+	// refusals are of what a QoSClass asks for.
+	refusals map[string]string
+	takes    time.Duration
 	// log has what was done, and mistakes what must not have been.
 	log      []string
 	mistakes []string
@@ -79,8 +81,8 @@ func (w *world) VFState(a plan.Attachment) (state plan.VFState, err error) {
 	return state, err
 }
 
-func (w *world) ConfigureVF(_ context.Context, a plan.Attachment) error {
-	return w.work("configure", a, func() error {
+func (w *world) ConfigureVF(_ context.Context, a plan.Attachment) (map[string]string, error) {
+	return w.vf.refusals, w.work("configure", a, func() error {
 		w.vf.log = append(w.vf.log, "configure")
 		w.vf.state.VLAN = vfVLAN
 		return w.vf.configureError
