@@ -38,6 +38,7 @@ type agent struct {
 	attachments *watch.Attachments
 	publisher   *publish.Publisher
 	overlays    *overlay.Manager
+	events      *nodeEvents
 	keeper      *sandboxes.Keeper
 }
 
@@ -69,6 +70,7 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.events = newNodeEvents(a.client.CoreV1(), o.nodeName)
 	path := attach.New(attach.Options{ProcRoot: o.procRoot, SysRoot: o.sysRoot})
 	a.publisher = publish.New(log.WithName("publish"), clients, a.attachments, o.defaultNetwork)
 	a.overlays = overlay.New(ctx, overlay.Options{
@@ -79,7 +81,8 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 		Log: log.WithName("sandboxes"), Attachments: a.attachments, Ledger: plans, Devices: offered{a.devices, a.deviceLoop},
 		Path: path, Overlays: a.overlays, Publisher: a.publisher,
 		Claims: publish.Claims{Client: a.client}, Probe: probeOn(path),
-		Files: sandboxes.Files{Dir: o.filesDir()}, NamespaceLives: sandboxes.NamespaceLives,
+		TellNode: a.events.tell,
+		Files:    sandboxes.Files{Dir: o.filesDir()}, NamespaceLives: sandboxes.NamespaceLives,
 		Numbers: kernel.Sys(o.sysRoot).Numbers, CDI: sandboxes.CDI{Dir: o.cdiDir},
 	}, plans.All())
 	counts := &vfCounts{
@@ -167,6 +170,7 @@ func (a *agent) run(ctx context.Context) error {
 	// A part that ends early must take the others with it, or run would wait for them for ever.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer a.events.stop()
 	a.keeper.StartOverlays()
 	var parts sync.WaitGroup
 	parts.Go(func() { a.node.Run(ctx) })

@@ -239,6 +239,26 @@ func TestSRIOVNumberChangedUnderneath(t *testing.T) {
 	w.wantClean()
 }
 
+// After another boot VFs are new, and what a plan knows is of others: nothing is made so again, and the plan is of use when it
+// knows the new one.
+func TestSRIOVAfterAnotherBoot(t *testing.T) {
+	w := newVFWorld(t, 6)
+	pod, p := w.pod(), w.fast()
+	p.Before.Boot, p.Before.VLAN, p.Before.Interface = "another", 42, "former"
+	w.must(w.attacher.ReleaseVFs(t.Context(), "", []plan.Attachment{p}))
+	w.wantClean()
+	if needs, err := NeedsVFState(p); !needs || err != nil {
+		t.Errorf("a plan of another boot is taken: %v, %v", needs, err)
+	}
+	state, err := w.attacher.VFState(p)
+	w.must(err)
+	p.Before = &state
+	w.attach(pod, p)
+	w.check(pod, p)
+	w.must(w.attacher.Detach(t.Context(), pod.Path(), []plan.Attachment{p}))
+	w.wantClean()
+}
+
 func TestSRIOVRefusals(t *testing.T) {
 	w := newVFWorld(t, 4)
 	pod := w.pod()

@@ -108,6 +108,8 @@ type Options struct {
 	Files Files
 	// Numbers are those of a device's file, by its entry in sysfs.
 	Numbers func(entry string) (major, minor int64, err error)
+	// TellNode makes an event on the Node, for what happens to VFs that belong to no pod any more. It does not block.
+	TellNode func(reason, message string)
 	// NamespaceLives tells whether a path still is a network namespace.
 	NamespaceLives func(path string) bool
 }

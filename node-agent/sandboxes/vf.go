@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/node-agent/attach"
 	"github.com/multinet-dev/multinet/node-agent/plan"
 )
@@ -214,6 +215,10 @@ func (k *Keeper) restore(o owed) {
 		return // The next process goes on.
 	}
 	if err == nil {
+		if o.dirty != "" {
+			k.TellNode(v1alpha1.ReasonVFClean, fmt.Sprintf("VF %d of PF %s (%s) is as it was before pod %s/%s had it",
+				o.VF.Index, o.VF.PF, o.VF.PCIAddress, o.pod.Namespace, o.pod.Name))
+		}
 		k.Devices.SetDirty(o.VF.PCIAddress, "")
 		k.Wake()
 		return
@@ -221,6 +226,7 @@ func (k *Keeper) restore(o owed) {
 	if k.state.dirty(o.planned, err.Error(), time.Now().Add(restoreAgain)) {
 		k.Log.Error(err, "VF is not offered to pods until it is clean", "pod", o.pod.Namespace+"/"+o.pod.Name, "podUID", o.PodUID,
 			"network", o.Network, "pf", o.VF.PF, "vf", o.VF.Index)
+		k.TellNode(v1alpha1.ReasonVFNotClean, fmt.Sprintf("no pod gets the VF that pod %s/%s had, until it is clean: %v", o.pod.Namespace, o.pod.Name, err))
 	}
 	k.Devices.SetDirty(o.VF.PCIAddress, shortReason(err))
 	k.Wake()

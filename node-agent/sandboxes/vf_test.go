@@ -155,6 +155,14 @@ func TestDirtyVF(t *testing.T) {
 		if len(w.ledger) != 0 {
 			t.Errorf("left %+v", w.ledger)
 		}
+		told := []string{
+			`VirtualFunctionNotClean no pod gets the VF that pod ns/p had, until it is clean: network "fast" interface net1: restore VF: ` +
+				"VF 3 of PF ens9 (0000:01:10.0) is not clean: vlan is 100 instead of 0",
+			"VirtualFunctionClean VF 3 of PF ens9 (0000:01:10.0) is as it was before pod ns/p had it",
+		}
+		if diff := cmp.Diff(told, w.seen().told); diff != "" {
+			t.Errorf("the Node's events: %s", diff)
+		}
 		if err := w.keeper.Prepare(t.Context(), nextRequest()); err != nil {
 			t.Error(err)
 		}
@@ -283,6 +291,13 @@ func TestVFLeftBySomebody(t *testing.T) {
 		time.Sleep(verifyEvery + time.Second)
 		synctest.Wait()
 		w.checkVF(t, true, "")
+		told := []string{
+			"VirtualFunctionNotClean no pod gets VF 3 of PF ens9 (0000:01:10.0): the vlan is 7",
+			"VirtualFunctionClean VF 3 of PF ens9 (0000:01:10.0) is nobody's again",
+		}
+		if diff := cmp.Diff(told, w.seen().told); diff != "" {
+			t.Errorf("the Node's events: %s", diff)
+		}
 	})
 }
 

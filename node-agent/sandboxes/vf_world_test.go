@@ -33,8 +33,9 @@ type fakeVF struct {
 	log      []string
 	mistakes []string
 	busy     bool
-	// dirty is what the scheduler is told.
+	// dirty is what the scheduler is told, told what people are.
 	dirty string
+	told  []string
 }
 
 func newFakeVF() fakeVF {
