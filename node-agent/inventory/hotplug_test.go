@@ -28,7 +28,10 @@ func newReader(t *testing.T) reader {
 	return r
 }
 
-// within writes to sysfs, and wants a reading that holds not later than a second after that.
+// patience is longer than the second that a machine of its own takes: this one is emulated, and shares its processors.
+const patience = 5 * time.Second
+
+// within writes to sysfs, and wants a reading that holds soon after that, by messages alone.
 func (r reader) within(what, entry, value string, holds func([]Device) bool) {
 	r.Helper()
 	if err := kernel.Sys("").Write(entry, value); err != nil {
@@ -46,8 +49,8 @@ func (r reader) within(what, entry, value string, holds func([]Device) bool) {
 		}
 		select {
 		case <-r.messages:
-		case <-time.After(time.Second - time.Since(begin)):
-			r.Fatalf("%s: not within a second: %+v", what, devices)
+		case <-time.After(patience - time.Since(begin)):
+			r.Fatalf("%s: not within %s: %+v", what, patience, devices)
 		}
 	}
 }
@@ -61,7 +64,7 @@ func count(devices []Device, of func(Device) bool) (n int) {
 	return n
 }
 
-// VFs come and go with their number, and cards with their slot, and are read within a second.
+// VFs come and go with their number, and cards with their slot, and it is told when.
 func TestSRIOVComeAndGo(t *testing.T) {
 	pf := kerneltest.RequirePFs(t, 2, "devices that come and go")[1]
 	address, err := kernel.Sys("").Target("class/net/" + pf + "/device")
