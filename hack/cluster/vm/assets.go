@@ -30,7 +30,7 @@ var modules = []string{"9pnet_virtio", "9p", "8021q", "macvlan", "vxlan", "crc32
 // DiskModules are there for a guest that goes on from a disk; its command loads them.
 var DiskModules = []string{"virtio_blk", "ext4", "virtio_net", "overlay", "nft_chain_nat", "nft_nat", "nft_masq"}
 
-// moduleOptions are those of README's RDMA: each namespace has its own devices, which the kernel changes at its start only.
+// moduleOptions give each namespace its own RDMA devices, which the kernel changes only while there is no other namespace.
 const moduleOptions = "options ib_core netns_mode=0\n"
 
 //go:embed init.sh
