@@ -83,11 +83,14 @@ func (w *world) VFState(a plan.Attachment) (state plan.VFState, err error) {
 }
 
 func (w *world) ConfigureVF(_ context.Context, a plan.Attachment) (map[string]string, error) {
-	return w.vf.refusals, w.work("configure", a, func() error {
+	var refusals map[string]string
+	err := w.work("configure", a, func() error {
+		refusals = w.vf.refusals
 		w.vf.log = append(w.vf.log, "configure")
 		w.vf.state.VLAN = vfVLAN
 		return w.vf.configureError
 	})
+	return refusals, err
 }
 
 func (w *world) ReleaseVFs(_ context.Context, _ string, attachments []plan.Attachment) error {
