@@ -35,7 +35,8 @@ func (s *scene) sameVFs(ctx context.Context, g guest, devices map[string]resourc
 	if err != nil {
 		return err
 	}
-	addresses, groups := map[string]bool{}, map[string]bool{}
+	addresses, groups, namespaces := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	variables := map[string]bool{}
 	trouble := []error{}
 	for _, a := range list.Items {
 		if a.Status.Device == nil {
@@ -43,11 +44,15 @@ func (s *scene) sameVFs(ctx context.Context, g guest, devices map[string]resourc
 		}
 		address := a.Status.Device.PCIAddress
 		addresses[address] = true
+		variables[strings.ToUpper(a.Status.Device.PF)+" "+address] = true
 		if group := a.Status.Device.VFIOGroup; group != "" {
 			groups[group], groups["vfio"] = true, true
 		}
 		claimed, err := s.claimed(ctx, pod, a.Spec)
-		trouble = append(trouble, err, inKernel(a, g.vfs[address]), inStatus(a, status))
+		trouble = append(trouble, err, inKernel(a, g.vfs[address]), inStatus(a, g.vfs[address], status))
+		if netns := g.vfs[address].netns; netns != "" {
+			namespaces[netns] = true
+		}
 		if device := devices[address]; claimed != a.Status.Device.Name || claimed != device.Name {
 			trouble = append(trouble, fmt.Errorf("attachment %s has device %s at %s, its claim has %q, and there the node offers %q",
 				a.Name, a.Status.Device.Name, address, claimed, device.Name))
@@ -56,13 +61,20 @@ func (s *scene) sameVFs(ctx context.Context, g guest, devices map[string]resourc
 	if len(addresses) != strings.Count(pod.Annotations[v1alpha1.AnnotationNetworks], ",")+1 {
 		trouble = append(trouble, fmt.Errorf("pod %s has VFs %s for %q", name, sortedKeys(addresses), pod.Annotations[v1alpha1.AnnotationNetworks]))
 	}
+	if len(pod.Status.ContainerStatuses) != len(pod.Spec.Containers) {
+		trouble = append(trouble, fmt.Errorf("pod %s has %d containers of %d", name, len(pod.Status.ContainerStatuses), len(pod.Spec.Containers)))
+	}
 	for _, c := range pod.Status.ContainerStatuses {
-		variables, found := g.environment[strings.TrimPrefix(c.ContainerID, "containerd://")]
+		id := strings.TrimPrefix(c.ContainerID, "containerd://")
+		environment, found := g.environment[id]
 		if !found {
 			trouble = append(trouble, fmt.Errorf("container %s does not run", c.Name))
 			continue
 		}
-		trouble = append(trouble, inVariables(c.Name, variables, addresses), inGroups(c.Name, g.groups[strings.TrimPrefix(c.ContainerID, "containerd://")], groups))
+		trouble = append(trouble, inVariables(c.Name, environment, variables), inGroups(c.Name, g.groups[id], groups))
+		if len(namespaces) > 1 || len(namespaces) == 1 && !namespaces[g.netns[id]] {
+			trouble = append(trouble, fmt.Errorf("container %s is in namespace %s, the VFs of pod %s in %s", c.Name, g.netns[id], name, sortedKeys(namespaces)))
+		}
 	}
 	return errors.Join(trouble...)
 }
@@ -112,20 +124,20 @@ func (s *scene) claimBehind(ctx context.Context, pod *corev1.Pod, entry string) 
 // inKernel compares an attachment with the VF at its PCI address.
 func inKernel(a v1alpha1.PodNetworkAttachment, vf virtualFunction) error {
 	d := a.Status.Device
+	if vf.admin != a.Spec.MAC || vf.vlan != *a.Spec.SRIOV.VLAN {
+		return fmt.Errorf("attachment %s: the PF has MAC %s and VLAN %d for %s, want %s and %d", a.Name, vf.admin, vf.vlan, d.PCIAddress, a.Spec.MAC, *a.Spec.SRIOV.VLAN)
+	}
+	if d.VFIndex == nil || d.PF != vf.PF || fmt.Sprint(*d.VFIndex) != vf.Index {
+		return fmt.Errorf("attachment %s: its device is %+v, the kernel has VF %s of %s there", a.Name, d, vf.Index, vf.PF)
+	}
 	if a.Spec.SRIOV.DeviceType == v1alpha1.VFDeviceTypeVFIO {
-		if vf.Driver != "vfio-pci" || d.VFIOGroup == "" || vf.admin != a.Spec.MAC {
+		if vf.Driver != "vfio-pci" || d.VFIOGroup == "" {
 			return fmt.Errorf("attachment %s: group %q of %s is not for a program: %+v", a.Name, d.VFIOGroup, d.PCIAddress, vf)
 		}
 		return nil
 	}
 	if vf.OnNode || vf.Link != string(a.Spec.Interface) || vf.MAC != a.Spec.MAC || !vf.Up {
 		return fmt.Errorf("attachment %s: %s %s with MAC %s is not in the pod as it should be: %+v", a.Name, d.PCIAddress, a.Spec.Interface, a.Spec.MAC, vf)
-	}
-	if vf.admin != a.Spec.MAC || vf.vlan != *a.Spec.SRIOV.VLAN {
-		return fmt.Errorf("attachment %s: the PF has MAC %s and VLAN %d for %s, want %s and %d", a.Name, vf.admin, vf.vlan, d.PCIAddress, a.Spec.MAC, *a.Spec.SRIOV.VLAN)
-	}
-	if d.VFIndex == nil || d.PF != vf.PF || fmt.Sprint(*d.VFIndex) != vf.Index {
-		return fmt.Errorf("attachment %s: its device is %+v, the kernel has VF %s of %s there", a.Name, d, vf.Index, vf.PF)
 	}
 	var want []netip.Prefix
 	for _, address := range a.Spec.Addresses {
@@ -138,13 +150,13 @@ func inKernel(a v1alpha1.PodNetworkAttachment, vf virtualFunction) error {
 	return nil
 }
 
-func inStatus(a v1alpha1.PodNetworkAttachment, status []netstatus.Interface) error {
+func inStatus(a v1alpha1.PodNetworkAttachment, vf virtualFunction, status []netstatus.Interface) error {
 	for _, i := range status {
 		if i.Interface != string(a.Spec.Interface) {
 			continue
 		}
-		if i.DeviceInfo == nil || i.DeviceInfo.PCI == nil || i.DeviceInfo.PCI.Address != a.Status.Device.PCIAddress {
-			return fmt.Errorf("network-status of %s has device %+v, want %s", i.Interface, i.DeviceInfo, a.Status.Device.PCIAddress)
+		if i.DeviceInfo == nil || i.DeviceInfo.PCI == nil || *i.DeviceInfo.PCI != (netstatus.PCIDevice{Address: a.Status.Device.PCIAddress, PFAddress: vf.pfAddress}) {
+			return fmt.Errorf("network-status of %s has device %+v, want %s of %s", i.Interface, i.DeviceInfo, a.Status.Device.PCIAddress, vf.pfAddress)
 		}
 		return nil
 	}
@@ -163,7 +175,7 @@ func inGroups(container, have string, want map[string]bool) error {
 	return nil
 }
 
-// inVariables compares the PCIDEVICE_ variables of a container with the PCI addresses of its pod.
+// inVariables compares the PCIDEVICE_ variables of a container with the VFs of its pod, as "PF ADDRESS".
 func inVariables(container string, variables []string, want map[string]bool) error {
 	got := map[string]bool{}
 	for _, variable := range variables {
@@ -177,7 +189,7 @@ func inVariables(container string, variables []string, want map[string]bool) err
 			}
 		default:
 			for address := range strings.SplitSeq(value, ",") {
-				got[address] = true
+				got[strings.TrimPrefix(name, "PCIDEVICE_MULTINET_DEV_")+" "+address] = true
 			}
 		}
 	}

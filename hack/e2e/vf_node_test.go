@@ -20,6 +20,9 @@ import (
 // cards of the virtual machine, named pf0 and so on, are all on one wire.
 const cards = 2
 
+// vfsPerCard is what the agents' configuration asks for.
+const vfsPerCard = 4
+
 // startVM adds the node whose network cards have virtual functions, for the time of one test: it costs others their CPU.
 func startVM(t *testing.T) string {
 	t.Helper()
@@ -64,7 +67,7 @@ func (s *scene) waitMade(node string) (g guest) {
 				return fmt.Errorf("%s is not yet known to its card", address)
 			}
 		}
-		if len(g.vfs) != 4*cards {
+		if len(g.vfs) != vfsPerCard*cards {
 			return fmt.Errorf("there are %d", len(g.vfs))
 		}
 		return nil
@@ -111,14 +114,15 @@ func (s *scene) devices(ctx context.Context, node string) (map[string]resourceap
 	return devices, nil
 }
 
-// vfPod may be on the virtual machine, without asking for it. Its two containers do nothing, and their image is there in no
-// time.
-func (s *scene) vfPod(name, selection string) *corev1.Pod {
+// vfPod may be on the virtual machine, without asking for it. Its containers do nothing, and their image is there in no time.
+func (s *scene) vfPod(name, selection string, containers int) *corev1.Pod {
 	pod := s.pod(name, "", selection)
 	onVM(pod)
-	second := *pod.Spec.Containers[0].DeepCopy()
-	second.Name = "second"
-	pod.Spec.Containers = append(pod.Spec.Containers, second)
+	for i := 1; i < containers; i++ {
+		another := *pod.Spec.Containers[0].DeepCopy()
+		another.Name = fmt.Sprintf("box-%d", i)
+		pod.Spec.Containers = append(pod.Spec.Containers, another)
+	}
 	return pod
 }
 
