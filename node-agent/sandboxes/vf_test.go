@@ -94,8 +94,8 @@ func TestPrepareAgainKeepsWhatTheVFWas(t *testing.T) {
 		next := newWorld(t, ledger)
 		next.ledger[box.PodUID] = ledger
 		next.vf.state = w.seen().state
+		next.order(vfOrder()) // first: a plan without an order is dropped as soon as the sandboxes are known
 		next.keeper.Synchronize(nil)
-		next.order(vfOrder())
 		if err := next.keeper.Prepare(t.Context(), vfRequest()); err != nil {
 			t.Fatal(err)
 		}
