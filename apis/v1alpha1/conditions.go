@@ -62,7 +62,17 @@ const (
 	ReasonUplinkNotFound   = "UplinkNotFound"
 	ReasonUplinkDown       = "UplinkDown"
 	ReasonDuplicateAddress = "DuplicateAddress"
-	ReasonQoSNotSupported  = "QoSNotSupported"
+
+	// Reasons of QoSEnforced. The message names each knob of the class that is not in force.
+	ReasonQoSEnforced = "Enforced"
+	// ReasonQoSNotSupported: the data path, the driver, the kernel or the node's set-up cannot do it.
+	ReasonQoSNotSupported = "QoSNotSupported"
+	// ReasonForeignQdisc: somebody else shapes the uplink, and is left alone.
+	ReasonForeignQdisc = "ForeignQdisc"
+	// ReasonGuaranteesExceedUplink: the guarantees of all attachments of the uplink are more than it has.
+	ReasonGuaranteesExceedUplink = "GuaranteesExceedUplink"
+	// ReasonQoSFailed: the kernel refused it; the node agent tries again.
+	ReasonQoSFailed = "QoSFailed"
 )
 
 // Conditions of a Pod.

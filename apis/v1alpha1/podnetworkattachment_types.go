@@ -1,13 +1,15 @@
 package v1alpha1
 
 import (
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
 // PodNetworkAttachment is one interface of one pod, and the record of its addresses.
 //
-// spec is written once by the operator and is a complete order: the node agent needs no other object.
+// spec is written by the operator and is a complete order: the node agent needs no other object. It is written once, apart
+// from the values of spec.qos, which follow the QoSClass while the pod runs.
 // status is written by the node agent alone. An address is free again when this object is gone, and the
 // object goes only when the agent has taken its finalizer away.
 //
@@ -26,6 +28,8 @@ import (
 // +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.spec.nodeName`
 // +kubebuilder:printcolumn:name="Rack",type=string,JSONPath=`.spec.rackLocal.rack`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="QoS",type=string,priority=1,JSONPath=`.status.qos.className`
+// +kubebuilder:printcolumn:name="QoS-Enforced",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="QoSEnforced")].status`
 // +kubebuilder:printcolumn:name="MAC",type=string,priority=1,JSONPath=`.spec.mac`
 // +kubebuilder:printcolumn:name="Uplink",type=string,priority=1,JSONPath=`.status.device.uplink`
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
@@ -34,7 +38,8 @@ type PodNetworkAttachment struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable: it is the order for one interface of one pod"
+	// +kubebuilder:validation:XValidation:rule="self.pod == oldSelf.pod && self.networkName == oldSelf.networkName && self.nodeName == oldSelf.nodeName && self.interface == oldSelf.interface && self.?podClaimName == oldSelf.?podClaimName && self.type == oldSelf.type && self.?macvlan == oldSelf.?macvlan && self.?sriov == oldSelf.?sriov && self.?rackLocal == oldSelf.?rackLocal && self.?mtu == oldSelf.?mtu && self.mac == oldSelf.mac && self.?addresses == oldSelf.?addresses && self.?routes == oldSelf.?routes",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	// +kubebuilder:validation:XValidation:rule="self.?qos.className == oldSelf.?qos.className",message="spec.qos is of one QoSClass for ever: only its values change"
 	// +required
 	Spec PodNetworkAttachmentSpec `json:"spec"`
 	// +optional
@@ -50,7 +55,7 @@ type PodNetworkAttachmentList struct {
 }
 
 // PodNetworkAttachmentSpec is the order for one interface. All of it is resolved: a later change of the
-// Network or the QoSClass does not reach a running pod.
+// Network does not reach a running pod, and one of the QoSClass does by qos.
 type PodNetworkAttachmentSpec struct {
 	// pod that gets the interface.
 	Pod PodReference `json:"pod"`
@@ -107,7 +112,7 @@ type PodNetworkAttachmentSpec struct {
 	// +optional
 	Routes []Route `json:"routes,omitempty"`
 
-	// qos is the QoSClass as it was when the attachment was made.
+	// qos is the QoSClass by value. Its values alone may change: the node agent brings the running pod to them.
 	// +optional
 	QoS *ResolvedQoS `json:"qos,omitempty"`
 }
@@ -196,6 +201,11 @@ type PodNetworkAttachmentStatus struct {
 	// +optional
 	Addresses []string `json:"addresses,omitempty"`
 
+	// qos is what of spec.qos is in force, as read back from the kernel or the network card. What is not there is not in force;
+	// the condition QoSEnforced tells why.
+	// +optional
+	QoS *EnforcedQoS `json:"qos,omitempty"`
+
 	// attachedAt is when the interface was up with its addresses.
 	// +optional
 	AttachedAt *metav1.MicroTime `json:"attachedAt,omitempty"`
@@ -203,6 +213,36 @@ type PodNetworkAttachmentStatus struct {
 	// attachDuration is the time that the kernel work took.
 	// +optional
 	AttachDuration *metav1.Duration `json:"attachDuration,omitempty"`
+}
+
+// EnforcedQoS is a QoSClass as far as it is in force.
+type EnforcedQoS struct {
+	// className is the QoSClass that was asked for.
+	ClassName string `json:"className"`
+	// egress and ingress as the kernel or the card has them. Bandwidth is rounded to what they can express.
+	// +optional
+	Egress *EnforcedBandwidth `json:"egress,omitempty"`
+	// +optional
+	Ingress *EnforcedBandwidth `json:"ingress,omitempty"`
+	// priority by which the node's queues serve the attachment; on a VLAN it stands in the tag, too.
+	// +optional
+	Priority *int32 `json:"priority,omitempty"`
+	// dscp that is written into what the pod sends.
+	// +optional
+	DSCP *int32 `json:"dscp,omitempty"`
+}
+
+// EnforcedBandwidth is one direction of an EnforcedQoS.
+type EnforcedBandwidth struct {
+	// guaranteed in bit/s.
+	// +optional
+	Guaranteed *resource.Quantity `json:"guaranteed,omitempty"`
+	// maximum in bit/s.
+	// +optional
+	Maximum *resource.Quantity `json:"maximum,omitempty"`
+	// burst in bytes.
+	// +optional
+	Burst *resource.Quantity `json:"burst,omitempty"`
 }
 
 // AddressConflict is an address that another machine on the segment has.
