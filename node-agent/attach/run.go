@@ -117,11 +117,12 @@ func (r *run) ensureLink(p plan.Attachment, uplink plumb.Uplink) (plumb.Link, er
 
 func wantedLink(p plan.Attachment, uplink plumb.Uplink) plumb.Macvlan {
 	return plumb.Macvlan{
-		Name:   p.Interface,
-		Uplink: uplink,
-		MAC:    net.HardwareAddr(p.MAC),
-		MTU:    p.MTU,
-		Mode:   p.Macvlan.Mode,
+		Name:       p.Interface,
+		Uplink:     uplink,
+		MAC:        net.HardwareAddr(p.MAC),
+		MTU:        p.MTU,
+		Mode:       p.Macvlan.Mode,
+		GSOMaxSize: p.GSOMaxSize,
 	}
 }
 

@@ -104,4 +104,6 @@ func pruneClasses(node *kernel.Namespace, link int, want tree) (removed []*netli
 	return removed, nil
 }
 
-func byIndex(index int) netlink.Link { return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}} }
+func byIndex(index int) netlink.Link {
+	return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
+}

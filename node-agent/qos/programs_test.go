@@ -225,4 +225,3 @@ func TestGuardCost(t *testing.T) {
 		}
 	}
 }
-
