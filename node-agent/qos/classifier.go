@@ -26,8 +26,9 @@ const (
 
 // Verdicts of TCX.
 const (
-	verdictNext = -1
-	verdictDrop = 2
+	verdictNext     = -1
+	verdictDrop     = 2
+	verdictRedirect = 7
 )
 
 // maxMembers bounds the attachments of a link.

@@ -193,8 +193,12 @@ func TestGuardLimit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			program, frame, passed := guarded(t, entry), newFrame(c.destination, gold, 0x0800), 0
 			for range 400 {
-				if verdict, _, _ := runProgram(t, program, frame, 0, 0); verdict == verdictNext {
+				switch verdict, _, _ := runProgram(t, program, frame, 0, 0); verdict {
+				case verdictNext:
 					passed++
+				case verdictRedirect:
+				default:
+					t.Fatalf("verdict %d", verdict)
 				}
 			}
 			// A packet begins while there is time left, and some time passes meanwhile.
