@@ -24,7 +24,7 @@ type application struct {
 
 // apply tells whether pods of the link are in its tree. The error is for the log: who needs it finds it in the reports.
 func (a application) apply(reports map[attachmentKey]plan.QoSReport) (ok bool, err error) {
-	speed := a.Speed(a.segment.device)
+	speed := a.speed()
 	sent, errOut := a.egress(speed)
 	received, errIn := shaped{}, error(nil)
 	if errOut == nil && a.segment.wanted(ingress) {
@@ -50,6 +50,20 @@ func (a application) apply(reports map[attachmentKey]plan.QoSReport) (ok bool, e
 		reports[keyOf(attachment)] = r
 	}
 	return errOut == nil, errors.Join(errOut, errIn)
+}
+
+// speed of the link, 0 where nobody knows it. While a NIC has no carrier, or an agent that starts does not know all devices yet,
+// what the tree was made for counts.
+func (a application) speed() uint64 {
+	link := a.state.links[a.segment.name]
+	if speed := a.Speed(a.segment.device); speed > 0 || link == nil {
+		return speed
+	}
+	found, err := classes(a.state.node, link.Attrs().Index)
+	if root := found[minorRoot]; err == nil && root != nil && root.Ceil*8 != unlimited {
+		return root.Ceil * 8
+	}
+	return 0
 }
 
 // readEgress reads back what is written on the packets, too.

@@ -115,10 +115,10 @@ func TestSpoofedSource(t *testing.T) {
 		bypass bool
 		least  uint64
 	}{
-		"gold's MAC":                             {goldMAC, false, 0},
-		"the node's MAC":                         {nodes, false, 0},
-		"nobody's MAC":                           {net.HardwareAddr{2, 9, 9, 9, 9, 9}, false, 0},
-		"its own MAC":                            {net.HardwareAddr(e.thief.MAC), false, stolen},
+		"gold's MAC":                              {goldMAC, false, 0},
+		"the node's MAC":                          {nodes, false, 0},
+		"nobody's MAC":                            {net.HardwareAddr{2, 9, 9, 9, 9, 9}, false, 0},
+		"its own MAC":                             {net.HardwareAddr(e.thief.MAC), false, stolen},
 		"gold's MAC, round the link's queues":     {goldMAC, true, stolen},
 		"the node's MAC, round the link's queues": {nodes, true, stolen},
 		"nobody's MAC, round the link's queues":   {net.HardwareAddr{2, 9, 9, 9, 9, 9}, true, stolen},

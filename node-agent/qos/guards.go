@@ -120,14 +120,17 @@ func (g *guards) load(m mac) error {
 	return err
 }
 
-// shape says which links have a tree, and removes what belongs to no attachment on them if prune tells so.
-func (g *guards) shape(needed []*segment, index func(string) int, prune bool) {
+// shape says which links have a tree, and removes what belongs to no attachment on them if prune tells so. It tells whether one has
+// that had none.
+func (g *guards) shape(needed []*segment, prune bool) (more bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	before := g.shaped
 	g.shaped = map[string]bool{}
 	keep := map[mac]bool{}
 	for _, s := range needed {
-		g.shaped[s.name] = index(s.name) != 0
+		g.shaped[s.name] = true
+		more = more || !before[s.name]
 		for _, a := range s.attachments {
 			keep[newMAC(a.MAC)] = true
 		}
@@ -135,6 +138,7 @@ func (g *guards) shape(needed []*segment, index func(string) int, prune bool) {
 	if prune {
 		g.prune(keep)
 	}
+	return more
 }
 
 func (g *guards) prune(keep map[mac]bool) {

@@ -71,15 +71,16 @@ func New(o Options) *Manager {
 }
 
 // Apply brings the node to what the attachments ask for: those of all pods. What is not asked for by any is removed if complete
-// tells that there are no others. Links without a class are left alone. Trouble is told by Report.
-func (m *Manager) Apply(all []plan.Attachment, complete bool) {
+// tells that there are no others. Links without a class are left alone. Trouble is told by Report. It tells whether a link has a
+// tree now that had none, so that pods on it may lack the program that Guard puts on theirs.
+func (m *Manager) Apply(all []plan.Attachment, complete bool) (more bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	list := segments(all)
 	state, err := m.look(list)
 	if err != nil {
 		m.fail(list, err)
-		return
+		return false
 	}
 	reports := map[attachmentKey]plan.QoSReport{}
 	names := map[treeKey]map[uint16]string{}
@@ -97,12 +98,13 @@ func (m *Manager) Apply(all []plan.Attachment, complete bool) {
 	}
 	m.names = names
 	m.setReports(reports)
-	m.guards.shape(shaped, state.index, complete)
+	more = m.guards.shape(shaped, complete)
 	if complete {
 		if err := m.prune(shaped, state); err != nil {
 			m.Log.Error(err, "queues that no pod needs stay for now")
 		}
 	}
+	return more
 }
 
 // snapshot is what the node has at one instant.
