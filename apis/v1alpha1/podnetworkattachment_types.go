@@ -28,18 +28,18 @@ import (
 // +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.spec.nodeName`
 // +kubebuilder:printcolumn:name="Rack",type=string,JSONPath=`.spec.rackLocal.rack`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
-// +kubebuilder:printcolumn:name="QoS",type=string,priority=1,JSONPath=`.status.qos.className`
-// +kubebuilder:printcolumn:name="QoS-Enforced",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="QoSEnforced")].status`
 // +kubebuilder:printcolumn:name="MAC",type=string,priority=1,JSONPath=`.spec.mac`
 // +kubebuilder:printcolumn:name="Uplink",type=string,priority=1,JSONPath=`.status.device.uplink`
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="QoS",type=string,priority=1,JSONPath=`.spec.qos.className`
+// +kubebuilder:printcolumn:name="QoS-Enforced",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="QoSEnforced")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type PodNetworkAttachment struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// +kubebuilder:validation:XValidation:rule="self.pod == oldSelf.pod && self.networkName == oldSelf.networkName && self.nodeName == oldSelf.nodeName && self.interface == oldSelf.interface && self.?podClaimName == oldSelf.?podClaimName && self.type == oldSelf.type && self.?macvlan == oldSelf.?macvlan && self.?sriov == oldSelf.?sriov && self.?rackLocal == oldSelf.?rackLocal && self.?mtu == oldSelf.?mtu && self.mac == oldSelf.mac && self.?addresses == oldSelf.?addresses && self.?routes == oldSelf.?routes",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
-	// +kubebuilder:validation:XValidation:rule="self.?qos.className == oldSelf.?qos.className",message="spec.qos is of one QoSClass for ever: only its values change"
+	// +kubebuilder:validation:XValidation:rule="has(self.podClaimName) == has(oldSelf.podClaimName) && has(self.macvlan) == has(oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && has(self.mtu) == has(oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && has(self.routes) == has(oldSelf.routes)",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	// +kubebuilder:validation:XValidation:rule="has(self.qos) == has(oldSelf.qos)",message="spec.qos is of one QoSClass for ever: only its values change"
 	// +required
 	Spec PodNetworkAttachmentSpec `json:"spec"`
 	// +optional
@@ -58,58 +58,71 @@ type PodNetworkAttachmentList struct {
 // Network does not reach a running pod, and one of the QoSClass does by qos.
 type PodNetworkAttachmentSpec struct {
 	// pod that gets the interface.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	Pod PodReference `json:"pod"`
 
 	// networkName is the Network that was selected.
 	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	NetworkName string `json:"networkName"`
 
 	// nodeName is the node that the pod is bound to.
 	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	NodeName string `json:"nodeName"`
 
 	// interface is its name in the pod.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	Interface InterfaceName `json:"interface"`
 
 	// podClaimName is the entry of the pod's spec.resourceClaims that carries this attachment, empty
 	// where the pod has none; then the agent chooses the device by itself.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	PodClaimName string `json:"podClaimName,omitempty"`
 
 	// type of the Network.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	Type NetworkType `json:"type"`
 
 	// macvlan is the Network's configuration for type Macvlan.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	Macvlan *MacvlanSpec `json:"macvlan,omitempty"`
 
 	// sriov is the Network's configuration for type SRIOV.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	SRIOV *SRIOVSpec `json:"sriov,omitempty"`
 
 	// rackLocal is the rack's part of the Network for type RackLocal.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	RackLocal *AttachmentRack `json:"rackLocal,omitempty"`
 
 	// mtu in bytes; unset takes over that of the uplink, or of the node's interface less the encapsulation.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	MTU *int32 `json:"mtu,omitempty"`
 
 	// mac of the interface: that of the pod's AddressClaim, else derived from the Network's name and the first address,
 	// so that a reused address keeps its MAC.
 	// +kubebuilder:validation:Pattern=`^([0-9a-f]{2}:){5}[0-9a-f]{2}$`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	MAC string `json:"mac"`
 
 	// addresses, at most one of each family.
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=atomic
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	Addresses []AttachmentAddress `json:"addresses,omitempty"`
 
 	// routes with their next hop resolved.
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=atomic
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	Routes []Route `json:"routes,omitempty"`
 
 	// qos is the QoSClass by value. Its values alone may change: the node agent brings the running pod to them.
@@ -165,6 +178,7 @@ type AttachmentAddress struct {
 
 // ResolvedQoS is a QoSClass by value.
 type ResolvedQoS struct {
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.qos is of one QoSClass for ever: only its values change"
 	ClassName    string `json:"className"`
 	QoSClassSpec `json:",inline"`
 }

@@ -23,7 +23,7 @@ var packages = []string{"qemu-system-x86", "ipxe-qemu", "busybox-static", "linux
 
 // modules are loaded when the guest starts; what they depend on comes with them, but for crc32c_generic, which nf_tables
 // needs and does not name.
-var modules = []string{"9pnet_virtio", "9p", "8021q", "macvlan", "vxlan", "crc32c_generic", "nf_tables", "veth", "igb", "igbvf", "vfio-pci", "vfio_iommu_type1"}
+var modules = []string{"9pnet_virtio", "9p", "8021q", "macvlan", "vxlan", "ifb", "sch_htb", "sch_ingress", "cls_u32", "act_mirred", "crc32c_generic", "nf_tables", "veth", "igb", "igbvf", "vfio-pci", "vfio_iommu_type1"}
 
 // DiskModules are there for a guest that goes on from a disk; its command loads them.
 var DiskModules = []string{"virtio_blk", "ext4", "virtio_net", "overlay", "nft_chain_nat", "nft_nat", "nft_masq"}
