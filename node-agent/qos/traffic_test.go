@@ -87,7 +87,7 @@ func between(low, high float64) func([]float64) bool {
 func both(name string, b plan.Bandwidth) *plan.QoS { return asking(name, b, b) }
 
 // The gold class keeps what it was guaranteed against eight greedy flows of others.
-func TestGuarantee(t *testing.T) {
+func TestRateGuaranteed(t *testing.T) {
 	for name, k := range kinds {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 100*mbit)
@@ -100,7 +100,7 @@ func TestGuarantee(t *testing.T) {
 }
 
 // A maximum is held within 5 %, and used.
-func TestMaximum(t *testing.T) {
+func TestRateMaximum(t *testing.T) {
 	for name, k := range kinds {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 200*mbit)
@@ -111,7 +111,7 @@ func TestMaximum(t *testing.T) {
 }
 
 // What is guaranteed and not used is there for the others.
-func TestBorrowing(t *testing.T) {
+func TestRateBorrowed(t *testing.T) {
 	for name, k := range kinds {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 50*mbit)
@@ -128,7 +128,7 @@ func p99(times []time.Duration) time.Duration {
 
 // The class of high priority waits for none of the others. What else the machine does is in both measurements, and worst in
 // single ones: the best round counts.
-func TestLatencyUnderLoad(t *testing.T) {
+func TestRateLatencyUnderLoad(t *testing.T) {
 	w := newWorld(t, 50*mbit)
 	urgent := withPriority(asking("urgent", plan.Bandwidth{Guaranteed: 5 * mbit}, plan.Bandwidth{Guaranteed: 5 * mbit}), 7)
 	p, other := w.pod(1, urgent), w.pod(2, nil)
@@ -160,7 +160,7 @@ func TestLatencyUnderLoad(t *testing.T) {
 }
 
 // A pod that fills its own class waits for itself no longer than 120 ms.
-func TestOwnQueue(t *testing.T) {
+func TestRateOwnQueue(t *testing.T) {
 	for name, d := range map[string]direction{"egress": egress, "ingress": ingress} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 100*mbit)
@@ -183,7 +183,7 @@ func TestOwnQueue(t *testing.T) {
 }
 
 // Pods on one uplink reach each other without its queues: the programs on their links hold them to the maximum.
-func TestMaximumBetweenPods(t *testing.T) {
+func TestRateBetweenPods(t *testing.T) {
 	for name, k := range map[string]kind{"TCP": {udp: false}, "UDP": {udp: true}} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 200*mbit)
@@ -204,7 +204,7 @@ func TestMaximumBetweenPods(t *testing.T) {
 }
 
 // A class changes under a running pod without the loss of a packet, to less and to more.
-func TestChangeWithoutLoss(t *testing.T) {
+func TestRateChangedWithoutLoss(t *testing.T) {
 	w := newWorld(t, 100*mbit)
 	p := w.pod(1, both("gold", plan.Bandwidth{Guaranteed: 30 * mbit, Maximum: 50 * mbit}))
 	out, in := w.flow(kind{egress, true, false}, p, 0, 10*mbit), w.flow(kind{ingress, true, true}, p, 0, 10*mbit)
