@@ -15,9 +15,9 @@ GOTEST := go run ./hack/verify/gotest -summary bin/test-summary.txt -count 1
 ASSETS = KUBEBUILDER_ASSETS="$$($(CLUSTER) envtest-assets)"
 ALL := MULTINET_REQUIRE_ALL=1
 # go hands each test binary to the virtual machine, as it would start it here. Static, since nothing else is in there;
-# and without the one test that asks go for imports. Tests of VFs run there and nowhere else, since the cards are there.
+# and without the one test that asks go for imports, and those that send as fast as a real processor can. Tests of VFs run there and nowhere else, since the cards are there.
 VM = CGO_ENABLED=0 $(ALL) $(GOTEST) -name "virtual machine" -exec "'$(CURDIR)/bin/cluster' vm --pfs 2 --numa --iommu --timeout 10m" -timeout 10m \
-	-skip '^TestAttachPathCannotStartProcesses$$' $(addprefix ./node-agent/,attach plumb kernel inventory)
+	-skip '^TestAttachPathCannotStartProcesses$$|^TestRate' $(addprefix ./node-agent/,attach plumb kernel inventory qos)
 NO_CARDS = -skip '^TestSRIOV'
 # Three groups of tests run beside each other and mostly wait, however few cores there are.
 E2E = $(ALL) $(GOTEST) -name "end to end" -tags e2e -parallel 3 -timeout 40m ./hack/e2e/...

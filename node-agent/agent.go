@@ -23,6 +23,7 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/overlay"
 	"github.com/multinet-dev/multinet/node-agent/plan"
 	"github.com/multinet-dev/multinet/node-agent/publish"
+	"github.com/multinet-dev/multinet/node-agent/qos"
 	"github.com/multinet-dev/multinet/node-agent/sandboxes"
 	"github.com/multinet-dev/multinet/node-agent/watch"
 )
@@ -39,6 +40,7 @@ type agent struct {
 	publisher   *publish.Publisher
 	overlays    *overlay.Manager
 	events      *nodeEvents
+	qos         *qos.Manager
 	keeper      *sandboxes.Keeper
 }
 
@@ -71,7 +73,8 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 		return nil, err
 	}
 	a.events = newNodeEvents(a.client.CoreV1(), o.nodeName)
-	path := attach.New(attach.Options{ProcRoot: o.procRoot, SysRoot: o.sysRoot})
+	a.qos = qos.New(qos.Options{Log: log.WithName("qos"), Open: kernel.OpenNode, Dir: o.bpfDir, Speed: a.devices.Bandwidth})
+	path := attach.New(attach.Options{ProcRoot: o.procRoot, SysRoot: o.sysRoot, Guards: a.qos})
 	a.publisher = publish.New(log.WithName("publish"), clients, a.attachments, o.defaultNetwork)
 	a.overlays = overlay.New(ctx, overlay.Options{
 		Log: log.WithName("overlay"), NodeName: o.nodeName, Watch: watchRack(clients.Multinet),
@@ -79,7 +82,7 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 	})
 	a.keeper = sandboxes.New(ctx, sandboxes.Options{
 		Log: log.WithName("sandboxes"), Attachments: a.attachments, Ledger: plans, Devices: offered{a.devices, a.deviceLoop},
-		Path: path, Overlays: a.overlays, Publisher: a.publisher,
+		Path: path, Overlays: a.overlays, QoS: a.qos, Publisher: a.publisher,
 		Claims: publish.Claims{Client: a.client}, Probe: probeOn(path),
 		TellNode: a.events.tell,
 		Files:    sandboxes.Files{Dir: o.filesDir()}, NamespaceLives: sandboxes.NamespaceLives,
@@ -172,11 +175,13 @@ func (a *agent) run(ctx context.Context) error {
 	defer cancel()
 	defer a.events.stop()
 	a.keeper.StartOverlays()
+	a.keeper.StartQoS()
 	var parts sync.WaitGroup
 	parts.Go(func() { a.node.Run(ctx) })
 	parts.Go(func() { a.attachments.Run(ctx) })
 	parts.Go(func() { a.publisher.Run(ctx) })
 	parts.Go(func() { a.keeper.Run(ctx) })
+	parts.Go(func() { a.serveMetrics(ctx) })
 	parts.Go(func() { nri.Run(ctx, a.log.WithName("nri"), a.nriSocket, a.keeper) })
 	plugin, err := a.startPlugin(ctx, a.keeper)
 	if err != nil {

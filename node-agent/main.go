@@ -35,6 +35,8 @@ type options struct {
 	kubeletDir     string
 	kubeconfig     string
 	defaultNetwork string
+	bpfDir         string
+	metricsAddress string
 	qps            float64
 	burst          int
 	verbosity      int
@@ -78,6 +80,8 @@ func parseFlags() options {
 	flag.StringVar(&o.kubeletDir, "kubelet-dir", "/var/lib/kubelet", "folder of the kubelet, with its plugins")
 	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "how to reach the API server; the pod's own account if empty")
 	flag.StringVar(&o.defaultNetwork, "default-network", "default", "name of the cluster's default network in the network-status annotation")
+	flag.StringVar(&o.bpfDir, "bpf-dir", "/sys/fs/bpf/multinet", "folder in the node's BPF file system, for what enforces classes")
+	flag.StringVar(&o.metricsAddress, "metrics-bind-address", "", "address that serves metrics, such as :8080; none if empty")
 	flag.Float64Var(&o.qps, "kube-api-qps", 100, "requests to the API server in a second; a pod takes three and one per further network")
 	flag.IntVar(&o.burst, "kube-api-burst", 200, "requests to the API server at once")
 	flag.IntVar(&o.verbosity, "v", 0, "verbosity of the log, 0 to 6")

@@ -53,7 +53,8 @@ func newAttachment(node string) *v1alpha1.PodNetworkAttachment {
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "scope-", Namespace: testNamespace,
 			Finalizers: []string{v1alpha1.FinalizerRelease, "example.com/other"}},
 		Spec: v1alpha1.PodNetworkAttachmentSpec{Pod: v1alpha1.PodReference{Name: "p", UID: "1"}, NetworkName: "storage", NodeName: node,
-			Interface: "net1", Type: v1alpha1.NetworkTypeMacvlan, MAC: "02:00:00:00:00:01"},
+			Interface: "net1", Type: v1alpha1.NetworkTypeMacvlan, MAC: "02:00:00:00:00:01",
+			QoS: &v1alpha1.ResolvedQoS{ClassName: "gold"}},
 	}
 }
 
@@ -63,6 +64,7 @@ const (
 	allFinalizers = `{"metadata":{"finalizers":[]}}`
 	relabel       = `{"metadata":{"labels":{"a":"b"}}}`
 	disown        = `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Pod","name":"q","uid":"2"}]}}`
+	promote       = `{"spec":{"qos":{"className":"gold","priority":7}}}`
 	statusPatch   = `{"status":{"mtu":1500}}`
 )
 
@@ -81,6 +83,7 @@ func TestAgentScopeOfAttachments(t *testing.T) {
 		"token without a node":       {"", "n1", true, statusPatch, `the agent of node "" must not touch an attachment of node "n1"`},
 		"removes others' finalizers": {"n1", "n1", false, allFinalizers, "removes the finalizer multinet.dev/release, nothing else"},
 		"relabels":                   {"n1", "n1", false, relabel, "removes the finalizer multinet.dev/release, nothing else"},
+		"takes a better class":       {"n1", "n1", false, promote, "removes the finalizer multinet.dev/release, nothing else"},
 		"gives to another owner":     {"n1", "n1", false, disown, "removes the finalizer multinet.dev/release, nothing else"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -67,6 +67,12 @@ const (
 	ReasonQoSEnforced = "Enforced"
 	// ReasonQoSNotSupported: the data path, the driver, the kernel or the node's set-up cannot do it.
 	ReasonQoSNotSupported = "QoSNotSupported"
+	// ReasonForeignQdisc: somebody else shapes the uplink, and is left alone.
+	ReasonForeignQdisc = "ForeignQdisc"
+	// ReasonGuaranteesExceedUplink: the guarantees of all attachments of the uplink are more than it has.
+	ReasonGuaranteesExceedUplink = "GuaranteesExceedUplink"
+	// ReasonQoSFailed: the kernel refused it; the node agent tries again.
+	ReasonQoSFailed = "QoSFailed"
 )
 
 // Reasons of events on a Node.

@@ -121,11 +121,12 @@ func TestColumns(t *testing.T) {
 	objects := map[string]*unstructured.Unstructured{
 		"networks": valid("Network"), "qosclasses": valid("QoSClass"), "podnetworkattachments": valid("PodNetworkAttachment"),
 		"addressclaims": valid("AddressClaim")}
-	edits{"spec.addresses": list{object{"address": "10.20.0.5/24"}}, "spec.rackLocal": object{"rack": "r1"}}.apply(t, objects["podnetworkattachments"])
+	edits{"spec.addresses": list{object{"address": "10.20.0.5/24"}}, "spec.rackLocal": object{"rack": "r1"}, "spec.qos": object{"className": "gold"}}.apply(t, objects["podnetworkattachments"])
 	edits{"spec.mac": "02:00:00:00:00:09"}.apply(t, objects["addressclaims"])
 	edits{"spec.egress": object{"guaranteed": "1G", "maximum": "2G"}, "spec.priority": int64(5)}.apply(t, objects["qosclasses"])
 	conditions := list{
 		object{"type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+		object{"type": "QoSEnforced", "status": "False", "reason": "ForeignQdisc", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
 		object{"type": "Reserved", "status": "False", "reason": "NetworkNotFound", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
 	}
 	for name, o := range objects {
@@ -154,8 +155,8 @@ func TestColumns(t *testing.T) {
 			[]any{"gold", "1G", "2G", int64(5)}},
 		"addressclaims": {[]string{"Name", "Pod", "Network", "Address", "Address-2", "Reserved", "MAC", "Reason", "Age"},
 			[]any{"p-net1", "p", "storage", "10.20.0.9", "fd00:20::9", "False", "02:00:00:00:00:09", "NetworkNotFound"}},
-		"podnetworkattachments": {[]string{"Name", "Pod", "Network", "Interface", "Address", "Address-2", "Node", "Rack", "Ready", "MAC", "Uplink", "Reason", "Age"},
-			[]any{"p-0123456789", "p", "storage", "net1", "10.20.0.5/24", nil, "n1", "r1", "True", "02:00:00:00:00:01", nil, "Ready"}},
+		"podnetworkattachments": {[]string{"Name", "Pod", "Network", "Interface", "Address", "Address-2", "Node", "Rack", "Ready", "MAC", "Uplink", "Reason", "QoS", "QoS-Enforced", "Age"},
+			[]any{"p-0123456789", "p", "storage", "net1", "10.20.0.5/24", nil, "n1", "r1", "True", "02:00:00:00:00:01", nil, "Ready", "gold", "False"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			table := s.table(t, name, objects[name].GetNamespace())

@@ -1,13 +1,15 @@
 package v1alpha1
 
 import (
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
 // PodNetworkAttachment is one interface of one pod, and the record of its addresses.
 //
-// spec is written once by the operator and is a complete order: the node agent needs no other object.
+// spec is written by the operator and is a complete order: the node agent needs no other object. It is written once, apart
+// from the values of spec.qos, which follow the QoSClass while the pod runs.
 // status is written by the node agent alone. An address is free again when this object is gone, and the
 // object goes only when the agent has taken its finalizer away.
 //
@@ -29,12 +31,15 @@ import (
 // +kubebuilder:printcolumn:name="MAC",type=string,priority=1,JSONPath=`.spec.mac`
 // +kubebuilder:printcolumn:name="Uplink",type=string,priority=1,JSONPath=`.status.device.uplink`
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="QoS",type=string,priority=1,JSONPath=`.spec.qos.className`
+// +kubebuilder:printcolumn:name="QoS-Enforced",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="QoSEnforced")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type PodNetworkAttachment struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable: it is the order for one interface of one pod"
+	// +kubebuilder:validation:XValidation:rule="has(self.podClaimName) == has(oldSelf.podClaimName) && has(self.request) == has(oldSelf.request) && has(self.macvlan) == has(oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && has(self.mtu) == has(oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && has(self.routes) == has(oldSelf.routes)",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	// +kubebuilder:validation:XValidation:rule="has(self.qos) == has(oldSelf.qos)",message="spec.qos is of one QoSClass for ever: only its values change"
 	// +required
 	Spec PodNetworkAttachmentSpec `json:"spec"`
 	// +optional
@@ -50,69 +55,83 @@ type PodNetworkAttachmentList struct {
 }
 
 // PodNetworkAttachmentSpec is the order for one interface. All of it is resolved: a later change of the
-// Network or the QoSClass does not reach a running pod.
+// Network does not reach a running pod, and one of the QoSClass does by qos.
 type PodNetworkAttachmentSpec struct {
 	// pod that gets the interface.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	Pod PodReference `json:"pod"`
 
 	// networkName is the Network that was selected.
 	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	NetworkName string `json:"networkName"`
 
 	// nodeName is the node that the pod is bound to.
 	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	NodeName string `json:"nodeName"`
 
 	// interface is its name in the pod.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	Interface InterfaceName `json:"interface"`
 
 	// podClaimName is the entry of the pod's spec.resourceClaims that carries this attachment, empty
 	// where the pod has none; then the agent chooses the device by itself.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	PodClaimName string `json:"podClaimName,omitempty"`
 
 	// request is the name of the request in that claim whose device carries this attachment. Of a request with
 	// firstAvailable it is the name of the request, not of the alternative that was allocated.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	Request string `json:"request,omitempty"`
 
 	// type of the Network.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	Type NetworkType `json:"type"`
 
 	// macvlan is the Network's configuration for type Macvlan.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	Macvlan *MacvlanSpec `json:"macvlan,omitempty"`
 
 	// sriov is the Network's configuration for type SRIOV.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	SRIOV *SRIOVSpec `json:"sriov,omitempty"`
 
 	// rackLocal is the rack's part of the Network for type RackLocal.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	RackLocal *AttachmentRack `json:"rackLocal,omitempty"`
 
 	// mtu in bytes; unset takes over that of the uplink, or of the node's interface less the encapsulation.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	MTU *int32 `json:"mtu,omitempty"`
 
 	// mac of the interface: that of the pod's AddressClaim, else derived from the Network's name and the first address,
 	// so that a reused address keeps its MAC.
 	// +kubebuilder:validation:Pattern=`^([0-9a-f]{2}:){5}[0-9a-f]{2}$`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	MAC string `json:"mac"`
 
 	// addresses, at most one of each family.
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=atomic
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	Addresses []AttachmentAddress `json:"addresses,omitempty"`
 
 	// routes with their next hop resolved.
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=atomic
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	Routes []Route `json:"routes,omitempty"`
 
-	// qos is the QoSClass as it was when the attachment was made.
+	// qos is the QoSClass by value. Its values alone may change: the node agent brings the running pod to them.
 	// +optional
 	QoS *ResolvedQoS `json:"qos,omitempty"`
 }
@@ -165,6 +184,7 @@ type AttachmentAddress struct {
 
 // ResolvedQoS is a QoSClass by value.
 type ResolvedQoS struct {
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.qos is of one QoSClass for ever: only its values change"
 	ClassName    string `json:"className"`
 	QoSClassSpec `json:",inline"`
 }
@@ -201,6 +221,11 @@ type PodNetworkAttachmentStatus struct {
 	// +optional
 	Addresses []string `json:"addresses,omitempty"`
 
+	// qos is what of spec.qos is in force, as read back from the kernel or the network card. What is not there is not in force;
+	// the condition QoSEnforced tells why.
+	// +optional
+	QoS *EnforcedQoS `json:"qos,omitempty"`
+
 	// attachedAt is when the interface was up with its addresses.
 	// +optional
 	AttachedAt *metav1.MicroTime `json:"attachedAt,omitempty"`
@@ -208,6 +233,36 @@ type PodNetworkAttachmentStatus struct {
 	// attachDuration is the time that the kernel work took.
 	// +optional
 	AttachDuration *metav1.Duration `json:"attachDuration,omitempty"`
+}
+
+// EnforcedQoS is a QoSClass as far as it is in force.
+type EnforcedQoS struct {
+	// className is the QoSClass that was asked for.
+	ClassName string `json:"className"`
+	// egress and ingress as the kernel or the card has them. Bandwidth is rounded to what they can express.
+	// +optional
+	Egress *EnforcedBandwidth `json:"egress,omitempty"`
+	// +optional
+	Ingress *EnforcedBandwidth `json:"ingress,omitempty"`
+	// priority by which the node's queues serve the attachment; on a VLAN it stands in the tag, too.
+	// +optional
+	Priority *int32 `json:"priority,omitempty"`
+	// dscp that is written into what the pod sends.
+	// +optional
+	DSCP *int32 `json:"dscp,omitempty"`
+}
+
+// EnforcedBandwidth is one direction of an EnforcedQoS.
+type EnforcedBandwidth struct {
+	// guaranteed in bit/s.
+	// +optional
+	Guaranteed *resource.Quantity `json:"guaranteed,omitempty"`
+	// maximum in bit/s.
+	// +optional
+	Maximum *resource.Quantity `json:"maximum,omitempty"`
+	// burst in bytes.
+	// +optional
+	Burst *resource.Quantity `json:"burst,omitempty"`
 }
 
 // AddressConflict is an address that another machine on the segment has.

@@ -85,6 +85,18 @@ func joined(tables ...map[string]validationCase) map[string]validationCase {
 	return all
 }
 
+const (
+	specKept  = "spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	classKept = "spec.qos is of one QoSClass for ever: only its values change"
+)
+
+// gold gives an attachment a class with values.
+func gold(values edits) edits {
+	qos := object{"className": "gold"}
+	maps.Copy(qos, values)
+	return edits{"spec.qos": qos}
+}
+
 var networkCases = map[string]validationCase{
 	"network as it stands":           {kind: "Network"},
 	"network name of 48":             {kind: "Network", edit: edits{"metadata.name": strings.Repeat("a", 48)}},
@@ -164,11 +176,22 @@ var otherCases = map[string]validationCase{
 	"priority 8":              {kind: "QoSClass", edit: edits{"spec.priority": int64(8)}, want: "should be less than or equal to 7"},
 	"dscp 64":                 {kind: "QoSClass", edit: edits{"spec.dscp": int64(64)}, want: "should be less than or equal to 63"},
 
-	"attachment as it stands":    {kind: "PodNetworkAttachment"},
-	"attachment relabelled":      {kind: "PodNetworkAttachment", update: edits{"metadata.labels": object{"a": "b"}}},
-	"attachment moved":           {kind: "PodNetworkAttachment", update: edits{"spec.nodeName": "n2"}, want: "spec is immutable: it is the order for one interface of one pod"},
-	"attachment mac upper case":  {kind: "PodNetworkAttachment", edit: edits{"spec.mac": "02:00:00:00:00:AA"}, want: "should match"},
-	"attachment without network": {kind: "PodNetworkAttachment", edit: edits{"spec.networkName": ""}, want: "should be at least 1 chars long"},
+	"attachment as it stands":        {kind: "PodNetworkAttachment"},
+	"attachment relabelled":          {kind: "PodNetworkAttachment", update: edits{"metadata.labels": object{"a": "b"}}},
+	"attachment moved":               {kind: "PodNetworkAttachment", update: edits{"spec.nodeName": "n2"}, want: specKept},
+	"attachment of another pod":      {kind: "PodNetworkAttachment", update: edits{"spec.pod.uid": "2"}, want: specKept},
+	"attachment that gets an mtu":    {kind: "PodNetworkAttachment", update: edits{"spec.mtu": int64(1400)}, want: specKept},
+	"attachment that loses its path": {kind: "PodNetworkAttachment", update: edits{"spec.macvlan": nil}, want: specKept},
+	"attachment with more addresses": {kind: "PodNetworkAttachment", update: edits{"spec.addresses": list{object{"address": "10.20.0.5/24"}}}, want: specKept},
+	"attachment with a route":        {kind: "PodNetworkAttachment", update: edits{"spec.routes": list{object{"to": "10.0.0.0/8"}}}, want: specKept},
+	"class changed":                  {kind: "PodNetworkAttachment", edit: gold(edits{"priority": int64(1)}), update: edits{"spec.qos.priority": int64(5), "spec.qos.egress": object{"maximum": "20M"}}},
+	"class emptied":                  {kind: "PodNetworkAttachment", edit: gold(edits{"priority": int64(1), "dscp": int64(46)}), update: edits{"spec.qos.priority": nil, "spec.qos.dscp": nil}},
+	"class changed, and more":        {kind: "PodNetworkAttachment", edit: gold(nil), update: edits{"spec.qos.priority": int64(5), "spec.mac": "02:00:00:00:00:02"}, want: specKept},
+	"another class":                  {kind: "PodNetworkAttachment", edit: gold(nil), update: edits{"spec.qos.className": "silver"}, want: classKept},
+	"class added":                    {kind: "PodNetworkAttachment", update: gold(nil), want: classKept},
+	"class removed":                  {kind: "PodNetworkAttachment", edit: gold(nil), update: edits{"spec.qos": nil}, want: classKept},
+	"attachment mac upper case":      {kind: "PodNetworkAttachment", edit: edits{"spec.mac": "02:00:00:00:00:AA"}, want: "should match"},
+	"attachment without network":     {kind: "PodNetworkAttachment", edit: edits{"spec.networkName": ""}, want: "should be at least 1 chars long"},
 }
 
 func manyRanges(n int) list {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -141,13 +142,11 @@ func TestUnknownQoSClassHoldsThePodUntilItIsThere(t *testing.T) {
 	s.must(s.Create(s.ctx, class))
 	t.Cleanup(func() { _ = s.Delete(s.ctx, class) })
 	s.waitReady(30*time.Second, "choosy")
-	s.until(10*time.Second, "the attachment to say that the class is not enforced", func(context.Context) error {
+	s.until(10*time.Second, "the attachment to say that the class is enforced", func(context.Context) error {
 		a := s.attachments("choosy")["net1"]
-		for _, c := range a.Status.Conditions {
-			if c.Type == v1alpha1.AttachmentConditionQoSEnforced {
-				return nil
-			}
+		if !meta.IsStatusConditionTrue(a.Status.Conditions, v1alpha1.AttachmentConditionQoSEnforced) {
+			return fmt.Errorf("its conditions are %v", a.Status.Conditions)
 		}
-		return fmt.Errorf("its conditions are %v", a.Status.Conditions)
+		return nil
 	})
 }

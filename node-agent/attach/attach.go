@@ -31,6 +31,19 @@ type Options struct {
 	NodeNamespace string
 	// AddressInUseWait is the constant of that name if 0.
 	AddressInUseWait time.Duration
+	// Guards keep pods to their own MAC and class; nil for none.
+	Guards Guards
+}
+
+// Guards puts programs on the links of pods, where there are classes that pods could take from each other. Its methods run on a
+// thread in the pod's namespace. A pod has its networks without a program, too: who reports the class tells of it.
+type Guards interface {
+	// Guard puts one on a link that needs one and has none.
+	Guard(p plan.Attachment, index int) (made bool)
+	// Unguard takes it off again.
+	Unguard(p plan.Attachment) error
+	// Guarded tells whether the link has what it needs.
+	Guarded(p plan.Attachment, index int) bool
 }
 
 // Attacher attaches pods of one node. Its methods may be called concurrently for different pods; calls for one
@@ -40,6 +53,7 @@ type Attacher struct {
 	sys       kernel.Sys
 	nodePath  string
 	inUseWait time.Duration
+	guards    Guards
 
 	mu   sync.Mutex
 	node *kernel.Namespace
@@ -69,7 +83,7 @@ func New(options Options) *Attacher {
 	if wait == 0 {
 		wait = AddressInUseWait
 	}
-	return &Attacher{proc: kernel.Proc(options.ProcRoot), sys: kernel.Sys(options.SysRoot), nodePath: options.NodeNamespace, inUseWait: wait}
+	return &Attacher{proc: kernel.Proc(options.ProcRoot), sys: kernel.Sys(options.SysRoot), nodePath: options.NodeNamespace, inUseWait: wait, guards: options.Guards}
 }
 
 // Attach gives the pod whose namespace is at netnsPath all its interfaces, or none: results in the order of the

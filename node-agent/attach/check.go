@@ -55,6 +55,9 @@ func (r *run) check(p plan.Attachment, now snapshot) error {
 	if !p.HasInterface() {
 		return r.checkVFIO(p)
 	}
+	if index := now.links[p.Interface].Index; r.guards != nil && p.Macvlan != nil && index != 0 && !r.guards.Guarded(p, index) {
+		return errors.New("the program that holds the interface to its class is missing")
+	}
 	if p.Overlay == nil {
 		// The parent is in the node's namespace and may be renamed there; that it is the right one was seen at attach.
 		return now.check(p, plumb.Uplink{Index: now.links[p.Interface].Parent})

@@ -21,6 +21,7 @@ const (
 	StepUplink    Step = "find uplink"
 	StepVF        Step = "configure VF"
 	StepLink      Step = "create interface"
+	StepGuard     Step = "limit interface"
 	StepUp        Step = "bring interface up"
 	StepAddresses Step = "add address"
 	StepRoutes    Step = "add route"

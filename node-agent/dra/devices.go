@@ -104,6 +104,16 @@ func (d *Devices) SetDirty(pciAddress, reason string) bool {
 	return true
 }
 
+// Bandwidth of a device in bit/s, 0 where it is not there or nobody knows.
+func (d *Devices) Bandwidth(device plan.Device) uint64 {
+	for _, i := range d.Node().Devices {
+		if i.Name == device.Name {
+			return uint64(max(i.Bandwidth, 0))
+		}
+	}
+	return 0
+}
+
 // Carrier tells whether the device is there and has a carrier. Uplinks and overlays are looked up by their interface. One that
 // is not there is taken to have one while it can be the overlay's: pods that run on it must not become unready when an
 // agent starts.

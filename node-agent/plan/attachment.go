@@ -67,8 +67,8 @@ func FromAttachment(pna *v1alpha1.PodNetworkAttachment, device Device, claim *Cl
 	a.Addresses, a.Gateways = b.addresses(spec.Addresses)
 	a.Routes = b.routes(spec.Routes, a.Addresses)
 	a.MTU = b.mtu(spec.MTU, a.Addresses)
-	if spec.QoS != nil {
-		a.QoSClass = spec.QoS.ClassName
+	if a.QoS = b.qos(spec.QoS); a.QoS != nil && a.Macvlan != nil {
+		a.GSOMaxSize = a.QoS.Egress.GSOMaxSize()
 	}
 	if b.err != nil {
 		return Attachment{}, b.err

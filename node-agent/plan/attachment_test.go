@@ -61,10 +61,10 @@ func TestFromAttachment(t *testing.T) {
 			{To: netip.MustParsePrefix("fd00:99::/48")},
 			{To: netip.MustParsePrefix("fd00:98::/48"), Via: netip.MustParseAddr("fe80::1")},
 		},
-		MTU:      1400,
-		Device:   device,
-		Macvlan:  &Macvlan{Mode: "bridge", VLAN: 100},
-		QoSClass: "gold",
+		MTU:     1400,
+		Device:  device,
+		Macvlan: &Macvlan{Mode: "bridge", VLAN: 100},
+		QoS:     &QoS{Class: "gold"},
 	}
 	comparers := cmp.Options{cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })}
 	if diff := cmp.Diff(want, got, comparers); diff != "" {

@@ -48,8 +48,10 @@ type Attachment struct {
 	Before *VFState `json:"before,omitempty"`
 	// Rack that the attachment is in, empty for Networks that are not rack-local.
 	Rack string `json:"rack,omitempty"`
-	// QoSClass is set where the attachment asks for a quality of service.
-	QoSClass string `json:"qosClass,omitempty"`
+	// QoS is set where the attachment asks for a quality of service. Alone of all it can change while the pod runs.
+	QoS *QoS `json:"qos,omitempty"`
+	// GSOMaxSize is that of the pod's link since it was made, 0 for the kernel's own choice.
+	GSOMaxSize int `json:"gsoMaxSize,omitempty"`
 }
 
 // HasInterface tells whether the pod gets an interface, and not a device that a program of it drives.

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -21,15 +22,8 @@ type VFQoS struct {
 	Refused map[string]string `json:"refused,omitempty"`
 }
 
-// Knobs of a QoSClass that a driver may refuse.
-const (
-	knobMaximum    = "egress.maximum"
-	knobGuaranteed = "egress.guaranteed"
-	knobPriority   = "priority"
-)
-
 // VFKnob is the knob of a QoSClass behind an attribute of a VF.
-var VFKnob = map[string]string{"maxTxRate": knobMaximum, "minTxRate": knobGuaranteed, "vlanQoS": knobPriority}
+var VFKnob = map[string]string{"maxTxRate": KnobEgressMaximum, "minTxRate": KnobEgressGuaranteed, "vlanQoS": KnobPriority}
 
 // Settings are those of the class alone.
 func (q *VFQoS) Settings() VFSettings {
@@ -39,6 +33,35 @@ func (q *VFQoS) Settings() VFSettings {
 	return VFSettings{MaxTxRate: q.MaxTxRate, MinTxRate: q.MinTxRate, VLANQoS: q.VLANQoS}
 }
 
+// Report tells what a VF has of the class that it was planned with, and of asked, which is what the order says by now.
+func (q *VFQoS) Report(planned, asked QoS) (r QoSReport) {
+	for _, knob := range asked.Knobs() {
+		if problem := cmp.Or(q.Unmet[knob], q.Refused[knob]); problem != "" {
+			r.Miss(knob, v1alpha1.ReasonQoSNotSupported, problem)
+		} else if planned.knob(knob) != asked.knob(knob) {
+			r.Miss(knob, v1alpha1.ReasonQoSNotSupported, "the class has changed since the pod got its VF; create the pod anew")
+		}
+	}
+	for _, knob := range planned.Knobs() {
+		if q.Unmet[knob] == "" && q.Refused[knob] == "" {
+			r.has(knob, planned)
+		}
+	}
+	return r
+}
+
+// has takes over a knob of a class that is in force on a VF.
+func (r *QoSReport) has(knob string, q QoS) {
+	switch knob {
+	case KnobEgressGuaranteed:
+		r.Egress.Guaranteed = q.Egress.Guaranteed
+	case KnobEgressMaximum:
+		r.Egress.Maximum = q.Egress.Maximum
+	case KnobPriority:
+		r.Priority = q.Priority
+	}
+}
+
 // vfQoS is nil where there is no class; own is what the Network says.
 func vfQoS(class *v1alpha1.ResolvedQoS, own VFSettings) *VFQoS {
 	if class == nil {
@@ -46,17 +69,17 @@ func vfQoS(class *v1alpha1.ResolvedQoS, own VFSettings) *VFQoS {
 	}
 	q := &VFQoS{Unmet: map[string]string{}}
 	if e := class.Egress; e != nil {
-		q.MaxTxRate = q.rate(knobMaximum, e.Maximum, "maxTxRate", own.MaxTxRate)
-		q.MinTxRate = q.rate(knobGuaranteed, e.Guaranteed, "minTxRate", own.MinTxRate)
-		q.cannot(e.Burst != nil, "egress.burst", "a VF has no such limit")
+		q.MaxTxRate = q.rate(KnobEgressMaximum, e.Maximum, "maxTxRate", own.MaxTxRate)
+		q.MinTxRate = q.rate(KnobEgressGuaranteed, e.Guaranteed, "minTxRate", own.MinTxRate)
+		q.cannot(e.Burst != nil, KnobEgressBurst, "a VF has no such limit")
 	}
 	if i := class.Ingress; i != nil {
 		const problem = "a network card does not limit what a VF receives"
-		q.cannot(i.Guaranteed != nil, "ingress.guaranteed", problem)
-		q.cannot(i.Maximum != nil, "ingress.maximum", problem)
-		q.cannot(i.Burst != nil, "ingress.burst", problem)
+		q.cannot(i.Guaranteed != nil, KnobIngressGuaranteed, problem)
+		q.cannot(i.Maximum != nil, KnobIngressMaximum, problem)
+		q.cannot(i.Burst != nil, KnobIngressBurst, problem)
 	}
-	q.cannot(class.DSCP != nil, "dscp", "what a VF sends does not pass the node")
+	q.cannot(class.DSCP != nil, KnobDSCP, "what a VF sends does not pass the node")
 	if class.Priority != nil {
 		q.VLANQoS = q.priority(int(*class.Priority), own)
 	}
@@ -91,11 +114,11 @@ func (q *VFQoS) rate(knob string, quantity *resource.Quantity, field string, own
 func (q *VFQoS) priority(priority int, own VFSettings) *int {
 	switch {
 	case own.VLAN == nil:
-		q.Unmet[knobPriority] = "the Network sets no VLAN, in whose tag the priority would stand"
+		q.Unmet[KnobPriority] = "the Network sets no VLAN, in whose tag the priority would stand"
 	case own.VLANQoS == nil:
 		return &priority
 	case *own.VLANQoS != priority:
-		q.Unmet[knobPriority] = fmt.Sprintf("the Network's vlanQoS %d counts", *own.VLANQoS)
+		q.Unmet[KnobPriority] = fmt.Sprintf("the Network's vlanQoS %d counts", *own.VLANQoS)
 	}
 	return nil
 }

@@ -60,3 +60,30 @@ func TestVFQoS(t *testing.T) {
 		t.Error("no class asks for something")
 	}
 }
+
+// What a VF has is told, and what it has not with the reason: what no VF can do, what this driver refused, what changed since.
+func TestVFQoSReport(t *testing.T) {
+	planned := QoS{Class: "gold", Egress: Bandwidth{Guaranteed: 100_000_000, Maximum: 1_000_000_000}, Priority: ptr(0), DSCP: ptr(46)}
+	raised := planned
+	raised.Egress.Maximum = 2_000_000_000
+	const refusal, passes = "the driver refuses it", "what a VF sends does not pass the node"
+	vf := &VFQoS{Unmet: map[string]string{KnobDSCP: passes}, Refused: map[string]string{KnobEgressGuaranteed: refusal}}
+	has := QoSReport{Egress: Bandwidth{Maximum: 1_000_000_000}, Priority: ptr(0)}
+	missing := []MissingKnob{{KnobEgressGuaranteed, v1alpha1.ReasonQoSNotSupported, refusal}, {KnobDSCP, v1alpha1.ReasonQoSNotSupported, passes}}
+	for name, c := range map[string]struct {
+		asked   QoS
+		missing []MissingKnob
+	}{
+		"as planned": {planned, missing},
+		"changed since": {raised, []MissingKnob{missing[0],
+			{KnobEgressMaximum, v1alpha1.ReasonQoSNotSupported, "the class has changed since the pod got its VF; create the pod anew"}, missing[1]}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := has
+			want.Missing = c.missing
+			if diff := cmp.Diff(want, vf.Report(planned, c.asked)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -26,6 +26,9 @@ type Macvlan struct {
 	MTU int
 	// Mode is bridge, vepa, private or passthru.
 	Mode string
+	// GSOMaxSize is how much of a TCP stream the link takes at once in bytes, 0 for the kernel's own choice. A link that is there
+	// keeps what it has.
+	GSOMaxSize int
 }
 
 const passthru = "passthru"
@@ -111,6 +114,9 @@ func newMacvlan(pod *kernel.Namespace, want Macvlan, mode uint32, index int) *nl
 	request.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(plan.LinkGroup)))
 	if want.MTU != 0 {
 		request.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(want.MTU))))
+	}
+	if want.GSOMaxSize != 0 {
+		request.AddData(nl.NewRtAttr(unix.IFLA_GSO_MAX_SIZE, nl.Uint32Attr(uint32(want.GSOMaxSize))))
 	}
 	if want.Mode != passthru {
 		request.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, want.MAC))

@@ -174,9 +174,10 @@ func TestOnAPIServer(t *testing.T) {
 	report := publish.Report{
 		Namespace: namespace, Name: pod.Name, UID: pod.UID, SandboxID: "box", PrimaryIPs: []netip.Addr{netip.MustParseAddr("10.244.0.7")},
 		Interfaces: []publish.Interface{{
-			Plan: plan.Attachment{Name: "a", Network: "storage", Interface: "net1", Claim: &ours[0], QoSClass: "gold",
+			Plan: plan.Attachment{Name: "a", Network: "storage", Interface: "net1", Claim: &ours[0], QoS: &plan.QoS{Class: "gold"},
 				Device: plan.Device{Name: "uplink-eth1", Uplink: "eth1"}},
 			InPod: true, Reason: v1alpha1.ReasonAttached, MAC: plan.HardwareAddr{2, 0, 0, 0, 0, 1}, MTU: 1500,
+			QoS:       &plan.QoSReport{Egress: plan.Bandwidth{Guaranteed: 60_000_000, Maximum: 100_000_000}},
 			Addresses: []netip.Prefix{netip.MustParsePrefix("10.20.0.5/24")}, At: time.Now(), Duration: time.Millisecond,
 		}, {
 			Plan:  plan.Attachment{Name: "b", Network: "fast", Interface: "net2", Claim: &ours[1]},
@@ -190,8 +191,11 @@ func TestOnAPIServer(t *testing.T) {
 	})
 	pna, _ := c.attachments.Get(namespace, "a")
 	if s := pna.Status; s.SandboxID != "box" || s.MTU != 1500 || s.Device == nil || s.Device.Uplink != "eth1" || s.AttachedAt == nil ||
-		s.AttachDuration.Duration != time.Millisecond || !meta.IsStatusConditionFalse(s.Conditions, v1alpha1.AttachmentConditionQoSEnforced) {
+		s.AttachDuration.Duration != time.Millisecond || !meta.IsStatusConditionTrue(s.Conditions, v1alpha1.AttachmentConditionQoSEnforced) {
 		t.Errorf("status %+v", s)
+	}
+	if !publish.ToldQoS(pna.Status, report.Interfaces[0].Plan.QoS, *report.Interfaces[0].QoS) || pna.Status.QoS.Egress.Guaranteed.String() != "60M" {
+		t.Errorf("status.qos %+v", pna.Status.QoS)
 	}
 	c.checkPod(pod)
 	c.checkClaim()

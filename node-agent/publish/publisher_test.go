@@ -81,13 +81,20 @@ func attachedReport() Report {
 	return Report{
 		Namespace: "ns", Name: "p", UID: "pod", SandboxID: "box", PrimaryIPs: []netip.Addr{netip.MustParseAddr("10.244.0.7")},
 		Interfaces: []Interface{{
-			Plan: plan.Attachment{Name: "a", Network: "storage", Interface: "net1", QoSClass: "gold",
+			Plan: plan.Attachment{Name: "a", Network: "storage", Interface: "net1", QoS: &plan.QoS{Class: "gold"},
 				Claim:  &plan.Claim{Name: "claim", UID: "c", Pool: "node", Device: "uplink-eth1", ShareID: "share"},
 				Device: plan.Device{Name: "uplink-eth1", Uplink: "eth1"}},
-			InPod: true, Reason: v1alpha1.ReasonAttached, MTU: 1500, MAC: plan.HardwareAddr{2, 0, 0, 0, 0, 1},
+			InPod: true, Reason: v1alpha1.ReasonAttached, MTU: 1500, MAC: plan.HardwareAddr{2, 0, 0, 0, 0, 1}, QoS: missing(),
 			Addresses: []netip.Prefix{netip.MustParsePrefix("10.20.0.5/24")}, Duration: 1234567,
 		}},
 	}
+}
+
+// missing is a class of which one knob is in force.
+func missing() *plan.QoSReport {
+	r := &plan.QoSReport{Egress: plan.Bandwidth{Maximum: 20_000_000}}
+	r.Miss(plan.KnobPriority, v1alpha1.ReasonQoSNotSupported, "no tags")
+	return r
 }
 
 var threeWrites = []string{"pods ns/p status", "resourceclaims ns/claim status", "podnetworkattachments ns/a status"}
@@ -124,7 +131,7 @@ func TestBodies(t *testing.T) {
 		for resource, wants := range map[string][]string{
 			"pods":           {`"uid":"pod"`, `"type":"multinet.dev/attached"`, `"status":"True"`, `\"networkName\":\"storage\"`, `\"default\": true`},
 			"resourceclaims": {`"shareID":"share"`, `"interfaceName":"net1"`, `"10.20.0.5/24"`, `"uid":"c"`},
-			"podnetworkattachments": {`"reason":"Attached"`, `"reason":"QoSNotSupported"`, `"sandboxID":"box"`,
+			"podnetworkattachments": {`"reason":"Attached"`, `"reason":"QoSNotSupported"`, `"message":"priority: no tags"`, `"qos":{"className":"gold","egress":{"maximum":"20M"}}`, `"sandboxID":"box"`,
 				`"attachDuration":"1.235ms"`, `"uplink":"eth1"`, `"mac":"02:00:00:00:00:01"`},
 		} {
 			for _, want := range wants {

@@ -37,6 +37,9 @@ type Interface struct {
 	// InPod is set where the interface is in the pod with all of its addresses, be its uplink up or down.
 	InPod bool
 
+	// QoS is what of the plan's class is in force; nil where the pod does not have the interface, or no class.
+	QoS *plan.QoSReport
+
 	MAC       plan.HardwareAddr
 	MTU       int
 	Addresses []netip.Prefix

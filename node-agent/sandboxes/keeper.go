@@ -99,6 +99,7 @@ type Options struct {
 	Devices     Devices
 	Path        Path
 	Overlays    Overlays
+	QoS         Shaper
 	Publisher   Publisher
 	Claims      Claims
 	Probe       Probe
@@ -124,6 +125,8 @@ type Keeper struct {
 	state  *state
 	probes probes
 	wake   chan struct{}
+	// shapeDue has an item while the classes are to be looked at.
+	shapeDue chan struct{}
 	// verifying bounds how many sandboxes are looked at at once.
 	verifying chan struct{}
 	// ledgerMu makes read, change and write of one pod's plan one step.
@@ -151,6 +154,7 @@ func New(base context.Context, o Options, pods []plan.Pod) *Keeper {
 		state:     newState(pods),
 		probes:    probes{latest: map[types.NamespacedName]*probe{}},
 		wake:      make(chan struct{}, 1),
+		shapeDue:  make(chan struct{}, 1),
 		verifying: make(chan struct{}, 4),
 		released:  map[types.UID]bool{},
 		contested: map[planned]contested{},
@@ -177,6 +181,7 @@ func (k *Keeper) Wake() {
 func (k *Keeper) UplinksChanged() {
 	k.inspectDue.Store(true)
 	k.state.markDue()
+	k.shape()
 	k.Wake()
 }
 
@@ -191,7 +196,10 @@ func (k *Keeper) Run(ctx context.Context) {
 	tick := time.NewTicker(verifyEvery)
 	defer tick.Stop()
 	go k.renewVFs()
+	go k.runQoS(ctx)
+	k.shape()
 	for {
+		k.requalify()
 		k.act(k.decide())
 		k.planReplacements(time.Now())
 		if k.inspectDue.CompareAndSwap(true, false) {
@@ -204,6 +212,7 @@ func (k *Keeper) Run(ctx context.Context) {
 		case <-tick.C:
 			k.state.markDue()
 			k.inspectDue.Store(true)
+			k.shape()
 		}
 	}
 }
@@ -267,6 +276,7 @@ func (k *Keeper) drop(p planned) {
 	k.CDI.Remove(dropped)
 	k.probes.forget(p)
 	k.used(p.PodUID, []plan.Attachment{dropped})
+	k.shape()
 	if _, more := k.state.plan(p.PodUID); !more {
 		k.Files.Remove(p.PodUID)
 		k.Publisher.Forget(p.PodUID)

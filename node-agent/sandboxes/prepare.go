@@ -53,14 +53,18 @@ func (k *Keeper) Prepare(ctx context.Context, r Request) error {
 	return k.planReady(ctx, pna, &r.Claim)
 }
 
-// planReady plans one attachment and waits for the overlay that it is on. The plan comes first, or Keep and PruneSegments
-// would take the overlay away again.
+// planReady plans one attachment and waits for the overlay that it is on, and for its class. The plan comes first, or Keep and
+// PruneSegments would take the overlay away again.
 func (k *Keeper) planReady(ctx context.Context, pna *v1alpha1.PodNetworkAttachment, claim *plan.Claim) error {
 	attachment, err := k.planFor(ctx, pna, claim)
 	if err != nil {
 		return err
 	}
-	return k.ensureOverlays(ctx, pna.Spec.Pod.UID, []plan.Attachment{attachment})
+	if err := k.ensureOverlays(ctx, pna.Spec.Pod.UID, []plan.Attachment{attachment}); err != nil {
+		return err
+	}
+	k.ensureQoS()
+	return nil
 }
 
 // planFor plans one attachment and stores it. The claim is nil for attachments without one.
@@ -125,11 +129,15 @@ func (k *Keeper) store(pod plan.Pod, attachment plan.Attachment) error {
 		pod = known
 	}
 	pod = withAttachment(pod, attachment)
-	recorded := pod
-	recorded.Attachments = slices.Concat(pod.Attachments, k.state.owedBy(pod.UID))
-	if err := k.Ledger.Put(recorded); err != nil {
+	if err := k.Ledger.Put(k.withOwed(pod)); err != nil {
 		return err
 	}
 	k.state.setPlan(pod)
 	return nil
+}
+
+// withOwed is what the ledger has of a pod.
+func (k *Keeper) withOwed(pod plan.Pod) plan.Pod {
+	pod.Attachments = slices.Concat(pod.Attachments, k.state.owedBy(pod.UID))
+	return pod
 }

@@ -69,6 +69,7 @@ func reportOf(sandbox Sandbox) publish.Report {
 func (k *Keeper) publish(e *entry, made []publish.Interface) {
 	r := reportOf(e.Sandbox)
 	for _, m := range made {
+		m = k.withQoS(e.PodUID, m)
 		m.InPod, m.Reason = true, v1alpha1.ReasonAttached
 		if !k.hasCarrier(m.Plan) {
 			m.Reason = v1alpha1.ReasonUplinkDown
@@ -94,7 +95,8 @@ func (k *Keeper) told(e *entry, attachments []plan.Attachment) bool {
 	for _, a := range attachments {
 		pna := byName[a.Name]
 		if pna == nil || pna.Status.SandboxID != e.ID || !k.hasCarrier(a) ||
-			!meta.IsStatusConditionTrue(pna.Status.Conditions, v1alpha1.AttachmentConditionReady) {
+			!meta.IsStatusConditionTrue(pna.Status.Conditions, v1alpha1.AttachmentConditionReady) ||
+			a.QoS != nil && !publish.ToldQoS(pna.Status, a.QoS, k.qosReport(e.PodUID, a)) {
 			return false
 		}
 	}

@@ -269,14 +269,19 @@ func (s *state) snapshot() snapshot {
 	return snap
 }
 
-// withoutAttachment and withAttachment return a copy: plans are shared and never changed.
+// withoutAttachment and withAttachment return a copy: plans are shared and never changed. An attachment keeps its place.
 func withoutAttachment(pod plan.Pod, name string) plan.Pod {
 	pod.Attachments = slices.DeleteFunc(slices.Clone(pod.Attachments), func(a plan.Attachment) bool { return a.Name == name })
 	return pod
 }
 
 func withAttachment(pod plan.Pod, attachment plan.Attachment) plan.Pod {
-	pod = withoutAttachment(pod, attachment.Name)
-	pod.Attachments = append(pod.Attachments, attachment)
+	pod.Attachments = slices.Clone(pod.Attachments)
+	i := slices.IndexFunc(pod.Attachments, func(a plan.Attachment) bool { return a.Name == attachment.Name })
+	if i < 0 {
+		pod.Attachments = append(pod.Attachments, attachment)
+	} else {
+		pod.Attachments[i] = attachment
+	}
 	return pod
 }

@@ -53,7 +53,10 @@ type world struct {
 	reports     []publish.Report
 	released    []string
 	vf          fakeVF
+	shaper      fakeShaper
 	claimReads  int
+	// compared is how often a sandbox was compared with its plan.
+	compared int
 	// listedAt is when the API server has told of the orders.
 	listedAt time.Time
 	keeper   *Keeper
@@ -68,7 +71,7 @@ func newWorld(t *testing.T, pods ...plan.Pod) *world {
 	ctx, cancel := context.WithCancel(t.Context())
 	w.keeper = New(ctx, Options{
 		Log: logr.Discard(), Attachments: w, Ledger: w, Devices: devices{w}, Path: w, Publisher: w, Claims: claims{w},
-		Overlays: overlays{w}, Probe: w.probe,
+		Overlays: overlays{w}, QoS: &w.shaper, Probe: w.probe,
 		Files:          Files{Dir: t.TempDir()},
 		Numbers:        numbers,
 		CDI:            CDI{Dir: t.TempDir()},
@@ -76,6 +79,7 @@ func newWorld(t *testing.T, pods ...plan.Pod) *world {
 		NamespaceLives: func(path string) bool { return w.hasNamespace(path) },
 	}, pods)
 	w.keeper.StartOverlays()
+	w.keeper.StartQoS()
 	done := make(chan struct{})
 	go func() { defer close(done); w.keeper.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
@@ -259,6 +263,7 @@ func (w *world) Attach(ctx context.Context, netns string, attachments []plan.Att
 func (w *world) Check(_ context.Context, netns string, attachments []plan.Attachment) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.compared++
 	for _, a := range attachments {
 		if !w.links[netns][a.Interface] {
 			return errors.New("the interface is missing")

@@ -123,6 +123,9 @@ func (c Cluster) configure(ctx context.Context, ownCNI bool) error {
 	if err := c.connectFabrics(ctx); err != nil {
 		return err
 	}
+	if err := c.mountBPF(ctx); err != nil {
+		return err
+	}
 	if err := c.provider().ExportKubeConfig(c.Request.Name, c.Files.Kubeconfig(), false); err != nil {
 		return fmt.Errorf("writing kubeconfig of cluster %s: %w", c.Request.Name, withOutput(err))
 	}

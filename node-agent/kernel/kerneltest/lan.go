@@ -84,3 +84,9 @@ func SetMTU(t testing.TB, ns *kernel.Namespace, iface string, mtu int) {
 	t.Helper()
 	must(t, "set the MTU of "+iface, ns.Handle().LinkSetMTU(link(t, ns, iface), mtu))
 }
+
+// GSOMaxSize is how much an interface takes at once.
+func GSOMaxSize(t testing.TB, ns *kernel.Namespace, iface string) uint32 {
+	t.Helper()
+	return link(t, ns, iface).Attrs().GSOMaxSize
+}

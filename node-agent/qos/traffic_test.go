@@ -1,0 +1,230 @@
+package qos
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/multinet-dev/multinet/node-agent/kernel/kerneltest"
+	"github.com/multinet-dev/multinet/node-agent/plan"
+)
+
+// kind is one way of sending.
+type kind struct {
+	direction
+	udp, v6 bool
+}
+
+var kinds = map[string]kind{
+	"egress, TCP over IPv4": {egress, false, false}, "egress, UDP over IPv6": {egress, true, true},
+	"ingress, TCP over IPv6": {ingress, false, true}, "ingress, UDP over IPv4": {ingress, true, false},
+}
+
+// wire turns the payload of full packets into what they are on the wire.
+func (k kind) wire(payload float64) float64 {
+	switch {
+	case k.udp && k.v6:
+		return payload * 1462 / 1400
+	case k.udp:
+		return payload * 1442 / 1400
+	case k.v6:
+		return payload * 1514 / 1428
+	}
+	return payload * 1514 / 1448
+}
+
+// flow sends between a pod and the machine as fast as it can; a datagram flow at a rate in bit/s.
+func (w *world) flow(k kind, p *testPod, connections int, rate int64) *kerneltest.Flow {
+	w.t.Helper()
+	from, to, addr := p.Namespace, w.machine, netip.MustParseAddr("10.20.0.1")
+	if k.v6 {
+		addr = netip.MustParseAddr("fd00:20::1")
+	}
+	if k.direction == ingress {
+		from, to, addr = to, from, p.v4
+		if k.v6 {
+			addr = p.v6
+		}
+	}
+	if k.udp {
+		return kerneltest.UDP(w.t, from, to, addr, rate)
+	}
+	return kerneltest.TCP(w.t, from, to, addr, connections)
+}
+
+const (
+	settling  = 300 * time.Millisecond
+	measuring = 800 * time.Millisecond
+	// rounds is how often a measurement is repeated until it is as it should be: what else the machine does starves senders and
+	// receivers for tenths of a second. What is not enforced is so in no round.
+	rounds = 6
+)
+
+// wantRates measures until the rates in bit/s on the wire are within their bounds.
+func (w *world) wantRates(holds func(rates []float64) bool, k kind, flows ...*kerneltest.Flow) {
+	w.t.Helper()
+	var rates []float64
+	for range rounds {
+		rates = kerneltest.Rates(settling, measuring, flows...)
+		for i := range rates {
+			rates[i] = k.wire(rates[i]) / mbit
+		}
+		w.t.Logf("%.2f Mbit/s", rates)
+		if holds(rates) {
+			return
+		}
+	}
+	w.t.Errorf("in no round as it should be; at last %.2f Mbit/s", rates)
+}
+
+// between holds for a first rate that is between two bounds, in Mbit/s.
+func between(low, high float64) func([]float64) bool {
+	return func(rates []float64) bool { return rates[0] >= low && rates[0] <= high }
+}
+
+// both asks for the same in both directions.
+func both(name string, b plan.Bandwidth) *plan.QoS { return asking(name, b, b) }
+
+// The gold class keeps what it was guaranteed against eight greedy flows of others.
+func TestRateGuaranteed(t *testing.T) {
+	for name, k := range kinds {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 100*mbit)
+			gold, other := w.pod(1, both("gold", plan.Bandwidth{Guaranteed: 60 * mbit})), w.pod(2, nil)
+			greedy := w.flow(kind{k.direction, false, k.v6}, other, 8, 0)
+			// A greedy gold class takes what the others leave, too: with 70 Mbit/s it is not greedy.
+			w.wantRates(func(rates []float64) bool { return rates[0] >= 0.95*60 && rates[1] > 0 }, k, w.flow(k, gold, 1, 70*mbit), greedy)
+		})
+	}
+}
+
+// A maximum is held within 5 %, and used.
+func TestRateMaximum(t *testing.T) {
+	for name, k := range kinds {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 200*mbit)
+			p := w.pod(1, both("slow", plan.Bandwidth{Maximum: 20 * mbit}))
+			w.wantRates(between(0.95*20, 1.05*20), k, w.flow(k, p, 2, 60*mbit))
+		})
+	}
+}
+
+// What is guaranteed and not used is there for the others.
+func TestRateBorrowed(t *testing.T) {
+	for name, k := range kinds {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 50*mbit)
+			w.pod(1, both("gold", plan.Bandwidth{Guaranteed: 30 * mbit}))
+			w.wantRates(between(0.9*50, 1.05*50), k, w.flow(k, w.pod(2, nil), 4, 80*mbit))
+		})
+	}
+}
+
+func p99(times []time.Duration) time.Duration {
+	slices.Sort(times)
+	return times[len(times)*99/100]
+}
+
+// The class of high priority waits for none of the others. What else the machine does is in both measurements, and worst in
+// single ones: the best round counts.
+func TestRateLatencyUnderLoad(t *testing.T) {
+	w := newWorld(t, 50*mbit)
+	urgent := withPriority(asking("urgent", plan.Bandwidth{Guaranteed: 5 * mbit}, plan.Bandwidth{Guaranteed: 5 * mbit}), 7)
+	p, other := w.pod(1, urgent), w.pod(2, nil)
+	echo := kerneltest.Echo(t, w.machine, netip.MustParseAddr("10.20.0.1"))
+	measure := func() time.Duration {
+		times, err := kerneltest.RoundTrips(p.Namespace, echo, 200, 2*time.Millisecond)
+		must(t, err)
+		return p99(times)
+	}
+	best := 0.0
+	for range rounds {
+		idle := measure()
+		load := []*kerneltest.Flow{w.flow(kind{direction: egress}, other, 2, 0), w.flow(kind{direction: ingress}, other, 2, 0)}
+		<-time.After(settling)
+		loaded := measure()
+		for _, f := range load {
+			f.Stop()
+		}
+		ratio := float64(loaded) / float64(idle)
+		t.Logf("p99 idle %s, under load %s: %.2f times", idle, loaded, ratio)
+		if best == 0 || ratio < best {
+			best = ratio
+		}
+		if best <= 3 {
+			return
+		}
+	}
+	t.Errorf("p99 under load is %.2f times that of an idle link", best)
+}
+
+// A pod that fills its own class waits for itself no longer than 120 ms.
+func TestRateOwnQueue(t *testing.T) {
+	for name, d := range map[string]direction{"egress": egress, "ingress": ingress} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 100*mbit)
+			p := w.pod(1, both("slow", plan.Bandwidth{Maximum: 10 * mbit}))
+			f := w.flow(kind{direction: d}, p, 4, 0)
+			echo := kerneltest.Echo(t, w.machine, netip.MustParseAddr("10.20.0.1"))
+			<-time.After(time.Second) // until the queue is full
+			before, begin := f.Received(), time.Now()
+			times, err := kerneltest.RoundTrips(p.Namespace, echo, 20, time.Millisecond)
+			t.Logf("%v, %v; %.2f Mbit/s", slices.Max(times), err, float64(f.Received()-before)*8/time.Since(begin).Seconds()/mbit)
+			slices.Sort(times)
+			if median := times[len(times)/2]; median > 120*time.Millisecond {
+				t.Errorf("a packet waits %s in the pod's own queue", median)
+			}
+			if f.Received() == before {
+				t.Error("nothing was sent meanwhile")
+			}
+		})
+	}
+}
+
+// Pods on one uplink reach each other without its queues: the programs on their links hold them to the maximum.
+func TestRateBetweenPods(t *testing.T) {
+	for name, k := range map[string]kind{"TCP": {udp: false}, "UDP": {udp: true}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 200*mbit)
+			p, other := w.pod(1, asking("slow", plan.Bandwidth{Maximum: 20 * mbit}, plan.Bandwidth{})), w.pod(2, nil)
+			send := func(from, to *testPod) *kerneltest.Flow {
+				if k.udp {
+					return kerneltest.UDP(t, from.Namespace, to.Namespace, to.v4, 60*mbit)
+				}
+				return kerneltest.TCP(t, from.Namespace, to.Namespace, to.v4, 2)
+			}
+			f := send(p, other)
+			// Round for round TCP gets more or less than its due, on average never more.
+			w.wantRates(between(0.7*20, 1.05*20), k, f)
+			f.Stop()
+			w.wantRates(between(25, 1e6), k, send(other, p)) // which has no class
+		})
+	}
+}
+
+// A class changes under a running pod without the loss of a packet, to less and to more.
+func TestRateChangedWithoutLoss(t *testing.T) {
+	w := newWorld(t, 100*mbit)
+	p := w.pod(1, both("gold", plan.Bandwidth{Guaranteed: 30 * mbit, Maximum: 50 * mbit}))
+	out, in := w.flow(kind{egress, true, false}, p, 0, 10*mbit), w.flow(kind{ingress, true, true}, p, 0, 10*mbit)
+	dscp := 46
+	for i := range 20 {
+		rate := uint64(20+i%2*30) * mbit
+		changed := withPriority(both("gold", plan.Bandwidth{Guaranteed: rate / 2, Maximum: rate}), i%8)
+		changed.DSCP = &dscp
+		begin := time.Now()
+		w.change(p, changed)
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("a change took %s", took)
+		}
+		if r := w.manager.Report(p.Attachment); r.Egress.Maximum != rate || r.Ingress.Guaranteed != rate/2 || len(r.Missing) > 0 {
+			t.Errorf("after a change to %d: %+v", rate, r)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	for name, f := range map[string]*kerneltest.Flow{"egress": out, "ingress": in} {
+		sent := f.Sent()
+		kerneltest.Eventually(t, name+": all that was sent has arrived", func() bool { return f.Received() >= sent })
+	}
+}
