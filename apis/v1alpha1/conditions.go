@@ -75,6 +75,14 @@ const (
 	ReasonQoSFailed = "QoSFailed"
 )
 
+// Reasons of events on a Node.
+const (
+	// ReasonVFNotClean: a VF is not what it was before a pod had it, or somebody uses it. No pod gets it.
+	ReasonVFNotClean = "VirtualFunctionNotClean"
+	// ReasonVFClean: it is again, and is offered to pods.
+	ReasonVFClean = "VirtualFunctionClean"
+)
+
 // Conditions of a Pod.
 const (
 	// PodConditionAttached is the readiness gate. Written by the agent alone.

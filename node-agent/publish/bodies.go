@@ -129,7 +129,10 @@ func (p *Publisher) attachmentStatus(r Report, i Interface) map[string]any {
 	owner := i.Plan.Name
 	conditions := []any{p.condition(r.UID, owner, v1alpha1.AttachmentConditionReady, string(ready), i.Reason, i.Message)}
 	status := map[string]any{"device": device(i)}
-	if q := i.QoS; q != nil && i.Plan.QoS != nil {
+	if vf := i.Plan.VF; vf != nil && vf.QoS != nil && i.Plan.QoS != nil {
+		state, reason, message := vfQoS(i.Plan.QoS.Class, vf.QoS)
+		conditions = append(conditions, p.condition(r.UID, owner, v1alpha1.AttachmentConditionQoSEnforced, string(state), reason, message))
+	} else if q := i.QoS; q != nil && i.Plan.QoS != nil {
 		state, reason, message := qosCondition(*q)
 		conditions = append(conditions, p.condition(r.UID, owner, v1alpha1.AttachmentConditionQoSEnforced, string(state), reason, message))
 		status["qos"] = enforcedQoS(i.Plan.QoS, *q)

@@ -134,18 +134,12 @@ func (k *Keeper) withQoS(podUID types.UID, i publish.Interface) publish.Interfac
 	if now, known := k.state.attachment(planned{podUID, i.Plan.Name}); known {
 		i.Plan.QoS = now.QoS
 	}
-	if i.Plan.QoS != nil {
-		report := k.qosReport(i.Plan)
+	// What a card does stands in the plan of its VF.
+	if i.Plan.QoS != nil && i.Plan.VF == nil {
+		report := k.QoS.Report(i.Plan)
 		i.QoS = &report
 	}
 	return i
-}
-
-func (k *Keeper) qosReport(a plan.Attachment) plan.QoSReport {
-	if a.VF != nil {
-		return a.QoS.NotEnforced(v1alpha1.ReasonQoSNotSupported, "this node agent does not tell network cards of classes")
-	}
-	return k.QoS.Report(a)
 }
 
 // attachments are all planned ones.
