@@ -39,7 +39,7 @@ func TestDSCPOnTheWire(t *testing.T) {
 				continue
 			}
 			kind := uint16(frame[frameType])<<8 | uint16(frame[frameType+1])
-			has := -1
+			var has int
 			switch kind {
 			case 0x0800:
 				has = int(frame[frameHeader+1] >> 2)

@@ -137,20 +137,20 @@ func TestRestart(t *testing.T) {
 // What others have on the link is left alone, and said.
 func TestForeignQdisc(t *testing.T) {
 	w := newWorld(t, 100*mbit)
-	tbf := &netlink.Tbf{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: w.index("eth1"), Parent: netlink.HANDLE_ROOT, Handle: netlink.MakeHandle(0x77, 0)}, Rate: 125000, Limit: 10000, Buffer: 5000}
-	must(t, w.node.Handle().QdiscAdd(tbf))
+	foreign := &netlink.GenericQdisc{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: w.index("eth1"), Parent: netlink.HANDLE_ROOT, Handle: netlink.MakeHandle(0x77, 0)}, QdiscType: "bfifo"}
+	must(t, w.node.Handle().QdiscAdd(foreign))
 	w.planned = []plan.Attachment{attachment(1, asking("gold", plan.Bandwidth{Guaranteed: mbit, Maximum: 2 * mbit}, plan.Bandwidth{Maximum: mbit}))}
 	w.apply()
-	if root := w.root("eth1"); root.kind != "tbf" {
+	if root := w.root("eth1"); root.kind != "bfifo" {
 		t.Errorf("the foreign qdisc was replaced by %+v", root)
 	}
 	w.wantMissing(w.planned[0], v1alpha1.ReasonForeignQdisc, plan.KnobEgressGuaranteed, plan.KnobEgressMaximum, plan.KnobIngressMaximum)
-	must(t, w.node.Handle().QdiscDel(tbf))
+	must(t, w.node.Handle().QdiscDel(foreign))
 	w.apply()
 	w.wantMissing(w.planned[0], "")
 	// And somebody who comes later takes the link over.
 	must(t, w.node.Handle().QdiscDel(netlink.NewHtb(netlink.QdiscAttrs{LinkIndex: w.index("eth1"), Parent: netlink.HANDLE_ROOT, Handle: handle(0)})))
-	must(t, w.node.Handle().QdiscAdd(tbf))
+	must(t, w.node.Handle().QdiscAdd(foreign))
 	w.apply()
 	w.wantMissing(w.planned[0], v1alpha1.ReasonForeignQdisc, plan.KnobEgressGuaranteed, plan.KnobEgressMaximum, plan.KnobIngressMaximum)
 	if pinned, err := w.manager.pins.list(linksDir); err != nil || len(pinned) > 0 {
