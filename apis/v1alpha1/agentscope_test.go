@@ -53,7 +53,7 @@ func newAttachment(node string) *v1alpha1.PodNetworkAttachment {
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "scope-", Namespace: testNamespace,
 			Finalizers: []string{v1alpha1.FinalizerRelease, "example.com/other"}},
 		Spec: v1alpha1.PodNetworkAttachmentSpec{Pod: v1alpha1.PodReference{Name: "p", UID: "1"}, NetworkName: "storage", NodeName: node,
-			Interface: "net1", Type: v1alpha1.NetworkTypeMacvlan, MAC: "02:00:00:00:00:01"},
+			Interface: "net1", Type: v1alpha1.NetworkTypeMacvlan, MAC: "02:00:00:00:00:01", QoS: &v1alpha1.ResolvedQoS{ClassName: "gold"}},
 	}
 }
 
@@ -64,6 +64,7 @@ const (
 	relabel       = `{"metadata":{"labels":{"a":"b"}}}`
 	disown        = `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Pod","name":"q","uid":"2"}]}}`
 	statusPatch   = `{"status":{"mtu":1500}}`
+	qosPatch      = `{"spec":{"qos":{"priority":7}}}`
 )
 
 func TestAgentScopeOfAttachments(t *testing.T) {
@@ -82,6 +83,7 @@ func TestAgentScopeOfAttachments(t *testing.T) {
 		"removes others' finalizers": {"n1", "n1", false, allFinalizers, "removes the finalizer multinet.dev/release, nothing else"},
 		"relabels":                   {"n1", "n1", false, relabel, "removes the finalizer multinet.dev/release, nothing else"},
 		"gives to another owner":     {"n1", "n1", false, disown, "removes the finalizer multinet.dev/release, nothing else"},
+		"gives itself priority":      {"n1", "n1", false, qosPatch, "removes the finalizer multinet.dev/release, nothing else"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pna := newAttachment(c.node)

@@ -100,6 +100,15 @@ type NetworkSpec struct {
 	// +optional
 	QoSClassName string `json:"qosClassName,omitempty"`
 
+	// allowedQoSClasses are the QoSClasses that a pod may select instead, as in network:class; "*" admits all. That of
+	// qosClassName may always be selected. Unset admits no other.
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c == '*' || c.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))",message="every entry must be the name of a QoSClass, or * for all"
+	// +listType=set
+	// +optional
+	AllowedQoSClasses []string `json:"allowedQoSClasses,omitempty"`
+
 	// namespaceSelector restricts the namespaces whose pods may select this Network. Unset admits all.
 	// +optional
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`

@@ -7,7 +7,8 @@ import (
 
 // PodNetworkAttachment is one interface of one pod, and the record of its addresses.
 //
-// spec is written once by the operator and is a complete order: the node agent needs no other object.
+// spec is written by the operator and is a complete order: the node agent needs no other object. All but the values of
+// spec.qos is written once.
 // status is written by the node agent alone. An address is free again when this object is gone, and the
 // object goes only when the agent has taken its finalizer away.
 //
@@ -34,7 +35,7 @@ type PodNetworkAttachment struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable: it is the order for one interface of one pod"
+	// +kubebuilder:validation:XValidation:rule="self.?pod == oldSelf.?pod && self.?networkName == oldSelf.?networkName && self.?nodeName == oldSelf.?nodeName && self.?interface == oldSelf.?interface && self.?podClaimName == oldSelf.?podClaimName && self.?type == oldSelf.?type && self.?macvlan == oldSelf.?macvlan && self.?sriov == oldSelf.?sriov && self.?rackLocal == oldSelf.?rackLocal && self.?mtu == oldSelf.?mtu && self.?mac == oldSelf.?mac && self.?addresses == oldSelf.?addresses && self.?routes == oldSelf.?routes && self.?qos.?className == oldSelf.?qos.?className",message="spec is immutable but for the values of qos: it is the order for one interface of one pod"
 	// +required
 	Spec PodNetworkAttachmentSpec `json:"spec"`
 	// +optional
@@ -50,7 +51,7 @@ type PodNetworkAttachmentList struct {
 }
 
 // PodNetworkAttachmentSpec is the order for one interface. All of it is resolved: a later change of the
-// Network or the QoSClass does not reach a running pod.
+// Network does not reach a running pod, and one of the QoSClass does by a change of qos.
 type PodNetworkAttachmentSpec struct {
 	// pod that gets the interface.
 	Pod PodReference `json:"pod"`
@@ -107,7 +108,8 @@ type PodNetworkAttachmentSpec struct {
 	// +optional
 	Routes []Route `json:"routes,omitempty"`
 
-	// qos is the QoSClass as it was when the attachment was made.
+	// qos are the values of the QoSClass. They follow the class; a guarantee above what the scheduler has set aside for the
+	// pod is not among them.
 	// +optional
 	QoS *ResolvedQoS `json:"qos,omitempty"`
 }
@@ -158,7 +160,7 @@ type AttachmentAddress struct {
 	Gateway string `json:"gateway,omitempty"`
 }
 
-// ResolvedQoS is a QoSClass by value.
+// ResolvedQoS is a QoSClass by value, without its cost and description.
 type ResolvedQoS struct {
 	ClassName    string `json:"className"`
 	QoSClassSpec `json:",inline"`
@@ -216,7 +218,7 @@ type AddressConflict struct {
 }
 
 // DeviceKind tells what carries an interface.
-// +kubebuilder:validation:Enum=Uplink;VF;Overlay
+// +kubebuilder:validation:Enum=Uplink;VF;Overlay;NIC
 type DeviceKind string
 
 const (
@@ -226,6 +228,9 @@ const (
 	DeviceKindVF DeviceKind = "VF"
 	// DeviceKindOverlay is the node's way to its rack over its own address.
 	DeviceKindOverlay DeviceKind = "Overlay"
+	// DeviceKindNIC is a NIC that carries virtual functions or the overlay and is no uplink. It has their bandwidth and
+	// carries no interface itself.
+	DeviceKindNIC DeviceKind = "NIC"
 )
 
 // AttachedDevice identifies the device of an attachment exactly.

@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
@@ -50,12 +51,12 @@ func claimNameOf(pod *corev1.Pod, podClaimName string) string {
 	return ""
 }
 
-// ClaimOf returns the one device of ours that a claim has.
+// ClaimOf returns the one device of ours that a claim has for an interface.
 func ClaimOf(claim *resourceapi.ResourceClaim) (*plan.Claim, error) {
 	var ours []plan.Claim
 	if claim.Status.Allocation != nil {
 		for _, result := range claim.Status.Allocation.Devices.Results {
-			if result.Driver != v1alpha1.DriverName {
+			if result.Driver != v1alpha1.DriverName || onlyBandwidth(claim, result.Request) {
 				continue
 			}
 			found := plan.Claim{Name: claim.Name, UID: claim.UID, Request: result.Request, Pool: result.Pool, Device: result.Device}
@@ -69,4 +70,12 @@ func ClaimOf(claim *resourceapi.ResourceClaim) (*plan.Claim, error) {
 		return nil, fmt.Errorf("claim %s/%s has %d devices of driver %s, not one", claim.Namespace, claim.Name, len(ours), v1alpha1.DriverName)
 	}
 	return &ours[0], nil
+}
+
+// onlyBandwidth tells whether a request of a claim sets bandwidth aside on the NIC behind the device of another request. No
+// interface comes of it.
+func onlyBandwidth(claim *resourceapi.ResourceClaim, request string) bool {
+	return slices.ContainsFunc(claim.Spec.Devices.Requests, func(r resourceapi.DeviceRequest) bool {
+		return r.Name == request && r.Exactly != nil && r.Exactly.DeviceClassName == v1alpha1.BandwidthClassName
+	})
 }

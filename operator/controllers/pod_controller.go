@@ -115,6 +115,9 @@ func (r *PodReconciler) snapshot(ctx context.Context, pod *corev1.Pod) (decide.P
 	if s.Claims, err = r.claims(ctx, pod); err != nil {
 		return s, err
 	}
+	if s.Attached, err = r.attached(ctx, pod); err != nil {
+		return s, err
+	}
 	for _, selected := range decide.Selected(pod) {
 		var network v1alpha1.Network
 		found, err := r.find(ctx, selected.Network, &network)

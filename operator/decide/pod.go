@@ -21,6 +21,8 @@ type PodSnapshot struct {
 	QoSClasses      map[string]*v1alpha1.QoSClass
 	// Claims for the pod's name; others do no harm.
 	Claims []*v1alpha1.AddressClaim
+	// Attached are the Networks of the attachments that exist, by interface.
+	Attached map[string]string
 }
 
 // Planned is one interface that the pod is to get.
@@ -106,7 +108,14 @@ func (s PodSnapshot) plan(sel selection.Selection) (Planned, *Refusal) {
 	if class == "" {
 		return p, nil
 	}
-	if p.QoS = s.QoSClasses[class]; p.QoS != nil {
+	p.QoS = s.QoSClasses[class]
+	// What a pod has it keeps.
+	if s.Attached[sel.Interface] == "" {
+		if refusal := checkClass(class, p.QoS, network); refusal != nil {
+			return p, refusal
+		}
+	}
+	if p.QoS != nil {
 		return p, nil
 	}
 	if sel.QoSClass == "" {
