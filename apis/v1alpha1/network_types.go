@@ -28,6 +28,7 @@ const (
 // +kubebuilder:printcolumn:name="Nodes",type=integer,JSONPath=`.status.nodes`
 // +kubebuilder:printcolumn:name="Attachments",type=integer,JSONPath=`.status.attachments`
 // +kubebuilder:printcolumn:name="Racks",type=string,JSONPath=`.status.rackSummary`
+// +kubebuilder:printcolumn:name="Guaranteed",type=string,JSONPath=`.status.bandwidthSummary`
 // +kubebuilder:printcolumn:name="Range",type=string,priority=1,JSONPath=`.spec.ipam.ranges[0].cidr`
 // +kubebuilder:printcolumn:name="Range-2",type=string,priority=1,JSONPath=`.spec.ipam.ranges[1].cidr`
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
@@ -309,6 +310,23 @@ type NetworkStatus struct {
 	// +optional
 	Ranges []RangeStatus `json:"ranges,omitempty"`
 
+	// bandwidth tells, for each name that NICs of this Network have on nodes, how much is guaranteed to pods, of this Network and of
+	// others: at most 16, those that most nodes have.
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=atomic
+	// +optional
+	Bandwidth []UplinkBandwidth `json:"bandwidth,omitempty"`
+
+	// fullest are the NICs that have the largest part of their bandwidth guaranteed, at most 5.
+	// +kubebuilder:validation:MaxItems=5
+	// +listType=atomic
+	// +optional
+	Fullest []NodeBandwidth `json:"fullest,omitempty"`
+
+	// bandwidthSummary is the sum of all NICs, such as "2G/40G out, 0/40G in" in bit/s.
+	// +optional
+	BandwidthSummary string `json:"bandwidthSummary,omitempty"`
+
 	// setAside are addresses that are not given out for now, since a node found another machine that uses them. The oldest
 	// first; each is given out again after 10 minutes, after all others.
 	// +kubebuilder:validation:MaxItems=256
@@ -316,6 +334,34 @@ type NetworkStatus struct {
 	// +listMapKey=address
 	// +optional
 	SetAside []SetAsideAddress `json:"setAside,omitempty"`
+}
+
+// BandwidthUse is of one direction, in bit/s.
+type BandwidthUse struct {
+	// guaranteed is what the scheduler has set aside for pods.
+	Guaranteed resource.Quantity `json:"guaranteed"`
+	// total is what may be guaranteed.
+	Total resource.Quantity `json:"total"`
+}
+
+// UplinkBandwidth is the sum of the NICs of one name on all nodes.
+type UplinkBandwidth struct {
+	// uplink is the interface name of the NICs: that of the physical function for virtual functions, that of the node's
+	// interface for an overlay.
+	Uplink string `json:"uplink"`
+	// nodes is the number of nodes that have one.
+	Nodes   int32        `json:"nodes"`
+	Egress  BandwidthUse `json:"egress"`
+	Ingress BandwidthUse `json:"ingress"`
+}
+
+// NodeBandwidth is one NIC of a node.
+type NodeBandwidth struct {
+	Node string `json:"node"`
+	// uplink is the interface name of the NIC.
+	Uplink  string       `json:"uplink"`
+	Egress  BandwidthUse `json:"egress"`
+	Ingress BandwidthUse `json:"ingress"`
 }
 
 // SetAsideAddress is an address that a machine uses which is not a pod of this cluster.

@@ -31,6 +31,7 @@ type PodReconciler struct {
 	Allocator *Allocator
 	Fence     *Fence
 	Events    events.EventRecorder
+	Bandwidth *bandwidth
 
 	waiting *waiting
 }
@@ -101,7 +102,7 @@ func (r *PodReconciler) apply(ctx context.Context, pod *corev1.Pod, planned []de
 			return nil, err
 		}
 	}
-	return nil, nil
+	return r.shortOfBandwidth(ctx, pod, planned)
 }
 
 func (r *PodReconciler) snapshot(ctx context.Context, pod *corev1.Pod) (decide.PodSnapshot, error) {

@@ -151,7 +151,8 @@ func (w *world) cleanUp() {
 	var networks v1alpha1.NetworkList
 	var nodes corev1.NodeList
 	var claims v1alpha1.AddressClaimList
-	for _, list := range []client.ObjectList{&pods, &attachments, &networks, &nodes, &claims} {
+	var classes v1alpha1.QoSClassList
+	for _, list := range []client.ObjectList{&pods, &attachments, &networks, &nodes, &claims, &classes} {
 		w.must(w.List(ctx, list))
 	}
 	now := client.GracePeriodSeconds(0)
@@ -172,7 +173,10 @@ func (w *world) cleanUp() {
 	for i := range nodes.Items {
 		w.must(client.IgnoreNotFound(w.Delete(ctx, &nodes.Items[i])))
 	}
-	w.must(w.DeleteAllOf(ctx, &v1alpha1.QoSClass{}))
+	for i := range classes.Items {
+		w.removeFinalizers(ctx, &classes.Items[i])
+		w.must(client.IgnoreNotFound(w.Delete(ctx, &classes.Items[i])))
+	}
 }
 
 func (w *world) removeFinalizers(ctx context.Context, obj client.Object) {
