@@ -110,4 +110,8 @@ const (
 	ReasonInsufficientBandwidth = "InsufficientBandwidth"
 	// ReasonAddressClaim: the addresses that an AddressClaim names for the pod cannot be given to it now.
 	ReasonAddressClaim = "AddressClaim"
+	// ReasonInvalidResourceClaim: the claim that the pod's user wrote asks for what no attachment can be made of.
+	ReasonInvalidResourceClaim = "InvalidResourceClaim"
+	// ReasonResourceClaimNotReady: the user's claim is not there, not allocated, or not the pod's alone.
+	ReasonResourceClaimNotReady = "ResourceClaimNotReady"
 )

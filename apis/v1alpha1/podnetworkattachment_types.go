@@ -35,7 +35,7 @@ type PodNetworkAttachment struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// +kubebuilder:validation:XValidation:rule="self.pod == oldSelf.pod && self.networkName == oldSelf.networkName && self.nodeName == oldSelf.nodeName && self.interface == oldSelf.interface && self.type == oldSelf.type && self.mac == oldSelf.mac && has(self.podClaimName) == has(oldSelf.podClaimName) && (!has(self.podClaimName) || self.podClaimName == oldSelf.podClaimName) && has(self.macvlan) == has(oldSelf.macvlan) && (!has(self.macvlan) || self.macvlan == oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && (!has(self.sriov) || self.sriov == oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && (!has(self.rackLocal) || self.rackLocal == oldSelf.rackLocal) && has(self.mtu) == has(oldSelf.mtu) && (!has(self.mtu) || self.mtu == oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && (!has(self.addresses) || self.addresses == oldSelf.addresses) && has(self.routes) == has(oldSelf.routes) && (!has(self.routes) || self.routes == oldSelf.routes) && has(self.qos) == has(oldSelf.qos) && (!has(self.qos) || self.qos.className == oldSelf.qos.className)",message="spec is immutable but for the values of qos: it is the order for one interface of one pod"
+	// +kubebuilder:validation:XValidation:rule="self.pod == oldSelf.pod && self.networkName == oldSelf.networkName && self.nodeName == oldSelf.nodeName && self.interface == oldSelf.interface && self.type == oldSelf.type && self.mac == oldSelf.mac && has(self.podClaimName) == has(oldSelf.podClaimName) && (!has(self.podClaimName) || self.podClaimName == oldSelf.podClaimName) && has(self.macvlan) == has(oldSelf.macvlan) && (!has(self.macvlan) || self.macvlan == oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && (!has(self.sriov) || self.sriov == oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && (!has(self.rackLocal) || self.rackLocal == oldSelf.rackLocal) && has(self.mtu) == has(oldSelf.mtu) && (!has(self.mtu) || self.mtu == oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && (!has(self.addresses) || self.addresses == oldSelf.addresses) && has(self.routes) == has(oldSelf.routes) && (!has(self.routes) || self.routes == oldSelf.routes) && has(self.request) == has(oldSelf.request) && (!has(self.request) || self.request == oldSelf.request) && has(self.qos) == has(oldSelf.qos) && (!has(self.qos) || self.qos.className == oldSelf.qos.className)",message="spec is immutable but for the values of qos: it is the order for one interface of one pod"
 	// +required
 	Spec PodNetworkAttachmentSpec `json:"spec"`
 	// +optional
@@ -71,6 +71,11 @@ type PodNetworkAttachmentSpec struct {
 	// where the pod has none; then the agent chooses the device by itself.
 	// +optional
 	PodClaimName string `json:"podClaimName,omitempty"`
+
+	// request is the name of the request in that claim whose device carries this attachment. Of a request with
+	// firstAvailable it is the name of the request, not of the alternative that was allocated.
+	// +optional
+	Request string `json:"request,omitempty"`
 
 	// type of the Network.
 	Type NetworkType `json:"type"`

@@ -6,6 +6,7 @@ package plan
 import (
 	"net"
 	"net/netip"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -62,6 +63,12 @@ type Claim struct {
 	Pool    string    `json:"pool"`
 	Device  string    `json:"device"`
 	ShareID string    `json:"shareID,omitempty"`
+}
+
+// BaseRequest is the name of the request without that of its alternative, which Request has behind a slash where there are some.
+func (c Claim) BaseRequest() string {
+	base, _, _ := strings.Cut(c.Request, "/")
+	return base
 }
 
 // Device is the NIC that carries the attachment.

@@ -22,7 +22,7 @@ type Attachments interface {
 	WaitListed(ctx context.Context)
 	All() []*v1alpha1.PodNetworkAttachment
 	ForPod(types.UID) []*v1alpha1.PodNetworkAttachment
-	WaitFor(ctx context.Context, podUID types.UID, podClaimName string) (*v1alpha1.PodNetworkAttachment, error)
+	WaitFor(ctx context.Context, podUID types.UID, podClaimName, request string) (*v1alpha1.PodNetworkAttachment, error)
 }
 
 // Ledger keeps plans over a restart.
@@ -83,8 +83,8 @@ type Publisher interface {
 
 // Claims reads the API server for a pod whose plan was lost; ordinary life does not need it.
 type Claims interface {
-	// ForPod returns the claim behind an entry of a pod's spec.resourceClaims.
-	ForPod(ctx context.Context, namespace, name string, podUID types.UID, podClaimName string) (*plan.Claim, error)
+	// ForPod returns the device of a request, of the claim behind an entry of a pod's spec.resourceClaims.
+	ForPod(ctx context.Context, namespace, name string, podUID types.UID, podClaimName, request string) (*plan.Claim, error)
 }
 
 // Probe looks for other users of an attachment's addresses on the segment that it will be on.

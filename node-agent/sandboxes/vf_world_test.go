@@ -137,7 +137,7 @@ func nextOrder() *v1alpha1.PodNetworkAttachment {
 
 func vfRequest() Request {
 	r := request
-	r.Claim.Device = vfDevice.Name
+	r.Claim.Device, r.Network = vfDevice.Name, "fast"
 	return r
 }
 

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -46,10 +47,15 @@ func (b *bandwidth) get(ctx context.Context) (map[decide.DeviceKey]decide.Rates,
 func bookingsChanged() predicate.Predicate {
 	booked := func(obj client.Object) map[decide.DeviceKey]decide.Rates {
 		claim, ok := obj.(*resourcev1.ResourceClaim)
-		if !ok || decide.BookedBy(claim) == (decide.Rates{}) {
+		if !ok {
 			return nil
 		}
-		return decide.Booked([]resourcev1.ResourceClaim{*claim})
+		found := decide.Booked([]resourcev1.ResourceClaim{*claim})
+		maps.DeleteFunc(found, func(_ decide.DeviceKey, r decide.Rates) bool { return r == decide.Rates{} })
+		if len(found) == 0 {
+			return nil
+		}
+		return found
 	}
 	return predicate.Funcs{
 		CreateFunc: func(e event.CreateEvent) bool { return booked(e.Object) != nil },

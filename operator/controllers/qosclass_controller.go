@@ -99,7 +99,7 @@ func (r *QoSClassReconciler) booked(ctx context.Context, pna *v1alpha1.PodNetwor
 	if err != nil || len(claims.Items) == 0 {
 		return nil, err
 	}
-	booked := decide.BookedBy(&claims.Items[0])
+	booked := decide.BookedBy(&claims.Items[0], pna.Spec.Request)
 	return &booked, nil
 }
 

@@ -7,6 +7,7 @@ import (
 
 	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/dynamic-resource-allocation/resourceclaim"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
@@ -67,10 +68,13 @@ func Booked(claims []resourcev1.ResourceClaim) map[DeviceKey]Rates {
 	return booked
 }
 
-// BookedBy is what the scheduler has set aside for one claim.
-func BookedBy(claim *resourcev1.ResourceClaim) (sum Rates) {
+// BookedBy is what the scheduler has set aside for the interface that a request of a claim is: of its own device and, with
+// the request for bandwidth beside it, of the NIC behind that.
+func BookedBy(claim *resourcev1.ResourceClaim, request string) (sum Rates) {
 	for _, result := range OurDevices(claim) {
-		sum = sum.plus(consumed(result))
+		if base := resourceclaim.BaseRequestRef(result.Request); base == request || base == bandwidthRequest {
+			sum = sum.plus(consumed(result))
+		}
 	}
 	return sum
 }

@@ -43,13 +43,21 @@ func TestBooked(t *testing.T) {
 	foreign := result("a", "gpu", "1G", "1G")
 	foreign.Driver = "gpu.example.com"
 	both := claim(result("a", "vf0", "", ""), result("a", "uplink-eth1", "1G", "2G"), foreign)
+	for i, request := range []string{"nic/fast", "bandwidth", "nic"} {
+		both.Status.Allocation.Devices.Results[i].Request = request
+	}
 	got := Booked([]resourcev1.ResourceClaim{{}, claim(result("a", "uplink-eth1", "4G", "")), both, claim(result("b", "uplink-eth1", "1G", ""))})
 	want := map[DeviceKey]Rates{{"a", "uplink-eth1"}: {5e9, 2e9}, {"a", "vf0"}: {}, {"b", "uplink-eth1"}: {1e9, 0}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if got := BookedBy(&both); got != (Rates{1e9, 2e9}) {
-		t.Errorf("one claim has %v", got)
+	if got := BookedBy(&both, "nic"); got != (Rates{1e9, 2e9}) {
+		t.Errorf("one interface has %v", got)
+	}
+	shared := claim(result("a", "uplink-eth1", "1G", ""), result("a", "uplink-eth1", "3G", ""))
+	shared.Status.Allocation.Devices.Results[0].Request, shared.Status.Allocation.Devices.Results[1].Request = "left", "right"
+	if got := BookedBy(&shared, "right"); got != (Rates{3e9, 0}) {
+		t.Errorf("the second interface of a claim has %v", got)
 	}
 }
 
