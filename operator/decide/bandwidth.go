@@ -44,13 +44,14 @@ func Guaranteed(class *v1alpha1.QoSClass) Rates {
 	return guaranteedBy(&class.Spec)
 }
 
-func guaranteedBy(spec *v1alpha1.QoSClassSpec) (r Rates) {
-	for direction, rate := range map[*v1alpha1.Bandwidth]*int64{spec.Egress: &r.Egress, spec.Ingress: &r.Ingress} {
-		if direction != nil && direction.Guaranteed != nil {
-			*rate = direction.Guaranteed.Value()
+func guaranteedBy(spec *v1alpha1.QoSClassSpec) Rates {
+	rate := func(direction *v1alpha1.Bandwidth) int64 {
+		if direction == nil || direction.Guaranteed == nil {
+			return 0
 		}
+		return direction.Guaranteed.Value()
 	}
-	return r
+	return Rates{rate(spec.Egress), rate(spec.Ingress)}
 }
 
 // DeviceKey names a device of our driver in the cluster.
@@ -150,13 +151,14 @@ func eachDevice(published []resourcev1.ResourceSlice, f func(node string, slice 
 }
 
 // ShortOfBandwidth tells why a pod that the scheduler has no node for finds none with as much bandwidth as its classes
-// guarantee, or nil where that is not why. The scheduler's own event only says that claims cannot be allocated.
+// guarantee, or nil where that is not why. The scheduler's own event only says that claims cannot be allocated. Claims that
+// users write are left out: they may have a second choice.
 func ShortOfBandwidth(planned []Planned, published []resourcev1.ResourceSlice, booked map[DeviceKey]Rates) *Refusal {
 	fits := map[string]bool{} // nodes on which everything before fits
 	taken := map[[2]string]Rates{}
 	for first, i := true, 0; i < len(planned); i++ {
 		asked := Guaranteed(planned[i].QoS)
-		if asked == (Rates{}) {
+		if asked == (Rates{}) || planned[i].Selection.OwnClaim() {
 			continue
 		}
 		nics := NICs(planned[i].Network, published, booked)

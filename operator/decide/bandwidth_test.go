@@ -8,6 +8,7 @@ import (
 	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/multinet-dev/multinet/apis/selection"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
@@ -102,6 +103,7 @@ func TestShortOfBandwidth(t *testing.T) {
 		"nothing guaranteed": {[]Planned{{Network: storage}, {Network: storage, QoS: qosClass("best", "", "")}}, over, nil},
 		"room on one node":   {[]Planned{{Network: storage, QoS: four}}, map[DeviceKey]Rates{{"a", "uplink-eth1"}: {8e9, 0}}, nil},
 		"room everywhere":    {[]Planned{{Network: storage, QoS: four}, {Network: fast, QoS: four}}, nil, nil},
+		"by a user's claim":  {[]Planned{{Network: storage, QoS: four, Selection: selection.Selection{Request: "nic"}}}, full, nil},
 		"no NIC at all":      {[]Planned{{Network: network("rack", overlaid), QoS: four}}, full, nil},
 		"full": {[]Planned{{Network: storage, QoS: four}}, full, []string{`Network "storage" with QoSClass "four" guarantees 4G egress; nodes with a NIC for it: 2, with as much left: 0.`,
 			"node a (eth1): 2G of 10G egress, 10G of 10G ingress"}},
