@@ -77,7 +77,19 @@ const (
 	ReasonUplinkNotFound   = "UplinkNotFound"
 	ReasonUplinkDown       = "UplinkDown"
 	ReasonDuplicateAddress = "DuplicateAddress"
-	ReasonQoSNotSupported  = "QoSNotSupported"
+
+	// Reasons of QoSEnforced. The message names each knob of the class that is not in force.
+	ReasonQoSEnforced = "Enforced"
+	// ReasonQoSNotSupported: the data path, the driver, the kernel or the node's set-up cannot do it.
+	ReasonQoSNotSupported = "QoSNotSupported"
+)
+
+// Reasons of events on a Node.
+const (
+	// ReasonVFNotClean: a VF is not what it was before a pod had it, or somebody uses it. No pod gets it.
+	ReasonVFNotClean = "VirtualFunctionNotClean"
+	// ReasonVFClean: it is again, and is offered to pods.
+	ReasonVFClean = "VirtualFunctionClean"
 )
 
 // Conditions of a Pod.

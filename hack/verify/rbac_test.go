@@ -39,6 +39,7 @@ var rights = map[string][]string{
 		"core/nodes: get list watch",
 		"core/pods: get",
 		"core/pods/status: patch",
+		"default/core/events: create patch",
 		"multinet.dev/podnetworkattachments: get list patch watch",
 		"multinet.dev/podnetworkattachments/status: patch",
 		"resource.k8s.io/resourceclaims: get",

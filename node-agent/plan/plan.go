@@ -89,6 +89,8 @@ type Device struct {
 	RDMADevice string `json:"rdmaDevice,omitempty"`
 	// IOMMUGroup of a VF is its number and the name of its file in /dev/vfio; empty where the machine has no IOMMU.
 	IOMMUGroup string `json:"iommuGroup,omitempty"`
+	// Representor of a VF is its interface on the node, where its PF is in switchdev mode.
+	Representor string `json:"representor,omitempty"`
 }
 
 // Macvlan is set for attachments that are a macvlan link, on Device.Uplink or on an overlay.

@@ -128,7 +128,10 @@ func (p *Publisher) attachmentStatus(r Report, i Interface) map[string]any {
 	}
 	owner := i.Plan.Name
 	conditions := []any{p.condition(r.UID, owner, v1alpha1.AttachmentConditionReady, string(ready), i.Reason, i.Message)}
-	if i.Plan.QoSClass != "" {
+	if i.Plan.VF != nil && i.Plan.VF.QoS != nil {
+		status, reason, message := vfQoS(i.Plan.QoSClass, i.Plan.VF.QoS)
+		conditions = append(conditions, p.condition(r.UID, owner, v1alpha1.AttachmentConditionQoSEnforced, string(status), reason, message))
+	} else if i.Plan.QoSClass != "" {
 		conditions = append(conditions, p.condition(r.UID, owner, v1alpha1.AttachmentConditionQoSEnforced,
 			string(metav1.ConditionFalse), v1alpha1.ReasonQoSNotSupported,
 			fmt.Sprintf("QoSClass %s counts for scheduling; this node agent does not shape traffic yet", i.Plan.QoSClass)))

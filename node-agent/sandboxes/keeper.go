@@ -54,9 +54,10 @@ type Path interface {
 	ReleaseAddresses(ctx context.Context, netns string, attachments []plan.Attachment) error
 	RemoveLinks(ctx context.Context, netns string, attachments []plan.Attachment) error
 	Announce(ctx context.Context, netns string, attachments []plan.Attachment) error
-	// VFState is what a VF of the node is like, ConfigureVF makes it what an attachment needs, and ReleaseVFs makes it what it was.
+	// VFState is what a VF of the node is like, ConfigureVF makes it what an attachment needs, as far as the driver takes what a QoSClass
+	// asks for, and ReleaseVFs makes it what it was.
 	VFState(plan.Attachment) (plan.VFState, error)
-	ConfigureVF(context.Context, plan.Attachment) error
+	ConfigureVF(context.Context, plan.Attachment) (unmet map[string]string, err error)
 	ReleaseVFs(ctx context.Context, netns string, attachments []plan.Attachment) error
 	// PruneSegments removes the links of VLANs and overlays that are not planned. It returns attach.ErrBusy where it has to be tried again.
 	PruneSegments(planned func() (segments []plan.Segment, known bool)) error
@@ -107,6 +108,8 @@ type Options struct {
 	Files Files
 	// Numbers are those of a device's file, by its entry in sysfs.
 	Numbers func(entry string) (major, minor int64, err error)
+	// TellNode makes an event on the Node, for what happens to VFs that belong to no pod any more. It does not block.
+	TellNode func(reason, message string)
 	// NamespaceLives tells whether a path still is a network namespace.
 	NamespaceLives func(path string) bool
 }

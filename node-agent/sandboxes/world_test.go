@@ -72,6 +72,7 @@ func newWorld(t *testing.T, pods ...plan.Pod) *world {
 		Files:          Files{Dir: t.TempDir()},
 		Numbers:        numbers,
 		CDI:            CDI{Dir: t.TempDir()},
+		TellNode:       func(reason, message string) { w.set(func() { w.vf.told = append(w.vf.told, reason+" "+message) }) },
 		NamespaceLives: func(path string) bool { return w.hasNamespace(path) },
 	}, pods)
 	w.keeper.StartOverlays()
