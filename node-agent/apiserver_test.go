@@ -81,13 +81,13 @@ func published(slices ...resourceapi.ResourceSlice) map[string]attributes {
 }
 
 func uplinkIn(topology attributes) attributes {
-	all := attributes{"kind": "Uplink", "interface": "eth0", "mac": "02:00:00:00:00:01"}
+	all := attributes{"kind": "Uplink", "interface": "eth0", "nic": "eth0", "mac": "02:00:00:00:00:01"}
 	maps.Copy(all, topology)
 	return all
 }
 
 func overlayIn(topology attributes) attributes {
-	all := attributes{"kind": "Overlay", "interface": "eth0"}
+	all := attributes{"kind": "Overlay", "interface": "eth0", "nic": "eth0"}
 	maps.Copy(all, topology)
 	return all
 }

@@ -23,7 +23,7 @@ type deviceReader struct {
 	representor func(pf string, vf int) (string, error)
 }
 
-// read returns the NICs, and the overlay where an interface has the node's address.
+// read returns the NICs, and the overlay where an interface has the node's address, and what these take bandwidth from.
 func (r deviceReader) read() (dra.Node, error) {
 	devices, err := inventory.Read(r.sys, r.config)
 	if err != nil {
@@ -38,6 +38,11 @@ func (r deviceReader) read() (dra.Node, error) {
 	if found {
 		devices = append(devices, overlay)
 	}
+	nics, err := inventory.ReadNICs(r.sys, r.config, devices)
+	if err != nil {
+		return dra.Node{}, err
+	}
+	devices = append(devices, nics...)
 	return dra.Node{Devices: devices, Topology: r.config.Topology(place.Labels), Unplaced: !known}, nil
 }
 

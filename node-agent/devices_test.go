@@ -30,7 +30,9 @@ func TestReadDevices(t *testing.T) {
 	own := netip.MustParseAddr("192.0.2.1")
 	rack := map[string]string{"topology.multinet.dev/rack": "r1", "other": "label"}
 	boom := errors.New("boom")
-	overlay := []inventory.Device{{Name: "overlay", Kind: "Overlay", Interface: "eth0", LinkSpeed: 1e10, Bandwidth: 1e10, Carrier: true, MTU: 1500}}
+	overlay := []inventory.Device{{Name: "overlay", Kind: "Overlay", Interface: "eth0", LinkSpeed: 1e10, Bandwidth: 1e10, Promised: 1e10, Carrier: true, MTU: 1500}}
+	overlay = append(overlay, overlay[0])
+	overlay[1].Name, overlay[1].Kind = "nic-eth0", "NIC"
 	topology := map[string]string{"topology.multinet.dev/rack": "r1"}
 	for name, test := range map[string]struct {
 		place   watch.Place

@@ -36,6 +36,21 @@ const (
 	ReasonNodeMoved     = "NodeMoved"
 )
 
+// Conditions of a QoSClass.
+const (
+	// QoSClassConditionRolledOut tells whether every attachment of the class has its values.
+	QoSClassConditionRolledOut = "RolledOut"
+	// QoSClassConditionInUse is there, and True, while the class is being deleted and waits for those that use it.
+	QoSClassConditionInUse = "InUse"
+)
+
+// Reasons of QoSClassConditionRolledOut.
+const (
+	ReasonRolledOut   = "RolledOut"
+	ReasonRollingOut  = "RollingOut"
+	ReasonRestartPods = "RestartPods"
+)
+
 // AddressClaimConditionReserved tells whether the addresses and the MAC are kept for the pod.
 const AddressClaimConditionReserved = "Reserved"
 
@@ -98,6 +113,8 @@ const (
 	ReasonMalformedSelection = "MalformedSelection"
 	ReasonUnknownNetwork     = "UnknownNetwork"
 	ReasonUnknownQoSClass    = "UnknownQoSClass"
+	ReasonQoSClassNotAllowed = "QoSClassNotAllowed"
+	ReasonQoSClassDeleting   = "QoSClassDeleting"
 	ReasonNotAdmitted        = "NotAdmitted"
 	ReasonNetworkNotAccepted = "NetworkNotAccepted"
 	ReasonNetworkDeleting    = "NetworkDeleting"
@@ -107,6 +124,8 @@ const (
 	ReasonNodeWithoutRack = "NodeWithoutRack"
 	// ReasonRackNotServed: the Network has no prefix or no VNI left for the pod's rack.
 	ReasonRackNotServed = "RackNotServed"
+	// ReasonInsufficientBandwidth: no node has as much bandwidth left as the pod's classes guarantee.
+	ReasonInsufficientBandwidth = "InsufficientBandwidth"
 	// ReasonAddressClaim: the addresses that an AddressClaim names for the pod cannot be given to it now.
 	ReasonAddressClaim = "AddressClaim"
 	// ReasonInvalidResourceClaim: the claim that the pod's user wrote asks for what no attachment can be made of.

@@ -123,10 +123,12 @@ func TestColumns(t *testing.T) {
 		"addressclaims": valid("AddressClaim")}
 	edits{"spec.addresses": list{object{"address": "10.20.0.5/24"}}, "spec.rackLocal": object{"rack": "r1"}, "spec.qos": object{"className": "gold"}}.apply(t, objects["podnetworkattachments"])
 	edits{"spec.mac": "02:00:00:00:00:09"}.apply(t, objects["addressclaims"])
-	edits{"spec.egress": object{"guaranteed": "1G", "maximum": "2G"}, "spec.priority": int64(5)}.apply(t, objects["qosclasses"])
+	edits{"spec.egress": object{"guaranteed": "1G", "maximum": "2G"}, "spec.ingress": object{"maximum": "3G"}, "spec.priority": int64(5), "spec.cost": int64(100),
+		"spec.description": "for few"}.apply(t, objects["qosclasses"])
 	conditions := list{
 		object{"type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
 		object{"type": "QoSEnforced", "status": "False", "reason": "ForeignQdisc", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+		object{"type": "RolledOut", "status": "False", "reason": "RestartPods", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
 		object{"type": "Reserved", "status": "False", "reason": "NetworkNotFound", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
 	}
 	for name, o := range objects {
@@ -134,12 +136,12 @@ func TestColumns(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = s.admin.Delete(context.WithoutCancel(t.Context()), o) })
-		if name == "qosclasses" {
-			continue
-		}
 		edits{"status.conditions": conditions}.apply(t, o)
-		if name == "networks" {
-			edits{"status.nodes": int64(2), "status.attachments": int64(7), "status.rackSummary": "r1, r2"}.apply(t, o)
+		switch name {
+		case "networks":
+			edits{"status.nodes": int64(2), "status.attachments": int64(7), "status.rackSummary": "r1, r2", "status.bandwidthSummary": "1G/2G out, 0/2G in"}.apply(t, o)
+		case "qosclasses":
+			edits{"status.attachments": int64(7), "status.current": int64(5), "status.enforced": int64(4), "status.restart": int64(2)}.apply(t, o)
 		}
 		if err := s.admin.Status().Update(t.Context(), o); err != nil {
 			t.Fatal(err)
@@ -149,10 +151,11 @@ func TestColumns(t *testing.T) {
 		columns []string
 		cells   []any
 	}{
-		"networks": {[]string{"Name", "Type", "Ready", "Nodes", "Attachments", "Racks", "Range", "Range-2", "Reason", "From", "Age"},
-			[]any{"storage", "Macvlan", "True", int64(2), int64(7), "r1, r2", "10.20.0.0/24", "fd00:20::/64", "Ready"}},
-		"qosclasses": {[]string{"Name", "Guaranteed", "Maximum", "Priority", "Age"},
-			[]any{"gold", "1G", "2G", int64(5)}},
+		"networks": {[]string{"Name", "Type", "Ready", "Nodes", "Attachments", "Racks", "Guaranteed", "Range", "Range-2", "Reason", "From", "Age"},
+			[]any{"storage", "Macvlan", "True", int64(2), int64(7), "r1, r2", "1G/2G out, 0/2G in", "10.20.0.0/24", "fd00:20::/64", "Ready"}},
+		"qosclasses": {[]string{"Name", "Guaranteed", "Maximum", "Priority", "Cost", "Attachments", "Current", "Enforced", "Rolled-Out",
+			"Guaranteed-In", "Maximum-In", "Reason", "Description", "Age"},
+			[]any{"gold", "1G", "2G", int64(5), int64(100), int64(7), int64(5), int64(4), "False", nil, "3G", "RestartPods", "for few"}},
 		"addressclaims": {[]string{"Name", "Pod", "Network", "Address", "Address-2", "Reserved", "MAC", "Reason", "Age"},
 			[]any{"p-net1", "p", "storage", "10.20.0.9", "fd00:20::9", "False", "02:00:00:00:00:09", "NetworkNotFound"}},
 		"podnetworkattachments": {[]string{"Name", "Pod", "Network", "Interface", "Address", "Address-2", "Node", "Rack", "Ready", "MAC", "Uplink", "Reason", "QoS", "QoS-Enforced", "Age"},

@@ -24,7 +24,7 @@ const (
 	// attachments: a change of an annotation is what makes the kubelet try again at once.
 	AnnotationPlannedAt = GroupName + "/planned-at"
 
-	// FinalizerInUse keeps a Network until no attachment is left.
+	// FinalizerInUse keeps a Network until no attachment is left, and a QoSClass until no attachment and no Network has it.
 	FinalizerInUse = GroupName + "/in-use"
 
 	// FinalizerRelease keeps a PodNetworkAttachment, and thereby its addresses, until the agent has
@@ -61,9 +61,17 @@ const (
 	DeviceAttributeCarrier = "carrier"
 	// DeviceAttributeRDMADevice is the name of the VF's RDMA device.
 	DeviceAttributeRDMADevice = "rdmaDevice"
-	// DeviceCapacityBandwidth is in bit/s and consumed by guaranteed egress bandwidth.
+	// DeviceAttributeNIC is the interface name of the NIC whose bandwidth the device uses: of a VF its physical function, of
+	// an overlay the interface that has the node's address, of all others the device itself.
+	DeviceAttributeNIC = "nic"
+	// DeviceCapacityBandwidth is in bit/s and consumed by guaranteed egress bandwidth, DeviceCapacityIngress by guaranteed
+	// ingress bandwidth. VFs and overlays have neither: their NIC has, see BandwidthClassName.
 	DeviceCapacityBandwidth = "bandwidth"
+	DeviceCapacityIngress   = "ingressBandwidth"
 )
+
+// BandwidthClassName is the DeviceClass of the devices that have bandwidth: one for each NIC. No Network has a dot in its name.
+const BandwidthClassName = "nic.bandwidth." + GroupName
 
 // DeviceClassName is the name of the DeviceClass that the operator compiles a Network to.
 func DeviceClassName(network string) string { return network + "." + GroupName }

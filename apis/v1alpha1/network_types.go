@@ -28,6 +28,7 @@ const (
 // +kubebuilder:printcolumn:name="Nodes",type=integer,JSONPath=`.status.nodes`
 // +kubebuilder:printcolumn:name="Attachments",type=integer,JSONPath=`.status.attachments`
 // +kubebuilder:printcolumn:name="Racks",type=string,JSONPath=`.status.rackSummary`
+// +kubebuilder:printcolumn:name="Guaranteed",type=string,JSONPath=`.status.bandwidthSummary`
 // +kubebuilder:printcolumn:name="Range",type=string,priority=1,JSONPath=`.spec.ipam.ranges[0].cidr`
 // +kubebuilder:printcolumn:name="Range-2",type=string,priority=1,JSONPath=`.spec.ipam.ranges[1].cidr`
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
@@ -100,6 +101,15 @@ type NetworkSpec struct {
 	// +kubebuilder:validation:MaxLength=63
 	// +optional
 	QoSClassName string `json:"qosClassName,omitempty"`
+
+	// allowedQoSClasses are the QoSClasses that a pod may select instead, as in network:class; "*" admits all. That of
+	// qosClassName may always be selected. Unset admits no other.
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c == '*' || c.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))",message="every entry must be the name of a QoSClass, or * for all"
+	// +listType=set
+	// +optional
+	AllowedQoSClasses []string `json:"allowedQoSClasses,omitempty"`
 
 	// namespaceSelector restricts the namespaces whose pods may select this Network. Unset admits all.
 	// +optional
@@ -301,6 +311,23 @@ type NetworkStatus struct {
 	// +optional
 	Ranges []RangeStatus `json:"ranges,omitempty"`
 
+	// bandwidth tells, for each name that NICs of this Network have on nodes, how much is guaranteed to pods, of this Network and of
+	// others: at most 16, those that most nodes have.
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=atomic
+	// +optional
+	Bandwidth []UplinkBandwidth `json:"bandwidth,omitempty"`
+
+	// fullest are the NICs that have the largest part of their bandwidth guaranteed, at most 5.
+	// +kubebuilder:validation:MaxItems=5
+	// +listType=atomic
+	// +optional
+	Fullest []NodeBandwidth `json:"fullest,omitempty"`
+
+	// bandwidthSummary is the sum of all NICs, such as "2G/40G out, 0/40G in" in bit/s.
+	// +optional
+	BandwidthSummary string `json:"bandwidthSummary,omitempty"`
+
 	// setAside are addresses that are not given out for now, since a node found another machine that uses them. The oldest
 	// first; each is given out again after 10 minutes, after all others.
 	// +kubebuilder:validation:MaxItems=256
@@ -308,6 +335,34 @@ type NetworkStatus struct {
 	// +listMapKey=address
 	// +optional
 	SetAside []SetAsideAddress `json:"setAside,omitempty"`
+}
+
+// BandwidthUse is of one direction, in bit/s.
+type BandwidthUse struct {
+	// guaranteed is what the scheduler has set aside for pods.
+	Guaranteed resource.Quantity `json:"guaranteed"`
+	// total is what may be guaranteed.
+	Total resource.Quantity `json:"total"`
+}
+
+// UplinkBandwidth is the sum of the NICs of one name on all nodes.
+type UplinkBandwidth struct {
+	// uplink is the interface name of the NICs: that of the physical function for virtual functions, that of the node's
+	// interface for an overlay.
+	Uplink string `json:"uplink"`
+	// nodes is the number of nodes that have one.
+	Nodes   int32        `json:"nodes"`
+	Egress  BandwidthUse `json:"egress"`
+	Ingress BandwidthUse `json:"ingress"`
+}
+
+// NodeBandwidth is one NIC of a node.
+type NodeBandwidth struct {
+	Node string `json:"node"`
+	// uplink is the interface name of the NIC.
+	Uplink  string       `json:"uplink"`
+	Egress  BandwidthUse `json:"egress"`
+	Ingress BandwidthUse `json:"ingress"`
 }
 
 // SetAsideAddress is an address that a machine uses which is not a pod of this cluster.

@@ -182,7 +182,7 @@ type AttachmentAddress struct {
 	Gateway string `json:"gateway,omitempty"`
 }
 
-// ResolvedQoS is a QoSClass by value.
+// ResolvedQoS is a QoSClass by value, without its cost and description.
 type ResolvedQoS struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.qos is of one QoSClass for ever: only its values change"
 	ClassName    string `json:"className"`
@@ -276,7 +276,7 @@ type AddressConflict struct {
 }
 
 // DeviceKind tells what carries an interface.
-// +kubebuilder:validation:Enum=Uplink;VF;Overlay
+// +kubebuilder:validation:Enum=Uplink;VF;Overlay;NIC
 type DeviceKind string
 
 const (
@@ -286,6 +286,9 @@ const (
 	DeviceKindVF DeviceKind = "VF"
 	// DeviceKindOverlay is the node's way to its rack over its own address.
 	DeviceKindOverlay DeviceKind = "Overlay"
+	// DeviceKindNIC is a NIC that carries virtual functions or the overlay and is no uplink. It has their bandwidth and
+	// carries no interface itself.
+	DeviceKindNIC DeviceKind = "NIC"
 )
 
 // AttachedDevice identifies the device of an attachment exactly.

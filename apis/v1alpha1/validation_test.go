@@ -70,7 +70,7 @@ func ranges(r ...any) edits { return edits{"spec.ipam.ranges": r} }
 func macvlan(field string, value any) edits { return edits{"spec.macvlan." + field: value} }
 
 // validationCases are those of all kinds. Each rule stands beside a neighbour that is just right.
-var validationCases = joined(networkCases, rackLocalCases, sriovCases, addressClaimCases, otherCases)
+var validationCases = joined(networkCases, rackLocalCases, sriovCases, addressClaimCases, qosCases, otherCases)
 
 func joined(tables ...map[string]validationCase) map[string]validationCase {
 	all := map[string]validationCase{}
@@ -102,6 +102,9 @@ var networkCases = map[string]validationCase{
 	"network name of 48":             {kind: "Network", edit: edits{"metadata.name": strings.Repeat("a", 48)}},
 	"network name of 49":             {kind: "Network", edit: edits{"metadata.name": strings.Repeat("a", 49)}, want: "a Network's name must be a DNS label of at most 48 characters"},
 	"network name with dot":          {kind: "Network", edit: edits{"metadata.name": "a.b"}, want: "a Network's name must be a DNS label"},
+	"classes allowed":                {kind: "Network", edit: edits{"spec.allowedQoSClasses": list{"gold", "*"}}},
+	"class allowed with a dot":       {kind: "Network", edit: edits{"spec.allowedQoSClasses": list{"go.ld"}}, want: "every entry must be the name of a QoSClass, or * for all"},
+	"class allowed twice":            {kind: "Network", edit: edits{"spec.allowedQoSClasses": list{"gold", "gold"}}, want: "Duplicate value"},
 	"network without member":         {kind: "Network", edit: edits{"spec.macvlan": nil}, want: "spec.macvlan must be set exactly when spec.type is Macvlan"},
 	"unknown type":                   {kind: "Network", edit: edits{"spec.type": "Token Ring"}, want: `supported values: "Macvlan", "SRIOV", "RackLocal"`},
 	"no addresses":                   {kind: "Network", edit: edits{"spec.ipam": nil}},
@@ -163,19 +166,6 @@ var networkCases = map[string]validationCase{
 }
 
 var otherCases = map[string]validationCase{
-	"class as it stands":      {kind: "QoSClass"},
-	"class name of 63":        {kind: "QoSClass", edit: edits{"metadata.name": strings.Repeat("a", 63)}},
-	"class name of 64":        {kind: "QoSClass", edit: edits{"metadata.name": strings.Repeat("a", 64)}, want: "a QoSClass's name must be a DNS label of at most 63 characters"},
-	"class name with dot":     {kind: "QoSClass", edit: edits{"metadata.name": "a.b"}, want: "a QoSClass's name must be a DNS label"},
-	"guaranteed as maximum":   {kind: "QoSClass", edit: edits{"spec.egress": object{"guaranteed": "1G", "maximum": "1000M"}}},
-	"guaranteed over maximum": {kind: "QoSClass", edit: edits{"spec.egress": object{"guaranteed": "2G", "maximum": "1G"}}, want: "guaranteed must not exceed maximum"},
-	"guaranteed, numbers":     {kind: "QoSClass", edit: edits{"spec.ingress": object{"guaranteed": int64(2), "maximum": int64(1)}}, want: "guaranteed must not exceed maximum"},
-	"guaranteed 0":            {kind: "QoSClass", edit: edits{"spec.egress": object{"guaranteed": "0"}}, want: "guaranteed must be greater than 0"},
-	"maximum 0":               {kind: "QoSClass", edit: edits{"spec.ingress": object{"maximum": "0"}}, want: "maximum must be greater than 0"},
-	"priority 7":              {kind: "QoSClass", edit: edits{"spec.priority": int64(7), "spec.dscp": int64(63)}},
-	"priority 8":              {kind: "QoSClass", edit: edits{"spec.priority": int64(8)}, want: "should be less than or equal to 7"},
-	"dscp 64":                 {kind: "QoSClass", edit: edits{"spec.dscp": int64(64)}, want: "should be less than or equal to 63"},
-
 	"attachment as it stands":        {kind: "PodNetworkAttachment"},
 	"attachment relabelled":          {kind: "PodNetworkAttachment", update: edits{"metadata.labels": object{"a": "b"}}},
 	"attachment moved":               {kind: "PodNetworkAttachment", update: edits{"spec.nodeName": "n2"}, want: specKept},

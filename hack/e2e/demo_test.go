@@ -25,7 +25,7 @@ func TestDemo(t *testing.T) {
 	s := newScene(t, nodeA, nodeB)
 	example := check.StorageExample(s.Cluster, t.Output())
 	s.example(example.Example, &v1alpha1.Network{ObjectMeta: named("storage")},
-		&v1alpha1.QoSClass{ObjectMeta: named("gold")}, &v1alpha1.QoSClass{ObjectMeta: named("bronze")})
+		&v1alpha1.QoSClass{ObjectMeta: named("gold")}, &v1alpha1.QoSClass{ObjectMeta: named("silver")}, &v1alpha1.QoSClass{ObjectMeta: named("bronze")})
 	s.must(example.Run(s.ctx))
 	s.removeExample(example.Example)
 }

@@ -136,7 +136,9 @@ func TestUnknownQoSClassHoldsThePodUntilItIsThere(t *testing.T) {
 	s := newScene(t, nodeA, nodeB)
 	class := &v1alpha1.QoSClass{ObjectMeta: metav1.ObjectMeta{Name: "e2e-late"}}
 	s.must(client.IgnoreNotFound(s.Delete(s.ctx, class.DeepCopy())))
-	s.network("classy", networkSpec("eth1"))
+	spec := networkSpec("eth1")
+	spec.AllowedQoSClasses = []string{class.Name}
+	s.network("classy", spec)
 	s.create("choosy", "", "classy:e2e-late")
 	s.waitCondition("choosy", v1alpha1.PodConditionPlanned, corev1.ConditionFalse, v1alpha1.ReasonUnknownQoSClass)
 	s.must(s.Create(s.ctx, class))

@@ -33,10 +33,12 @@ func podClaim(name string) *resourceapi.ResourceClaim {
 		Spec: resourceapi.ResourceClaimSpec{Devices: resourceapi.DeviceClaim{Requests: []resourceapi.DeviceRequest{
 			{Name: "gpu", Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: "gpu.example.com"}},
 			{Name: "nic", Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: "storage.multinet.dev"}},
+			{Name: "bandwidth", Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: "nic.bandwidth.multinet.dev"}},
 		}}},
 		Status: resourceapi.ResourceClaimStatus{
 			ReservedFor: []resourceapi.ResourceClaimConsumerReference{{Resource: "pods", Name: "p", UID: "pod"}},
 			Allocation: &resourceapi.AllocationResult{Devices: resourceapi.DeviceAllocationResult{Results: []resourceapi.DeviceRequestAllocationResult{
+				{Request: "bandwidth", Driver: v1alpha1.DriverName, Pool: "node", Device: "uplink-eth1", ShareID: &share},
 				{Request: "gpu", Driver: "gpu.example.com", Pool: "node", Device: "gpu0"},
 				{Request: "nic", Driver: v1alpha1.DriverName, Pool: "node", Device: "uplink-eth1", ShareID: &share},
 			}}},
@@ -92,20 +94,22 @@ func TestPrepareAllAtOnce(t *testing.T) {
 func TestDevice(t *testing.T) {
 	numa := 1
 	nic := inventory.Device{Name: "uplink-ens1", Kind: v1alpha1.DeviceKindUplink, Interface: "ens1", Driver: "mlx5_core", Vendor: "0x15b3", PCIAddress: "0000:3b:00.0",
-		PCIeRoot: "pci0000:3a", NUMANode: &numa, LinkSpeed: 25e9, Bandwidth: 20e9, Carrier: true, MAC: "02:00:00:00:00:01"}
+		PCIeRoot: "pci0000:3a", NUMANode: &numa, LinkSpeed: 25e9, Bandwidth: 20e9, Promised: 30e9, Carrier: true, MAC: "02:00:00:00:00:01"}
 	got := device(nic, nil)
 	text := func(s string) resourceapi.DeviceAttribute { return resourceapi.DeviceAttribute{StringValue: &s} }
 	number := func(n int64) resourceapi.DeviceAttribute { return resourceapi.DeviceAttribute{IntValue: &n} }
 	want := map[resourceapi.QualifiedName]resourceapi.DeviceAttribute{
-		"kind": text("Uplink"), "interface": text("ens1"), "driver": text("mlx5_core"), "vendor": text("0x15b3"), "mac": text("02:00:00:00:00:01"),
+		"kind": text("Uplink"), "interface": text("ens1"), "nic": text("ens1"), "driver": text("mlx5_core"), "vendor": text("0x15b3"), "mac": text("02:00:00:00:00:01"),
 		"linkSpeed": number(25e9), "resource.kubernetes.io/pcieRoot": text("pci0000:3a"),
 		"resource.kubernetes.io/pciBusID": text("0000:3b:00.0"), "resource.kubernetes.io/numaNode": number(1),
 	}
 	if diff := cmp.Diff(want, got.Attributes); diff != "" {
 		t.Error(diff)
 	}
-	if capacity := got.Capacity["bandwidth"]; capacity.Value.Cmp(resource.MustParse("20G")) != 0 || !capacity.RequestPolicy.Default.IsZero() {
-		t.Errorf("capacity %+v", capacity)
+	for _, name := range []resourceapi.QualifiedName{"bandwidth", "ingressBandwidth"} {
+		if capacity := got.Capacity[name]; capacity.Value.Cmp(resource.MustParse("30G")) != 0 || !capacity.RequestPolicy.Default.IsZero() {
+			t.Errorf("capacity %s: %+v", name, capacity)
+		}
 	}
 	if len(got.Taints) != 0 {
 		t.Errorf("tainted with a carrier: %v", got.Taints)

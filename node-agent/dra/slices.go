@@ -27,7 +27,7 @@ const (
 )
 
 // resources is what the scheduler gets to know: one pool of the node's name, one device for each NIC and one for the
-// overlay, which any number of pods share.
+// overlay, which any number of pods share, and one for each VF.
 func resources(node string, n Node) resourceslice.DriverResources {
 	if len(n.Devices) == 0 {
 		return resourceslice.DriverResources{Pools: map[string]resourceslice.Pool{node: {Slices: []resourceslice.Slice{{}}}}}
@@ -49,7 +49,12 @@ func device(i inventory.Device, topology map[string]string) resourceapi.Device {
 	if i.Kind != v1alpha1.DeviceKindVF {
 		shared := true
 		d.AllowMultipleAllocations = &shared
-		d.Capacity = map[resourceapi.QualifiedName]resourceapi.DeviceCapacity{v1alpha1.DeviceCapacityBandwidth: bandwidth(i.Bandwidth)}
+	}
+	// A NIC's bandwidth is offered once, however many ways lead to it.
+	if i.Kind == v1alpha1.DeviceKindUplink || i.Kind == v1alpha1.DeviceKindNIC {
+		d.Capacity = map[resourceapi.QualifiedName]resourceapi.DeviceCapacity{
+			v1alpha1.DeviceCapacityBandwidth: bandwidth(i.Promised), v1alpha1.DeviceCapacityIngress: bandwidth(i.Promised),
+		}
 	}
 	if !i.Carrier {
 		d.Taints = []resourceapi.DeviceTaint{{Key: TaintNoCarrier, Effect: resourceapi.DeviceTaintEffectNoSchedule}}
@@ -91,6 +96,7 @@ func attributes(i inventory.Device, topology map[string]string) map[resourceapi.
 	}
 	text(v1alpha1.DeviceAttributeKind, string(i.Kind))
 	text(v1alpha1.DeviceAttributeInterface, i.Interface)
+	text(v1alpha1.DeviceAttributeNIC, i.NIC())
 	text(v1alpha1.DeviceAttributeDriver, i.Driver)
 	text(v1alpha1.DeviceAttributeVendor, i.Vendor)
 	text(v1alpha1.DeviceAttributePF, i.PF)

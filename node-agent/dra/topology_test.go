@@ -18,6 +18,7 @@ func rackNode() Node {
 		Devices: []inventory.Device{
 			{Name: "uplink-eth1", Kind: v1alpha1.DeviceKindUplink, Interface: "eth1", Bandwidth: 1e9, Carrier: true, NUMANode: &numa},
 			{Name: "overlay", Kind: v1alpha1.DeviceKindOverlay, Interface: "eth0", Bandwidth: 4e9, LinkSpeed: 1e10},
+			{Name: "nic-eth0", Kind: v1alpha1.DeviceKindNIC, Interface: "eth0", Bandwidth: 4e9, Promised: 8e9},
 		},
 		Topology: map[string]string{"topology.multinet.dev/rack": "r1", "kubernetes.io/hostname": "n1", "example.com/the-row.x": "7"},
 	}
@@ -29,8 +30,9 @@ func TestEveryDeviceTellsWhereItIs(t *testing.T) {
 	topology := map[resourceapi.QualifiedName]resourceapi.DeviceAttribute{
 		"rack": text("r1"), "kubernetes.io/hostname": text("n1"), "example.com/the_row_x": text("7")}
 	own := map[string]map[resourceapi.QualifiedName]resourceapi.DeviceAttribute{
-		"uplink-eth1": {"kind": text("Uplink"), "interface": text("eth1"), "resource.kubernetes.io/numaNode": number(0)},
-		"overlay":     {"kind": text("Overlay"), "interface": text("eth0"), "linkSpeed": number(1e10)},
+		"uplink-eth1": {"kind": text("Uplink"), "interface": text("eth1"), "nic": text("eth1"), "resource.kubernetes.io/numaNode": number(0)},
+		"overlay":     {"kind": text("Overlay"), "interface": text("eth0"), "nic": text("eth0"), "linkSpeed": number(1e10)},
+		"nic-eth0":    {"kind": text("NIC"), "interface": text("eth0"), "nic": text("eth0")},
 	}
 	devices := resources("n1", rackNode()).Pools["n1"].Slices[0].Devices
 	if len(devices) != len(own) {
@@ -49,8 +51,11 @@ func TestEveryDeviceTellsWhereItIs(t *testing.T) {
 		}
 	}
 	overlay := devices[1]
-	if capacity := overlay.Capacity["bandwidth"]; capacity.Value.Value() != 4e9 {
-		t.Errorf("overlay's bandwidth is %s", capacity.Value.String())
+	if len(overlay.Capacity) != 0 {
+		t.Errorf("the overlay offers the bandwidth of its NIC once more: %v", overlay.Capacity)
+	}
+	if capacity := devices[2].Capacity["ingressBandwidth"]; capacity.Value.Value() != 8e9 {
+		t.Errorf("the overlay's NIC has the bandwidth %s", capacity.Value.String())
 	}
 	if len(overlay.Taints) != 1 || overlay.Taints[0].Key != TaintNoCarrier {
 		t.Errorf("overlay without a carrier has the taints %v", overlay.Taints)
@@ -74,8 +79,8 @@ func TestAttributesFitIntoADevice(t *testing.T) {
 	}
 	d := device(inventory.Device{Name: "vf-a", Kind: v1alpha1.DeviceKindVF, PF: "eth1", Driver: "d", Vendor: "v", DeviceID: "i", PCIAddress: "a",
 		PCIeRoot: "r", NUMANode: &numa, LinkSpeed: 1, RDMADevice: "m"}, config.Topology(labels))
-	if n := len(d.Attributes) + len(d.Capacity); n != 30 || n > resourceapi.ResourceSliceMaxAttributesAndCapacitiesPerDevice {
-		t.Errorf("%d attributes and capacities, want 30 of at most %d", n, resourceapi.ResourceSliceMaxAttributesAndCapacitiesPerDevice)
+	if n := len(d.Attributes) + len(d.Capacity); n != 31 || n > resourceapi.ResourceSliceMaxAttributesAndCapacitiesPerDevice {
+		t.Errorf("%d attributes and capacities, want 31 of at most %d", n, resourceapi.ResourceSliceMaxAttributesAndCapacitiesPerDevice)
 	}
 }
 

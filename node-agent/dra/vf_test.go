@@ -31,7 +31,7 @@ func TestVirtualFunctionIsExclusive(t *testing.T) {
 	number := func(n int64) resourceapi.DeviceAttribute { return resourceapi.DeviceAttribute{IntValue: &n} }
 	carrier := true
 	want := map[resourceapi.QualifiedName]resourceapi.DeviceAttribute{
-		"kind": text("VF"), "pf": text("ens9"), "vfIndex": number(3), "driver": text("igb"), "vendor": text("0x8086"), "device": text("0x10ca"),
+		"kind": text("VF"), "pf": text("ens9"), "nic": text("ens9"), "vfIndex": number(3), "driver": text("igb"), "vendor": text("0x8086"), "device": text("0x10ca"),
 		"linkSpeed": number(1e9), "carrier": {BoolValue: &carrier}, "rdmaDevice": text("rocep0"),
 		"resource.kubernetes.io/pcieRoot": text("pci0000:00"), "resource.kubernetes.io/pciBusID": text("0000:01:10.3"),
 		"resource.kubernetes.io/numaNode": number(1),

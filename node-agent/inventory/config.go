@@ -24,8 +24,11 @@ type Config struct {
 type UplinkConfig struct {
 	// Name of an interface, or a pattern with *, ? and [] as in path.Match.
 	Name string `json:"name"`
-	// Bandwidth in bit/s that pods may be promised in total, for example 10G. Unset takes the link's speed.
+	// Bandwidth in bit/s of each direction, for example 10G. Unset takes the link's speed.
 	Bandwidth *resource.Quantity `json:"bandwidth,omitempty"`
+	// Overcommit is how many times the bandwidth pods may be guaranteed in total, between 0.01 and 100: above 1 promises more
+	// than there is, below 1 leaves something to the node. Unset is 1.
+	Overcommit *resource.Quantity `json:"overcommit,omitempty"`
 }
 
 // ParseConfig reads YAML. Unknown fields, fields that stand twice and values that make no sense are errors: a typing
@@ -62,8 +65,13 @@ func (u UplinkConfig) validate() error {
 	if u.Bandwidth != nil && u.Bandwidth.Sign() <= 0 {
 		return fmt.Errorf("bandwidth %s is not greater than 0; leave it out to take the link's speed", u.Bandwidth)
 	}
+	if o := u.Overcommit; o != nil && (o.Cmp(leastOvercommit) < 0 || o.Cmp(mostOvercommit) > 0) {
+		return fmt.Errorf("overcommit %s is not between %s and %s", o, &leastOvercommit, &mostOvercommit)
+	}
 	return nil
 }
+
+var leastOvercommit, mostOvercommit = resource.MustParse("0.01"), resource.MustParse("100")
 
 // match returns the entry for an interface, and whether it names it without a pattern.
 func (c Config) match(iface string) (entry UplinkConfig, exact, found bool) {

@@ -13,7 +13,7 @@ import (
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
-// Device is one uplink, or the node's overlay.
+// Device is one uplink, one virtual function, the node's overlay, or a NIC that nothing but bandwidth is taken from.
 type Device struct {
 	// Name is a DNS label, unique on the node. That of an uplink depends on the interface's name alone.
 	Name string
@@ -30,8 +30,10 @@ type Device struct {
 	NUMANode *int
 	// LinkSpeed in bit/s: what the driver reports, else the configured bandwidth, else 0 for unknown.
 	LinkSpeed int64
-	// Bandwidth in bit/s that can be promised: as configured, else LinkSpeed.
+	// Bandwidth in bit/s of each direction: as configured, else LinkSpeed.
 	Bandwidth int64
+	// Promised is what pods may be guaranteed of Bandwidth in total, by the configured overcommit.
+	Promised int64
 	// Carrier tells that the link is up and has a partner.
 	Carrier bool
 	MAC     string
@@ -90,7 +92,7 @@ func readDevice(sys fs.FS, name string, config Config) (Device, bool, error) {
 	if !n.isUplink(name, configured, exact) {
 		return Device{}, false, nil
 	}
-	device := Device{Name: deviceName(name), Kind: v1alpha1.DeviceKindUplink, Interface: name}
+	device := Device{Name: deviceName("uplink", name), Kind: v1alpha1.DeviceKindUplink, Interface: name}
 	if err := n.link(&device, entry); err != nil {
 		return Device{}, false, err
 	}
@@ -112,14 +114,14 @@ func ReadOverlay(sys fs.FS, config Config, iface string) (Device, error) {
 
 var notInLabel = regexp.MustCompile(`[^a-z0-9-]+`)
 
-// deviceName is "uplink-eth1". A name that cannot stand in a DNS label as it is gets a digest, since eth1.5 and eth1-5
+// deviceName is such as "uplink-eth1". A name that cannot stand in a DNS label as it is gets a digest, since eth1.5 and eth1-5
 // would be one device otherwise.
-func deviceName(iface string) string {
+func deviceName(kind, iface string) string {
 	label := notInLabel.ReplaceAllString(strings.ToLower(iface), "-")
 	label = strings.Trim(label, "-")
 	if label == iface {
-		return "uplink-" + label
+		return kind + "-" + label
 	}
 	digest := sha256.Sum256([]byte(iface))
-	return strings.TrimSuffix("uplink-"+label, "-") + fmt.Sprintf("-%x", digest[:3])
+	return strings.TrimSuffix(kind+"-"+label, "-") + fmt.Sprintf("-%x", digest[:3])
 }

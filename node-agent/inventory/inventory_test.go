@@ -54,7 +54,7 @@ func TestServer(t *testing.T) {
 		{
 			Name: "uplink-ens1f1np1", Kind: v1alpha1.DeviceKindUplink, Interface: "ens1f1np1", Driver: "mlx5_core", Vendor: "0x15b3",
 			PCIAddress: "0000:3b:00.1", PCIeRoot: "pci0000:3a", NUMANode: ptr(1),
-			LinkSpeed: 25_000_000_000, Bandwidth: 25_000_000_000, Carrier: true, MAC: "04:3f:72:00:00:01", MTU: 9000,
+			LinkSpeed: 25_000_000_000, Bandwidth: 25_000_000_000, Promised: 25_000_000_000, Carrier: true, MAC: "04:3f:72:00:00:01", MTU: 9000,
 		},
 	}
 	if diff := cmp.Diff(want, read(t, m, "")); diff != "" {
@@ -173,13 +173,13 @@ var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 func TestDeviceNames(t *testing.T) {
 	seen := map[string]string{}
 	for _, iface := range []string{"eth1", "eth1.5", "eth1-5", "eth1_5", "ETH1", "Eth1", "-", ".", "_", "a-", "-a", "a", "ä", "enp129s0f1np1.99", "abcdefghijklmno"} {
-		name := deviceName(iface)
+		name := deviceName("uplink", iface)
 		if !dnsLabel.MatchString(name) || seen[name] != "" {
 			t.Errorf("device of %q is named %q, which is no DNS label or that of %q", iface, name, seen[name])
 		}
 		seen[name] = iface
 	}
-	if got := deviceName("eth1"); got != "uplink-eth1" {
+	if got := deviceName("uplink", "eth1"); got != "uplink-eth1" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -192,7 +192,7 @@ func FuzzDeviceName(f *testing.F) {
 		if len(iface) > 15 {
 			return
 		}
-		if name := deviceName(iface); !dnsLabel.MatchString(name) {
+		if name := deviceName("uplink", iface); !dnsLabel.MatchString(name) {
 			t.Errorf("%q gives %q", iface, name)
 		}
 	})

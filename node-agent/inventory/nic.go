@@ -104,6 +104,7 @@ func (n nic) link(device *Device, entry UplinkConfig) (err error) {
 	if entry.Bandwidth != nil {
 		device.Bandwidth = entry.Bandwidth.Value()
 	}
+	device.Promised = entry.promised(device.Bandwidth)
 	if device.LinkSpeed == 0 {
 		device.LinkSpeed = device.Bandwidth
 	}

@@ -78,7 +78,7 @@ func TestReadOverlay(t *testing.T) {
 	m.netdev("", "br0", map[string]string{"uevent": "DEVTYPE=bridge", "mtu": "9000", "speed": "10000"})
 	m.netdev("", "down", map[string]string{"carrier": "", "speed": ""})
 	overlay := func(iface string, mtu int, speed, bandwidth int64, carrier bool) Device {
-		return Device{Name: "overlay", Kind: v1alpha1.DeviceKindOverlay, Interface: iface, MTU: mtu, LinkSpeed: speed, Bandwidth: bandwidth, Carrier: carrier}
+		return Device{Name: "overlay", Kind: v1alpha1.DeviceKindOverlay, Interface: iface, MTU: mtu, LinkSpeed: speed, Bandwidth: bandwidth, Promised: bandwidth, Carrier: carrier}
 	}
 	for name, test := range map[string]struct {
 		config string

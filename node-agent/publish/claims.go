@@ -76,14 +76,14 @@ func (c Claims) behind(ctx context.Context, pod *corev1.Pod, entry *corev1.PodRe
 	return nil, errors.Join(err, fmt.Errorf("claim %s/%s has no device of driver %s for request %q", pod.Namespace, *name, v1alpha1.DriverName, request))
 }
 
-// DevicesOf returns the devices of ours that a claim has, at most one for each request.
+// DevicesOf returns the devices of ours that a claim has for interfaces, at most one for each request.
 func DevicesOf(claim *resourceapi.ResourceClaim) ([]plan.Claim, error) {
 	var ours []plan.Claim
 	if claim.Status.Allocation == nil {
 		return nil, nil
 	}
 	for _, result := range claim.Status.Allocation.Devices.Results {
-		if result.Driver != v1alpha1.DriverName {
+		if result.Driver != v1alpha1.DriverName || onlyBandwidth(claim, result.Request) {
 			continue
 		}
 		found := plan.Claim{Name: claim.Name, UID: claim.UID, Request: result.Request, Pool: result.Pool, Device: result.Device}
@@ -97,4 +97,12 @@ func DevicesOf(claim *resourceapi.ResourceClaim) ([]plan.Claim, error) {
 		ours = append(ours, found)
 	}
 	return ours, nil
+}
+
+// onlyBandwidth tells whether a request of a claim sets bandwidth aside on the NIC behind the device of another request. No
+// interface comes of it.
+func onlyBandwidth(claim *resourceapi.ResourceClaim, request string) bool {
+	return slices.ContainsFunc(claim.Spec.Devices.Requests, func(r resourceapi.DeviceRequest) bool {
+		return r.Name == request && r.Exactly != nil && r.Exactly.DeviceClassName == v1alpha1.BandwidthClassName
+	})
 }

@@ -22,7 +22,11 @@ const (
 	indexPodUID  = "podUID"
 	indexNode    = "node"
 	indexAddress = "networkAddress"
+	indexClass   = "qosClass"
 )
+
+// indexPodEntry of ResourceClaims in the cache: the pod's UID and the entry in its spec.resourceClaims that the claim was made for.
+const indexPodEntry = "podEntry"
 
 // Indexes of AddressClaims in the cache.
 const (
@@ -45,6 +49,7 @@ func CacheOptions() cache.Options {
 			&corev1.Namespace{}:                 {Transform: stripped(stripNamespace)},
 			&v1alpha1.PodNetworkAttachment{}:    {Transform: stripped(stripAttachment)},
 			&resourcev1.ResourceSlice{}:         {Field: fields.OneTermEqualSelector("spec.driver", v1alpha1.DriverName)},
+			&resourcev1.ResourceClaim{}:         {Transform: stripped(stripClaim)},
 			&resourcev1.DeviceClass{}:           {Label: ours},
 			&resourcev1.ResourceClaimTemplate{}: {Label: ours},
 		},
@@ -81,7 +86,7 @@ func stripPod(pod *corev1.Pod) {
 		}
 		kept.Status.Phase, kept.Status.ResourceClaimStatuses = pod.Status.Phase, pod.Status.ResourceClaimStatuses
 		for _, c := range pod.Status.Conditions {
-			if c.Type == v1alpha1.PodConditionPlanned {
+			if c.Type == v1alpha1.PodConditionPlanned || c.Type == corev1.PodScheduled {
 				kept.Status.Conditions = append(kept.Status.Conditions, c)
 			}
 		}
@@ -112,17 +117,33 @@ func stripAttachment(pna *v1alpha1.PodNetworkAttachment) {
 	pna.Status = v1alpha1.PodNetworkAttachmentStatus{Conditions: pna.Status.Conditions, Conflicts: pna.Status.Conflicts}
 }
 
+// stripClaim leaves what tells whose bandwidth is set aside where.
+func stripClaim(claim *resourcev1.ResourceClaim) {
+	kept := resourcev1.ResourceClaim{ObjectMeta: identity(claim.ObjectMeta)}
+	if devices := decide.OurDevices(claim); len(devices) > 0 {
+		kept.OwnerReferences = claim.OwnerReferences
+		kept.Annotations = map[string]string{resourcev1.PodResourceClaimAnnotation: claim.Annotations[resourcev1.PodResourceClaimAnnotation]}
+		kept.Status.Allocation = &resourcev1.AllocationResult{Devices: resourcev1.DeviceAllocationResult{Results: devices}}
+	}
+	*claim = kept
+}
+
 func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	indexes := map[string]func(*v1alpha1.PodNetworkAttachment) []string{
 		indexPodUID:  func(p *v1alpha1.PodNetworkAttachment) []string { return []string{string(p.Spec.Pod.UID)} },
 		indexNode:    func(p *v1alpha1.PodNetworkAttachment) []string { return []string{p.Spec.NodeName} },
 		indexAddress: addressKeys,
+		indexClass:   classKeys,
 	}
 	for name, keys := range indexes {
 		extract := func(obj client.Object) []string { return keys(obj.(*v1alpha1.PodNetworkAttachment)) }
 		if err := indexer.IndexField(ctx, &v1alpha1.PodNetworkAttachment{}, name, extract); err != nil {
 			return err
 		}
+	}
+	podEntry := func(obj client.Object) []string { return podEntryKeys(obj.(*resourcev1.ResourceClaim)) }
+	if err := indexer.IndexField(ctx, &resourcev1.ResourceClaim{}, indexPodEntry, podEntry); err != nil {
+		return err
 	}
 	for name, keys := range claimIndexes {
 		extract := func(obj client.Object) []string { return keys(obj.(*v1alpha1.AddressClaim)) }
@@ -146,6 +167,24 @@ func addressKeys(pna *v1alpha1.PodNetworkAttachment) []string {
 	}
 	return keys
 }
+
+func classKeys(pna *v1alpha1.PodNetworkAttachment) []string {
+	if pna.Spec.QoS == nil {
+		return nil
+	}
+	return []string{pna.Spec.QoS.ClassName}
+}
+
+// podEntryKeys are empty for claims that no pod controls.
+func podEntryKeys(claim *resourcev1.ResourceClaim) []string {
+	pod, entry := metav1.GetControllerOf(claim), claim.Annotations[resourcev1.PodResourceClaimAnnotation]
+	if pod == nil || entry == "" {
+		return nil
+	}
+	return []string{podEntryKey(pod.UID, entry)}
+}
+
+func podEntryKey(pod types.UID, entry string) string { return string(pod) + "/" + entry }
 
 // keyOf undoes NamespacedName.String.
 func keyOf(s string) types.NamespacedName {

@@ -115,7 +115,7 @@ func TestOwnClaimOfClosedNetwork(t *testing.T) {
 func TestOwnClaimRefused(t *testing.T) {
 	w := newWorld(t)
 	w.startManager()
-	w.network("storage")
+	w.network("storage", func(n *v1alpha1.Network) { n.Spec.AllowedQoSClasses = []string{"gold"} })
 	guaranteed := resource.MustParse("1G")
 	w.must(w.Create(w.ctx, &v1alpha1.QoSClass{ObjectMeta: metav1.ObjectMeta{Name: "gold"},
 		Spec: v1alpha1.QoSClassSpec{Egress: &v1alpha1.Bandwidth{Guaranteed: &guaranteed}}}))

@@ -64,7 +64,7 @@ func (s shelf) List(_ context.Context, list client.ObjectList, opts ...client.Li
 		for _, slice := range sorted[*resourcev1.ResourceSlice](s.objects) {
 			list.Items = append(list.Items, *slice.DeepCopy())
 		}
-	case *resourcev1.ResourceClaimTemplateList:
+	case *resourcev1.ResourceClaimTemplateList, *resourcev1.ResourceClaimList:
 	default:
 		return fmt.Errorf("the model has no lists of %T", list)
 	}

@@ -51,7 +51,8 @@ func (w *leadersWorld) startOperator(identity string, seen int) *operatorProcess
 	o.pods = &PodReconciler{Client: c, Live: live, Allocator: o.allocator, Fence: o.fence, Events: recorder, waiting: newWaiting()}
 	o.attachments = &AttachmentReconciler{Client: c, Live: live, Fence: o.fence, Events: recorder}
 	o.claims = &AddressClaimReconciler{Client: c, Live: live, Allocator: o.allocator, Fence: o.fence, Events: recorder, unused: map[types.NamespacedName]time.Time{}}
-	o.networks = &NetworkReconciler{Client: c, Live: live, Allocator: o.allocator, Fence: o.fence, Events: recorder, notBefore: map[types.UID]time.Time{}}
+	o.networks = &NetworkReconciler{Client: c, Live: live, Allocator: o.allocator, Fence: o.fence, Events: recorder, Bandwidth: &bandwidth{Reader: c},
+		notBefore: map[types.UID]time.Time{}}
 	for o.seen < seen {
 		o.next()
 	}

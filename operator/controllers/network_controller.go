@@ -32,6 +32,7 @@ type NetworkReconciler struct {
 	Allocator *Allocator
 	Fence     *Fence
 	Events    events.EventRecorder
+	Bandwidth *bandwidth
 
 	mu sync.Mutex
 	// notBefore is when mere numbers of a Network may be written again.
@@ -145,7 +146,8 @@ func (r *NetworkReconciler) ensureDeviceClass(ctx context.Context, network *v1al
 }
 
 // refreshClaimTemplates follows changes of QoS classes into the namespaces that have templates already. Those
-// whose class is gone stay: pods that name it are refused by the pod reconciler.
+// whose class is gone stay: pods that name it are refused by the pod reconciler. Those whose class is not allowed any more
+// go: without them no new pod can be placed.
 func (r *NetworkReconciler) refreshClaimTemplates(ctx context.Context, network *v1alpha1.Network) error {
 	var templates resourcev1.ResourceClaimTemplateList
 	if err := r.List(ctx, &templates, client.MatchingLabels{decide.LabelNetwork: network.Name}); err != nil {
@@ -154,6 +156,10 @@ func (r *NetworkReconciler) refreshClaimTemplates(ctx context.Context, network *
 	var failed []error
 	for i := range templates.Items {
 		selected := templates.Items[i].Labels[decide.LabelQoSClass]
+		if selected != "" && !decide.AllowsClass(network, selected) {
+			failed = append(failed, client.IgnoreNotFound(r.Delete(ctx, &templates.Items[i])))
+			continue
+		}
 		class, found, err := r.class(ctx, selected, network)
 		if err == nil && found {
 			err = ensureClaimTemplate(ctx, r.Client, decide.ClaimTemplate(templates.Items[i].Namespace, network, selected, class))

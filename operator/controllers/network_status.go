@@ -39,6 +39,11 @@ func (r *NetworkReconciler) gather(ctx context.Context, network *v1alpha1.Networ
 	}
 	matching := decide.MatchingNodes(network, resourceSlices.Items)
 	facts.Nodes = int32(len(matching))
+	booked, err := r.Bandwidth.get(ctx)
+	if err != nil {
+		return err
+	}
+	facts.NICs = decide.NICs(network, resourceSlices.Items, booked)
 	var networks v1alpha1.NetworkList
 	if err := r.List(ctx, &networks, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing Networks: %w", err)

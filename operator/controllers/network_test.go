@@ -38,15 +38,26 @@ func (w *world) networkIs(name, kind string, status metav1.ConditionStatus, reas
 // slice publishes eth1 of a node as the agent does.
 func (w *world) slice(node string) {
 	w.t.Helper()
+	w.sliceWith(node, "1G")
+}
+
+func (w *world) sliceWith(node, bandwidth string) {
+	w.t.Helper()
+	zero, shared := resource.MustParse("0"), true
+	capacity := resourcev1.DeviceCapacity{Value: resource.MustParse(bandwidth), RequestPolicy: &resourcev1.CapacityRequestPolicy{
+		Default: &zero, ValidRange: &resourcev1.CapacityRequestPolicyRange{Min: &zero}}}
 	kind, iface := string(v1alpha1.DeviceKindUplink), "eth1"
 	s := &resourcev1.ResourceSlice{
 		ObjectMeta: metav1.ObjectMeta{Name: node + "-multinet"},
 		Spec: resourcev1.ResourceSliceSpec{
 			Driver: v1alpha1.DriverName, NodeName: &node,
 			Pool: resourcev1.ResourcePool{Name: node, ResourceSliceCount: 1},
-			Devices: []resourcev1.Device{{Name: "eth1", Attributes: map[resourcev1.QualifiedName]resourcev1.DeviceAttribute{
+			Devices: []resourcev1.Device{{Name: "eth1", AllowMultipleAllocations: &shared, Attributes: map[resourcev1.QualifiedName]resourcev1.DeviceAttribute{
 				v1alpha1.DeviceAttributeKind:      {StringValue: &kind},
 				v1alpha1.DeviceAttributeInterface: {StringValue: &iface},
+				v1alpha1.DeviceAttributeNIC:       {StringValue: &iface},
+			}, Capacity: map[resourcev1.QualifiedName]resourcev1.DeviceCapacity{
+				v1alpha1.DeviceCapacityBandwidth: capacity, v1alpha1.DeviceCapacityIngress: capacity,
 			}}},
 		},
 	}

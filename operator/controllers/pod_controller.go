@@ -31,6 +31,7 @@ type PodReconciler struct {
 	Allocator *Allocator
 	Fence     *Fence
 	Events    events.EventRecorder
+	Bandwidth *bandwidth
 
 	waiting *waiting
 }
@@ -110,7 +111,7 @@ func (r *PodReconciler) apply(ctx context.Context, pod *corev1.Pod, planned []de
 			return nil, err
 		}
 	}
-	return nil, nil
+	return r.shortOfBandwidth(ctx, pod, planned)
 }
 
 func (r *PodReconciler) snapshot(ctx context.Context, pod *corev1.Pod) (decide.PodSnapshot, error) {
@@ -122,6 +123,9 @@ func (r *PodReconciler) snapshot(ctx context.Context, pod *corev1.Pod) (decide.P
 	s.NamespaceLabels = namespace.Labels
 	var err error
 	if s.Claims, err = r.claims(ctx, pod); err != nil {
+		return s, err
+	}
+	if err = r.readAttached(ctx, &s); err != nil {
 		return s, err
 	}
 	if err = r.readDeviceClaims(ctx, &s); err != nil {

@@ -30,11 +30,6 @@ func (r *PodReconciler) readDeviceClaims(ctx context.Context, s *decide.PodSnaps
 		if !sel.OwnClaim() {
 			continue
 		}
-		if s.Attached == nil {
-			if err := r.readAttached(ctx, s); err != nil {
-				return err
-			}
-		}
 		entry := decide.PodClaim(s.Pod, sel.PodClaimName)
 		_, known := s.DeviceClaims[sel.PodClaimName]
 		if _, made := s.Attached[sel.Interface]; made || known || entry == nil {
@@ -44,13 +39,16 @@ func (r *PodReconciler) readDeviceClaims(ctx context.Context, s *decide.PodSnaps
 		if err != nil {
 			return fmt.Errorf("claim %s: %w", entry.Name, err)
 		}
+		if s.DeviceClaims == nil {
+			s.DeviceClaims = map[string]decide.DeviceClaim{}
+		}
 		s.DeviceClaims[entry.Name] = claim
 	}
 	return nil
 }
 
 func (r *PodReconciler) readAttached(ctx context.Context, s *decide.PodSnapshot) error {
-	s.Attached, s.DeviceClaims = map[string]string{}, map[string]decide.DeviceClaim{}
+	s.Attached = map[string]string{}
 	attachments, err := r.existing(ctx, s.Pod)
 	if err != nil {
 		return fmt.Errorf("listing its attachments: %w", err)

@@ -21,14 +21,17 @@ const fieldManager = "multinet-operator"
 // maxNote is the limit of events.k8s.io.
 const maxNote = 1024
 
-// report tells the pod's owner once, by event and condition, and again only when the refusal changes.
+// report tells the pod's owner once, by event and condition, and again only when the refusal changes. How much bandwidth is
+// free changes all the time, and makes no event of its own.
 func (r *PodReconciler) report(ctx context.Context, pod *corev1.Pod, refusal *decide.Refusal) error {
 	old := plannedCondition(pod)
 	if old != nil && old.Status == corev1.ConditionFalse && old.Reason == refusal.Reason && old.Message == refusal.Message {
 		return nil
 	}
 	ctrl.LoggerFrom(ctx).Info("pod refused", "reason", refusal.Reason, "message", refusal.Message)
-	r.Events.Eventf(pod, nil, corev1.EventTypeWarning, refusal.Reason, "Plan", "%s", note(refusal.Message))
+	if old == nil || old.Status == corev1.ConditionTrue || old.Reason != refusal.Reason || refusal.Reason != v1alpha1.ReasonInsufficientBandwidth {
+		r.Events.Eventf(pod, nil, corev1.EventTypeWarning, refusal.Reason, "Plan", "%s", note(refusal.Message))
+	}
 	condition := podCondition(old, corev1.ConditionFalse, refusal.Reason, refusal.Message)
 	return r.applyStatus(ctx, pod, condition, nil)
 }

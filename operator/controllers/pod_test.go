@@ -74,7 +74,7 @@ func TestUnknownNetworkThenCreated(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	w := newWorld(t)
 	w.startManager()
-	w.network("storage")
+	w.network("storage", func(n *v1alpha1.Network) { n.Spec.AllowedQoSClasses = []string{"gold"} })
 	host := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "host", Annotations: map[string]string{v1alpha1.AnnotationNetworks: "storage"}},
 		Spec:       corev1.PodSpec{HostNetwork: true, NodeName: "node1", Containers: []corev1.Container{{Name: "c", Image: "none"}}},

@@ -22,6 +22,7 @@ const (
 	attachmentWorkers = 8
 	networkWorkers    = 4
 	claimWorkers      = 4
+	classWorkers      = 2
 )
 
 // recorderName is the reporting controller of our events.
@@ -49,11 +50,13 @@ func Setup(ctx context.Context, mgr ctrl.Manager, fence *Fence) error {
 	if err := mgr.Add(rebuilder); err != nil {
 		return err
 	}
+	counted := &bandwidth{Reader: mgr.GetClient()}
 	pods := &PodReconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Allocator: allocator, Fence: fence, Events: recorder, waiting: newWaiting(),
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Allocator: allocator, Fence: fence, Events: recorder, Bandwidth: counted, waiting: newWaiting(),
 	}
 	networks := &NetworkReconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Allocator: allocator, Fence: fence, Events: recorder, notBefore: map[types.UID]time.Time{},
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Allocator: allocator, Fence: fence, Events: recorder, Bandwidth: counted,
+		notBefore: map[types.UID]time.Time{},
 	}
 	attachments := &AttachmentReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Allocator: allocator, Fence: fence, Events: recorder,
@@ -64,8 +67,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, fence *Fence) error {
 	if err := ensureDefinitions(ctx, mgr.GetConfig()); err != nil {
 		return err
 	}
+	classes := &QoSClassReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Fence: fence}
 	definitions := &DefinitionReconciler{Client: mgr.GetClient(), Events: recorder}
-	for _, setup := range []func(ctrl.Manager) error{pods.setup, networks.setup, attachments.setup, claims.setup, definitions.setup} {
+	for _, setup := range []func(ctrl.Manager) error{pods.setup, networks.setup, attachments.setup, claims.setup, classes.setup, definitions.setup} {
 		if err := setup(mgr); err != nil {
 			return err
 		}

@@ -152,8 +152,9 @@ func (w *world) cleanUp() {
 	var networks v1alpha1.NetworkList
 	var nodes corev1.NodeList
 	var claims v1alpha1.AddressClaimList
+	var classes v1alpha1.QoSClassList
 	var deviceClaims resourcev1.ResourceClaimList
-	for _, list := range []client.ObjectList{&pods, &attachments, &networks, &nodes, &claims, &deviceClaims} {
+	for _, list := range []client.ObjectList{&pods, &attachments, &networks, &nodes, &claims, &classes, &deviceClaims} {
 		w.must(w.List(ctx, list))
 	}
 	now := client.GracePeriodSeconds(0)
@@ -177,7 +178,10 @@ func (w *world) cleanUp() {
 	for i := range nodes.Items {
 		w.must(client.IgnoreNotFound(w.Delete(ctx, &nodes.Items[i])))
 	}
-	w.must(w.DeleteAllOf(ctx, &v1alpha1.QoSClass{}))
+	for i := range classes.Items {
+		w.removeFinalizers(ctx, &classes.Items[i])
+		w.must(client.IgnoreNotFound(w.Delete(ctx, &classes.Items[i])))
+	}
 }
 
 // endClaim plays the controller that lets a claim go when its pod has gone.

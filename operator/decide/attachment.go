@@ -102,7 +102,9 @@ func resolveQoS(class *v1alpha1.QoSClass) *v1alpha1.ResolvedQoS {
 	if class == nil {
 		return nil
 	}
-	return &v1alpha1.ResolvedQoS{ClassName: class.Name, QoSClassSpec: *class.Spec.DeepCopy()}
+	resolved := &v1alpha1.ResolvedQoS{ClassName: class.Name, QoSClassSpec: *class.Spec.DeepCopy()}
+	resolved.Cost, resolved.Description = 0, ""
+	return resolved
 }
 
 // Addresses returns the addresses that an attachment records, without prefix length. What does not parse

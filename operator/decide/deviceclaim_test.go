@@ -56,7 +56,7 @@ func claimOf(requests ...resourcev1.DeviceRequest) DeviceClaim {
 func TestPlanOfOwnClaims(t *testing.T) {
 	guaranteed := resource.MustParse("1G")
 	networks := map[string]*v1alpha1.Network{
-		"storage": network("storage"), "fast": network("fast"),
+		"storage": network("storage", allowing("gold", "bronze")), "fast": network("fast"),
 		"classy": network("classy", func(n *v1alpha1.Network) { n.Spec.QoSClassName = "gold" }),
 		"closed": network("closed", func(n *v1alpha1.Network) {
 			n.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "none"}}

@@ -17,8 +17,9 @@ const (
 	LabelNetwork = v1alpha1.GroupName + "/network"
 	// LabelQoSClass on a ResourceClaimTemplate names the class of the selection; absent for the Network's default.
 	LabelQoSClass = v1alpha1.GroupName + "/qos-class"
-	// claimRequest is the name of the only request in a claim.
-	claimRequest = "nic"
+	// claimRequest is the name of the request for what carries the interface, bandwidthRequest that for the bandwidth of its NIC.
+	claimRequest     = "nic"
+	bandwidthRequest = "bandwidth"
 )
 
 // DeviceClass compiles a Network to the devices that may carry it.
@@ -104,29 +105,57 @@ func ClaimTemplate(namespace string, network *v1alpha1.Network, selectedClass st
 			Labels:          labels,
 			OwnerReferences: []metav1.OwnerReference{ownerReference(network)},
 		},
-		Spec: resourcev1.ResourceClaimTemplateSpec{Spec: resourcev1.ResourceClaimSpec{
-			Devices: resourcev1.DeviceClaim{Requests: []resourcev1.DeviceRequest{{
-				Name: claimRequest,
-				Exactly: &resourcev1.ExactDeviceRequest{
-					DeviceClassName: v1alpha1.DeviceClassName(network.Name),
-					AllocationMode:  resourcev1.DeviceAllocationModeExactCount,
-					Count:           1,
-					Capacity:        capacity(class),
-				},
-			}}},
-		}},
+		Spec: resourcev1.ResourceClaimTemplateSpec{Spec: resourcev1.ResourceClaimSpec{Devices: claimDevices(network, class)}},
 	}
 }
 
-// capacity asks for the guaranteed egress bandwidth. Without a guarantee nothing is asked for: the device's
-// request policy then counts its default, which is next to nothing.
+// claimDevices takes guaranteed bandwidth from the device itself where that is the NIC, else by a second request from the
+// NIC behind it.
+func claimDevices(network *v1alpha1.Network, class *v1alpha1.QoSClass) resourcev1.DeviceClaim {
+	carrier := request(claimRequest, v1alpha1.DeviceClassName(network.Name))
+	guaranteed := capacity(class)
+	if guaranteed == nil || kindOf(network) == v1alpha1.DeviceKindUplink {
+		carrier.Exactly.Capacity = guaranteed
+		return resourcev1.DeviceClaim{Requests: []resourcev1.DeviceRequest{carrier}}
+	}
+	return withBandwidth(carrier, guaranteed)
+}
+
+// withBandwidth has the NIC behind a request's device give the bandwidth.
+func withBandwidth(carrier resourcev1.DeviceRequest, guaranteed *resourcev1.CapacityRequirements) resourcev1.DeviceClaim {
+	bandwidth := request(bandwidthRequest, v1alpha1.BandwidthClassName)
+	bandwidth.Exactly.Capacity = guaranteed
+	nic := resourcev1.FullyQualifiedName(v1alpha1.DriverName + "/" + v1alpha1.DeviceAttributeNIC)
+	return resourcev1.DeviceClaim{
+		Requests:    []resourcev1.DeviceRequest{carrier, bandwidth},
+		Constraints: []resourcev1.DeviceConstraint{{Requests: []string{carrier.Name, bandwidth.Name}, MatchAttribute: &nic}},
+	}
+}
+
+func request(name, class string) resourcev1.DeviceRequest {
+	return resourcev1.DeviceRequest{Name: name, Exactly: &resourcev1.ExactDeviceRequest{
+		DeviceClassName: class, AllocationMode: resourcev1.DeviceAllocationModeExactCount, Count: 1,
+	}}
+}
+
+// capacity asks for the guaranteed bandwidth. Without a guarantee nothing is asked for: the device's request policy then
+// counts its default, which is nothing.
 func capacity(class *v1alpha1.QoSClass) *resourcev1.CapacityRequirements {
-	if class == nil || class.Spec.Egress == nil || class.Spec.Egress.Guaranteed == nil {
+	if class == nil {
 		return nil
 	}
-	return &resourcev1.CapacityRequirements{Requests: map[resourcev1.QualifiedName]resource.Quantity{
-		v1alpha1.DeviceCapacityBandwidth: class.Spec.Egress.Guaranteed.DeepCopy(),
-	}}
+	requests := map[resourcev1.QualifiedName]resource.Quantity{}
+	for name, direction := range map[resourcev1.QualifiedName]*v1alpha1.Bandwidth{
+		v1alpha1.DeviceCapacityBandwidth: class.Spec.Egress, v1alpha1.DeviceCapacityIngress: class.Spec.Ingress,
+	} {
+		if direction != nil && direction.Guaranteed != nil {
+			requests[name] = direction.Guaranteed.DeepCopy()
+		}
+	}
+	if len(requests) == 0 {
+		return nil
+	}
+	return &resourcev1.CapacityRequirements{Requests: requests}
 }
 
 func ownerReference(network *v1alpha1.Network) metav1.OwnerReference {

@@ -21,8 +21,10 @@ type NetworkFacts struct {
 	DeviceClassError error
 	Nodes            int32
 	Attachments      int32
-	Usage            []ipam.Usage
-	Aside            []ipam.Aside
+	// NICs is the result of the function of that name.
+	NICs  []NIC
+	Usage []ipam.Usage
+	Aside []ipam.Aside
 	// Outside are addresses in use that no range has, each with its owner.
 	Outside []string
 	// Overlaps is the result of the function of that name.
@@ -47,6 +49,7 @@ func NetworkStatus(f NetworkFacts) v1alpha1.NetworkStatus {
 		SetAside:           SetAside(f.Aside),
 		Conditions:         slices.Clone(f.Network.Status.Conditions),
 	}
+	status.Bandwidth, status.Fullest, status.BandwidthSummary = bandwidthStatus(f.NICs)
 	if TopologyKey(f.Network) != "" {
 		f.setRacks(&status)
 	} else {

@@ -130,7 +130,14 @@ func (s PodSnapshot) planOn(sel selection.Selection, c choice) (Planned, *Refusa
 	if class == "" {
 		return p, nil
 	}
-	if p.QoS = s.QoSClasses[class]; p.QoS != nil {
+	p.QoS = s.QoSClasses[class]
+	// What a pod has it keeps.
+	if s.Attached[sel.Interface] == "" {
+		if refusal := checkClass(class, p.QoS, network); refusal != nil {
+			return p, refusal
+		}
+	}
+	if p.QoS != nil {
 		if problem := c.shortOf(p.QoS); problem != "" {
 			return p, s.DeviceClaims[sel.PodClaimName].refuse(sel, v1alpha1.ReasonInvalidResourceClaim, problem)
 		}

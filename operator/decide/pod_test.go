@@ -39,9 +39,12 @@ func podSelecting(selection string, edits ...func(*corev1.Pod)) *corev1.Pod {
 func TestPlan(t *testing.T) {
 	gone := metav1.Now()
 	networks := map[string]*v1alpha1.Network{
-		"storage":   network("storage"),
+		"storage":   network("storage", allowing("gold", "silver", "ending")),
+		"plain":     network("plain"),
+		"open":      network("open", allowing("*")),
 		"classy":    network("classy", func(n *v1alpha1.Network) { n.Spec.QoSClassName = "gold" }),
-		"classless": network("classless", func(n *v1alpha1.Network) { n.Spec.QoSClassName = "absent" }),
+		"ending":    network("ending", func(n *v1alpha1.Network) { n.Spec.QoSClassName = "ending" }),
+		"classless": network("classless", allowing("gold"), func(n *v1alpha1.Network) { n.Spec.QoSClassName = "absent" }),
 		"leaving":   network("leaving", func(n *v1alpha1.Network) { n.DeletionTimestamp = &gone }),
 		"broken":    network("broken", func(n *v1alpha1.Network) { n.Spec.IPAM.Ranges[0].Start = "10.99.0.0" }),
 		"restricted": network("restricted", func(n *v1alpha1.Network) {
@@ -53,9 +56,14 @@ func TestPlan(t *testing.T) {
 			n.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "none"}}
 		}),
 	}
-	classes := map[string]*v1alpha1.QoSClass{"gold": {ObjectMeta: metav1.ObjectMeta{Name: "gold"}}}
+	classes := map[string]*v1alpha1.QoSClass{
+		"gold":   {ObjectMeta: metav1.ObjectMeta{Name: "gold"}},
+		"ending": {ObjectMeta: metav1.ObjectMeta{Name: "ending", DeletionTimestamp: &gone}},
+	}
 	cases := map[string]struct {
 		pod *corev1.Pod
+		// attached are Networks by interface.
+		attached map[string]string
 		// want is interface=network/class for each planned attachment, or the refusal's reason.
 		want []string
 		says []string
@@ -68,16 +76,26 @@ func TestPlan(t *testing.T) {
 			want: []string{v1alpha1.ReasonUnsupportedPod}, says: []string{"create it again"}},
 		"two networks to one destination": {pod: podSelecting("routed,routed2"),
 			want: []string{v1alpha1.ReasonRouteConflict}, says: []string{`"routed" and "routed2"`, "fd99::/48"}},
-		"admitted namespace":                  {pod: podSelecting("restricted"), want: []string{"net1=restricted/"}},
-		"malformed":                           {pod: podSelecting("storage@eth0"), want: []string{v1alpha1.ReasonMalformedSelection}, says: []string{`"storage@eth0"`, "network[@interface][:qosclass]"}},
-		"unknown network":                     {pod: podSelecting("storage,absent"), want: []string{v1alpha1.ReasonUnknownNetwork}, says: []string{`"absent"`, "create it"}},
-		"unknown class":                       {pod: podSelecting("storage:silver"), want: []string{v1alpha1.ReasonUnknownQoSClass}, says: []string{`"silver"`, "create it"}},
-		"unknown default class":               {pod: podSelecting("classless"), want: []string{v1alpha1.ReasonUnknownQoSClass}, says: []string{`"classless"`, `"absent"`, "spec.qosClassName"}},
-		"class named over an unknown default": {pod: podSelecting("classless:gold"), want: []string{"net1=classless/gold"}},
-		"network leaving":                     {pod: podSelecting("leaving"), want: []string{v1alpha1.ReasonNetworkDeleting}, says: []string{`"leaving"`}},
-		"network broken":                      {pod: podSelecting("broken"), want: []string{v1alpha1.ReasonNetworkNotAccepted}, says: []string{"10.99.0.0"}},
-		"not admitted":                        {pod: podSelecting("nobody"), want: []string{v1alpha1.ReasonNotAdmitted}, says: []string{`"shop"`, "team=none"}},
-		"host network":                        {pod: podSelecting("storage", func(p *corev1.Pod) { p.Spec.HostNetwork = true }), want: []string{v1alpha1.ReasonUnsupportedPod}, says: []string{"hostNetwork"}},
+		"admitted namespace":                      {pod: podSelecting("restricted"), want: []string{"net1=restricted/"}},
+		"malformed":                               {pod: podSelecting("storage@eth0"), want: []string{v1alpha1.ReasonMalformedSelection}, says: []string{`"storage@eth0"`, "network[@interface][:qosclass]"}},
+		"unknown network":                         {pod: podSelecting("storage,absent"), want: []string{v1alpha1.ReasonUnknownNetwork}, says: []string{`"absent"`, "create it"}},
+		"unknown class":                           {pod: podSelecting("storage:silver"), want: []string{v1alpha1.ReasonUnknownQoSClass}, says: []string{`"silver"`, "create it"}},
+		"unknown default class":                   {pod: podSelecting("classless"), want: []string{v1alpha1.ReasonUnknownQoSClass}, says: []string{`"classless"`, `"absent"`, "spec.qosClassName"}},
+		"class named over an unknown default":     {pod: podSelecting("classless:gold"), want: []string{"net1=classless/gold"}},
+		"class by its name, which is the default": {pod: podSelecting("classy:gold"), want: []string{"net1=classy/gold"}},
+		"class of a Network that allows all":      {pod: podSelecting("open:gold"), want: []string{"net1=open/gold"}},
+		"class that nothing allows": {pod: podSelecting("plain:gold"), want: []string{v1alpha1.ReasonQoSClassNotAllowed},
+			says: []string{`Network "plain" does not allow QoSClass "gold"`, "select no class", "spec.allowedQoSClasses"}},
+		"class that is not allowed, and not there": {pod: podSelecting("classless:silver"), want: []string{v1alpha1.ReasonQoSClassNotAllowed},
+			says: []string{`"silver"`, "one of absent, gold"}},
+		"class allowed no longer":        {pod: podSelecting("plain:gold"), attached: map[string]string{"net1": "plain"}, want: []string{"net1=plain/gold"}},
+		"class leaving":                  {pod: podSelecting("storage:ending"), want: []string{v1alpha1.ReasonQoSClassDeleting}, says: []string{`QoSClass "ending" is being deleted`}},
+		"default class leaving":          {pod: podSelecting("ending"), want: []string{v1alpha1.ReasonQoSClassDeleting}},
+		"class leaving that the pod has": {pod: podSelecting("ending"), attached: map[string]string{"net1": "ending"}, want: []string{"net1=ending/ending"}},
+		"network leaving":                {pod: podSelecting("leaving"), want: []string{v1alpha1.ReasonNetworkDeleting}, says: []string{`"leaving"`}},
+		"network broken":                 {pod: podSelecting("broken"), want: []string{v1alpha1.ReasonNetworkNotAccepted}, says: []string{"10.99.0.0"}},
+		"not admitted":                   {pod: podSelecting("nobody"), want: []string{v1alpha1.ReasonNotAdmitted}, says: []string{`"shop"`, "team=none"}},
+		"host network":                   {pod: podSelecting("storage", func(p *corev1.Pod) { p.Spec.HostNetwork = true }), want: []string{v1alpha1.ReasonUnsupportedPod}, says: []string{"hostNetwork"}},
 		"static pod": {pod: podSelecting("storage", func(p *corev1.Pod) { p.Annotations[corev1.MirrorPodAnnotationKey] = "x" }),
 			want: []string{v1alpha1.ReasonUnsupportedPod}, says: []string{"static pod"}},
 		"Windows pod": {pod: podSelecting("storage", func(p *corev1.Pod) { p.Spec.OS = &corev1.PodOS{Name: corev1.Windows} }),
@@ -85,7 +103,7 @@ func TestPlan(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			planned, refusal := Plan(PodSnapshot{Pod: c.pod, NamespaceLabels: map[string]string{"team": "db"}, Networks: networks, QoSClasses: classes})
+			planned, refusal := Plan(PodSnapshot{Pod: c.pod, NamespaceLabels: map[string]string{"team": "db"}, Networks: networks, QoSClasses: classes, Attached: c.attached})
 			var got []string
 			for _, p := range planned {
 				class := ""
@@ -128,6 +146,10 @@ func TestLingers(t *testing.T) {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
+}
+
+func allowing(classes ...string) func(*v1alpha1.Network) {
+	return func(n *v1alpha1.Network) { n.Spec.AllowedQoSClasses = classes }
 }
 
 func routing(destinations ...string) func(*v1alpha1.Network) {

@@ -1,0 +1,195 @@
+package decide
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/dynamic-resource-allocation/cel"
+	"k8s.io/dynamic-resource-allocation/structured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+)
+
+// stockScheduler is the part of kube-scheduler that hands out devices, on one node. What it gives it remembers.
+type stockScheduler struct {
+	t       *testing.T
+	classes map[string]*resourcev1.DeviceClass
+	slice   *resourcev1.ResourceSlice
+	state   structured.AllocatedState
+}
+
+func newStockScheduler(t *testing.T, devices []resourcev1.Device, networks ...*v1alpha1.Network) *stockScheduler {
+	t.Helper()
+	s := &stockScheduler{t: t, classes: map[string]*resourcev1.DeviceClass{}, slice: &resourcev1.ResourceSlice{
+		ObjectMeta: metav1.ObjectMeta{Name: "n1-multinet"},
+		Spec: resourcev1.ResourceSliceSpec{Driver: v1alpha1.DriverName, NodeName: ptr("n1"),
+			Pool: resourcev1.ResourcePool{Name: "n1", ResourceSliceCount: 1}, Devices: devices},
+	}, state: structured.AllocatedState{
+		AllocatedDevices: sets.New[structured.DeviceID](), AllocatedSharedDeviceIDs: sets.New[structured.SharedDeviceID](),
+		AggregatedCapacity: structured.NewConsumedCapacityCollection(),
+	}}
+	for _, n := range networks {
+		s.classes[v1alpha1.DeviceClassName(n.Name)] = DeviceClass(n)
+	}
+	text, err := os.ReadFile("../../manifests/scheduler/bandwidth.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bandwidth := &resourcev1.DeviceClass{}
+	if err := yaml.UnmarshalStrict(text, bandwidth); err != nil {
+		t.Fatal(err)
+	}
+	s.classes[bandwidth.Name] = bandwidth
+	return s
+}
+
+// List and Get implement the lister of the allocator.
+func (s *stockScheduler) List() (all []*resourcev1.DeviceClass, _ error) {
+	for _, c := range s.classes {
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+func (s *stockScheduler) Get(name string) (*resourcev1.DeviceClass, error) {
+	if c := s.classes[name]; c != nil {
+		return c, nil
+	}
+	return nil, fmt.Errorf("no DeviceClass %s", name)
+}
+
+// allocate returns "request=device" for each device that the claim gets, nothing where the pod would stay Pending.
+func (s *stockScheduler) allocate(devices resourcev1.DeviceClaim) (got []string) {
+	s.t.Helper()
+	allocator, err := structured.NewAllocator(s.t.Context(), structured.Features{
+		ConsumableCapacity: true, DeviceTaints: true, PrioritizedList: true, PartitionableDevices: true, AdminAccess: true,
+	}, s.state, s, []*resourcev1.ResourceSlice{s.slice}, cel.NewCache(10, cel.Features{EnableConsumableCapacity: true}))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	claim := &resourcev1.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "c", UID: "c"}, Spec: resourcev1.ResourceClaimSpec{Devices: devices}}
+	results, err := allocator.Allocate(s.t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}, []*resourcev1.ResourceClaim{claim})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, result := range results {
+		for _, r := range result.Devices.Results {
+			got = append(got, r.Request+"="+r.Device)
+			id := structured.MakeDeviceID(r.Driver, r.Pool, r.Device)
+			if r.ShareID == nil {
+				s.state.AllocatedDevices.Insert(id)
+				continue
+			}
+			s.state.AllocatedSharedDeviceIDs.Insert(structured.MakeSharedDeviceID(id, r.ShareID))
+			s.state.AggregatedCapacity.Insert(structured.NewDeviceConsumedCapacity(id, r.ConsumedCapacity))
+		}
+	}
+	return got
+}
+
+// newDevice is one as agents publish it, with 10G where it is a NIC.
+func newDevice(kind v1alpha1.DeviceKind, name, nic string) resourcev1.Device {
+	d := resourcev1.Device{Name: name, Attributes: map[resourcev1.QualifiedName]resourcev1.DeviceAttribute{
+		v1alpha1.DeviceAttributeKind: {StringValue: ptr(string(kind))}, v1alpha1.DeviceAttributeNIC: {StringValue: &nic},
+		v1alpha1.DeviceAttributeRack: {StringValue: ptr("r1")},
+	}}
+	if kind == v1alpha1.DeviceKindVF {
+		d.Attributes[v1alpha1.DeviceAttributePF] = resourcev1.DeviceAttribute{StringValue: &nic}
+		return d
+	}
+	d.AllowMultipleAllocations = ptr(true)
+	d.Attributes[v1alpha1.DeviceAttributeInterface] = resourcev1.DeviceAttribute{StringValue: &nic}
+	if kind != v1alpha1.DeviceKindOverlay {
+		zero := resource.MustParse("0")
+		ten := resourcev1.DeviceCapacity{Value: resource.MustParse("10G"), RequestPolicy: &resourcev1.CapacityRequestPolicy{
+			Default: &zero, ValidRange: &resourcev1.CapacityRequestPolicyRange{Min: &zero}}}
+		d.Capacity = map[resourcev1.QualifiedName]resourcev1.DeviceCapacity{v1alpha1.DeviceCapacityBandwidth: ten, v1alpha1.DeviceCapacityIngress: ten}
+	}
+	return d
+}
+
+// qosClass guarantees what is not "".
+func qosClass(name, egress, ingress string) *v1alpha1.QoSClass {
+	c := &v1alpha1.QoSClass{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name)}}
+	if egress != "" {
+		c.Spec.Egress = &v1alpha1.Bandwidth{Guaranteed: ptr(resource.MustParse(egress))}
+	}
+	if ingress != "" {
+		c.Spec.Ingress = &v1alpha1.Bandwidth{Guaranteed: ptr(resource.MustParse(ingress))}
+	}
+	return c
+}
+
+func virtual(n *v1alpha1.Network) {
+	n.Spec.Type, n.Spec.Macvlan = v1alpha1.NetworkTypeSRIOV, nil
+	n.Spec.SRIOV = &v1alpha1.SRIOVSpec{Device: v1alpha1.VFSelector{PFNames: []v1alpha1.InterfaceName{"eth1", "eth2"}}}
+}
+
+func overlaid(n *v1alpha1.Network) {
+	n.Spec.Type, n.Spec.Macvlan = v1alpha1.NetworkTypeRackLocal, nil
+	n.Spec.RackLocal = &v1alpha1.RackLocalSpec{TopologyKey: v1alpha1.DefaultTopologyKey, Overlay: &v1alpha1.RackOverlaySpec{}}
+}
+
+// TestCapacityWithTheStockScheduler: whatever leads to a NIC takes from the same bandwidth, which is not promised twice.
+func TestCapacityWithTheStockScheduler(t *testing.T) {
+	storage, fast, rack := network("storage"), network("fast", virtual), network("rack", overlaid)
+	vfs := []resourcev1.Device{newDevice("VF", "vf0", "eth1"), newDevice("VF", "vf1", "eth1"), newDevice("VF", "vf2", "eth2")}
+	uplink := newDevice("Uplink", "uplink-eth1", "eth1")
+	four, in, both := qosClass("four", "4G", ""), qosClass("in", "", "4G"), qosClass("both", "4G", "4G")
+	type ask struct {
+		network *v1alpha1.Network
+		class   *v1alpha1.QoSClass
+		want    []string
+	}
+	onUplink := []string{"nic=uplink-eth1"}
+	for name, c := range map[string]struct {
+		devices []resourcev1.Device
+		asks    []ask
+	}{
+		"the third of 4G on 10G":    {[]resourcev1.Device{uplink}, []ask{{storage, four, onUplink}, {storage, four, onUplink}, {storage, four, nil}}},
+		"the third of 4G in on 10G": {[]resourcev1.Device{uplink}, []ask{{storage, in, onUplink}, {storage, in, onUplink}, {storage, in, nil}}},
+		"in and out are two":        {[]resourcev1.Device{uplink}, []ask{{storage, in, onUplink}, {storage, four, onUplink}, {storage, both, onUplink}, {storage, both, nil}}},
+		"without a guarantee on a full NIC": {[]resourcev1.Device{uplink},
+			[]ask{{storage, qosClass("ten", "10G", "10G"), onUplink}, {storage, nil, onUplink}, {storage, qosClass("best", "", ""), onUplink}}},
+		"VFs of the uplink": {append(vfs[:2:2], uplink), []ask{
+			{fast, four, []string{"nic=vf0", "bandwidth=uplink-eth1"}}, {storage, four, onUplink}, {fast, four, nil}, {fast, nil, []string{"nic=vf1"}}}},
+		"the PF that has some left": {append(vfs[:3:3], uplink, newDevice("NIC", "nic-eth2", "eth2")), []ask{
+			{storage, qosClass("eight", "8G", ""), onUplink}, {fast, four, []string{"nic=vf2", "bandwidth=nic-eth2"}}, {fast, four, nil}}},
+		"overlay on an uplink": {[]resourcev1.Device{uplink, newDevice("Overlay", "overlay", "eth1")}, []ask{
+			{rack, four, []string{"nic=overlay", "bandwidth=uplink-eth1"}}, {storage, four, onUplink}, {rack, four, nil}, {storage, four, nil}, {rack, nil, []string{"nic=overlay"}}}},
+		"overlay elsewhere": {[]resourcev1.Device{uplink, newDevice("Overlay", "overlay", "eth0"), newDevice("NIC", "nic-eth0", "eth0")}, []ask{
+			{rack, both, []string{"nic=overlay", "bandwidth=nic-eth0"}}, {storage, both, onUplink}, {rack, both, []string{"nic=overlay", "bandwidth=nic-eth0"}}, {rack, both, nil}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStockScheduler(t, c.devices, storage, fast, rack)
+			for i, a := range c.asks {
+				if diff := cmp.Diff(a.want, s.allocate(claimDevices(a.network, a.class))); diff != "" {
+					t.Errorf("claim %d: %s", i, diff)
+				}
+			}
+		})
+	}
+}
+
+// TestNICsCarryNoNetwork: what only has bandwidth is no uplink, for the scheduler as well as for the count of nodes.
+func TestNICsCarryNoNetwork(t *testing.T) {
+	any := network("any", func(n *v1alpha1.Network) {
+		n.Spec.Macvlan.Uplink = v1alpha1.UplinkSelector{Names: []v1alpha1.InterfaceName{"eth0"}}
+	})
+	s := newStockScheduler(t, []resourcev1.Device{newDevice("NIC", "nic-eth0", "eth0")}, any)
+	if got := s.allocate(claimDevices(any, nil)); got != nil {
+		t.Errorf("the claim got %v", got)
+	}
+	if nodes := MatchingNodes(any, []resourcev1.ResourceSlice{*s.slice}); len(nodes) != 0 {
+		t.Errorf("nodes %v", nodes)
+	}
+}

@@ -1,0 +1,218 @@
+package decide
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	resourcev1 "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/dynamic-resource-allocation/resourceclaim"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+)
+
+// Rates are bit/s of both directions.
+type Rates struct{ Egress, Ingress int64 }
+
+func (r Rates) plus(o Rates) Rates  { return Rates{r.Egress + o.Egress, r.Ingress + o.Ingress} }
+func (r Rates) minus(o Rates) Rates { return Rates{r.Egress - o.Egress, r.Ingress - o.Ingress} }
+
+// covers tells whether o fits into r. Who asks for nothing fits in everywhere, as for the scheduler.
+func (r Rates) covers(o Rates) bool {
+	return (o.Egress == 0 || o.Egress <= r.Egress) && (o.Ingress == 0 || o.Ingress <= r.Ingress)
+}
+
+// String is such as "4G egress and 1G ingress".
+func (r Rates) String() string {
+	switch {
+	case r.Ingress == 0:
+		return bits(r.Egress) + " egress"
+	case r.Egress == 0:
+		return bits(r.Ingress) + " ingress"
+	}
+	return bits(r.Egress) + " egress and " + bits(r.Ingress) + " ingress"
+}
+
+func bits(n int64) string { return resource.NewQuantity(n, resource.DecimalSI).String() }
+
+// Guaranteed is what a class guarantees; the class may be nil.
+func Guaranteed(class *v1alpha1.QoSClass) Rates {
+	if class == nil {
+		return Rates{}
+	}
+	return guaranteedBy(&class.Spec)
+}
+
+func guaranteedBy(spec *v1alpha1.QoSClassSpec) Rates {
+	rate := func(direction *v1alpha1.Bandwidth) int64 {
+		if direction == nil || direction.Guaranteed == nil {
+			return 0
+		}
+		return direction.Guaranteed.Value()
+	}
+	return Rates{rate(spec.Egress), rate(spec.Ingress)}
+}
+
+// DeviceKey names a device of our driver in the cluster.
+type DeviceKey struct{ Pool, Device string }
+
+// Booked is what the scheduler has set aside for claims, by device.
+func Booked(claims []resourcev1.ResourceClaim) map[DeviceKey]Rates {
+	booked := map[DeviceKey]Rates{}
+	for i := range claims {
+		for _, result := range OurDevices(&claims[i]) {
+			key := DeviceKey{result.Pool, result.Device}
+			booked[key] = booked[key].plus(consumed(result))
+		}
+	}
+	return booked
+}
+
+// BookedBy is what the scheduler has set aside for the interface that a request of a claim is: of its own device and, with
+// the request for bandwidth beside it, of the NIC behind that.
+func BookedBy(claim *resourcev1.ResourceClaim, request string) (sum Rates) {
+	for _, result := range OurDevices(claim) {
+		if base := resourceclaim.BaseRequestRef(result.Request); base == request || base == bandwidthRequest {
+			sum = sum.plus(consumed(result))
+		}
+	}
+	return sum
+}
+
+// OurDevices are those of our driver that a claim was allocated.
+func OurDevices(claim *resourcev1.ResourceClaim) (ours []resourcev1.DeviceRequestAllocationResult) {
+	if claim.Status.Allocation == nil {
+		return nil
+	}
+	for _, result := range claim.Status.Allocation.Devices.Results {
+		if result.Driver == v1alpha1.DriverName {
+			ours = append(ours, result)
+		}
+	}
+	return ours
+}
+
+func consumed(result resourcev1.DeviceRequestAllocationResult) Rates {
+	rate := func(name resourcev1.QualifiedName) int64 {
+		quantity, found := result.ConsumedCapacity[name]
+		if !found {
+			quantity = result.ConsumedCapacity[v1alpha1.DriverName+"/"+name]
+		}
+		return quantity.Value()
+	}
+	return Rates{rate(v1alpha1.DeviceCapacityBandwidth), rate(v1alpha1.DeviceCapacityIngress)}
+}
+
+// NIC is the bandwidth of a NIC of a node.
+type NIC struct {
+	Node, Interface string
+	// Total may be guaranteed, Booked is.
+	Total, Booked Rates
+}
+
+func (n NIC) free() Rates { return n.Total.minus(n.Booked) }
+
+// NICs are those that a Network's pods may get bandwidth from, by node and interface. Those without a carrier are left out.
+func NICs(network *v1alpha1.Network, published []resourcev1.ResourceSlice, booked map[DeviceKey]Rates) (nics []NIC) {
+	type name struct{ node, nic string }
+	carriers, tests := map[name]bool{}, vfTests(network)
+	eachDevice(published, func(node string, _ resourcev1.ResourceSlice, device resourcev1.Device) {
+		if len(device.Taints) == 0 && matches(network, tests, device) {
+			carriers[name{node, text(device, v1alpha1.DeviceAttributeNIC)}] = true
+		}
+	})
+	eachDevice(published, func(node string, slice resourcev1.ResourceSlice, device resourcev1.Device) {
+		iface := text(device, v1alpha1.DeviceAttributeInterface)
+		if len(device.Capacity) == 0 || !carriers[name{node, iface}] {
+			return
+		}
+		total := func(capacity resourcev1.QualifiedName) int64 { q := device.Capacity[capacity].Value; return q.Value() }
+		nics = append(nics, NIC{
+			Node: node, Interface: iface, Booked: booked[DeviceKey{slice.Spec.Pool.Name, device.Name}],
+			Total: Rates{total(v1alpha1.DeviceCapacityBandwidth), total(v1alpha1.DeviceCapacityIngress)},
+		})
+	})
+	slices.SortFunc(nics, func(a, b NIC) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Interface, b.Interface))
+	})
+	return nics
+}
+
+func eachDevice(published []resourcev1.ResourceSlice, f func(node string, slice resourcev1.ResourceSlice, device resourcev1.Device)) {
+	for _, slice := range published {
+		if slice.Spec.Driver != v1alpha1.DriverName || slice.Spec.NodeName == nil {
+			continue
+		}
+		for _, device := range slice.Spec.Devices {
+			f(*slice.Spec.NodeName, slice, device)
+		}
+	}
+}
+
+// ShortOfBandwidth tells why a pod that the scheduler has no node for finds none with as much bandwidth as its classes
+// guarantee, or nil where that is not why. The scheduler's own event only says that claims cannot be allocated. Claims that
+// users write are left out: they may have a second choice.
+func ShortOfBandwidth(planned []Planned, published []resourcev1.ResourceSlice, booked map[DeviceKey]Rates) *Refusal {
+	fits := map[string]bool{} // nodes on which everything before fits
+	taken := map[[2]string]Rates{}
+	for first, i := true, 0; i < len(planned); i++ {
+		asked := Guaranteed(planned[i].QoS)
+		if asked == (Rates{}) || planned[i].Selection.OwnClaim() {
+			continue
+		}
+		nics := NICs(planned[i].Network, published, booked)
+		if len(nics) == 0 {
+			return nil
+		}
+		now := place(nics, asked, taken)
+		if !first {
+			for node := range now {
+				if !fits[node] {
+					delete(now, node)
+				}
+			}
+		}
+		if len(now) == 0 {
+			return shortage(planned[i], asked, nics)
+		}
+		fits, first = now, false
+	}
+	return nil
+}
+
+// place takes what is asked for from the NIC of each node that has the most left, and returns the nodes where there is one.
+func place(nics []NIC, asked Rates, taken map[[2]string]Rates) map[string]bool {
+	best := map[string]NIC{}
+	for _, nic := range nics {
+		nic.Booked = nic.Booked.plus(taken[[2]string{nic.Node, nic.Interface}])
+		if old, found := best[nic.Node]; nic.free().covers(asked) && (!found || old.free().Egress < nic.free().Egress) {
+			best[nic.Node] = nic
+		}
+	}
+	nodes := map[string]bool{}
+	for node, nic := range best {
+		key := [2]string{node, nic.Interface}
+		taken[key] = taken[key].plus(asked)
+		nodes[node] = true
+	}
+	return nodes
+}
+
+func shortage(p Planned, asked Rates, nics []NIC) *Refusal {
+	nodes, most, beside := map[string]bool{}, nics[0], ""
+	for _, nic := range nics {
+		nodes[nic.Node] = true
+		if free := nic.free(); free.Egress+free.Ingress > most.free().Egress+most.free().Ingress {
+			most = nic
+		}
+		if nic.free().covers(asked) {
+			beside = " beside what else the pod asks for"
+		}
+	}
+	return &Refusal{v1alpha1.ReasonInsufficientBandwidth, fmt.Sprintf(
+		"Network %q with QoSClass %q guarantees %s; nodes with a NIC for it: %d, with as much left%s: 0. The most is left on node %s (%s): %s of %s egress, %s of %s ingress. "+
+			"The pod starts when others with a guarantee go; or select a class that guarantees less",
+		p.Network.Name, p.QoS.Name, asked, len(nodes), beside, most.Node, most.Interface,
+		bits(max(most.free().Egress, 0)), bits(most.Total.Egress), bits(max(most.free().Ingress, 0)), bits(most.Total.Ingress))}
+}
