@@ -45,9 +45,12 @@ func TCP(t testing.TB, from, to *kernel.Namespace, addr netip.Addr, connections 
 	var running sync.WaitGroup
 	for range connections {
 		var out net.Conn
-		Inside(t, from, func() (err error) {
-			out, err = net.DialTimeout("tcp", listener.Addr().String(), 10*time.Second)
-			return err
+		// A link that has just come up may lose the first questions for a neighbour.
+		Within(t, 20*time.Second, "a TCP connection", func() bool {
+			return from.Do(func() (err error) {
+				out, err = net.DialTimeout("tcp", listener.Addr().String(), 10*time.Second)
+				return err
+			}) == nil
 		})
 		in, err := listener.Accept()
 		must(t, "accept a connection", err)
