@@ -10,6 +10,7 @@ SOURCE_agent := ./node-agent
 # Tools and the test cluster's programs are built from Go modules into a cache on first use.
 TOOL := hack/tools/tool
 CLUSTER := go -C hack/cluster run .
+PROTOC_GEN := {"local":"%s","out":"apis","opt":"paths=source_relative"}
 # Results that were proved on another kernel or cluster prove nothing: no cached ones.
 GOTEST := go run ./hack/verify/gotest -summary bin/test-summary.txt -count 1
 ASSETS = KUBEBUILDER_ASSETS="$$($(CLUSTER) envtest-assets)"
@@ -88,12 +89,14 @@ bench: need-root ## Measure ours against the same work by hand; one line `ratio 
 ##@ Keep in step
 
 .PHONY: generate manifests lint verify
-generate: ## Deepcopy, CRDs, roles and docs/api.md, from the Go types and their markers
+generate: ## Deepcopy, CRDs, roles and docs/api.md, from the Go types and their markers; gRPC from its .proto files
 	@"$$($(TOOL) controller-gen)" object crd paths=./apis/v1alpha1 output:crd:dir=manifests/crds
 	@"$$($(TOOL) controller-gen)" rbac:roleName=multinet-operator paths=./operator/... output:rbac:dir=manifests/rbac/operator
 	@"$$($(TOOL) controller-gen)" rbac:roleName=multinet-agent paths=./node-agent/... output:rbac:dir=manifests/rbac/agent
 	@"$$($(TOOL) crd-ref-docs)" --log-level=WARN --renderer=markdown --source-path=apis/v1alpha1 --output-path=docs/api.md \
 		--config=hack/tools/crd-ref-docs/config.yaml
+	@"$$($(TOOL) buf)" generate apis --template "$$(printf '{"version":"v2","plugins":[%s,%s]}' \
+		"$$(printf '$(PROTOC_GEN)' "$$($(TOOL) protoc-gen-go)")" "$$(printf '$(PROTOC_GEN)' "$$($(TOOL) protoc-gen-go-grpc)")")"
 
 manifests: generate ## manifests/multinet.yaml, the one file to apply
 	@hack/verify/bundle > manifests/multinet.yaml.new
