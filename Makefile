@@ -3,9 +3,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-PROGRAMS := operator agent
+PROGRAMS := operator agent cni
 SOURCE_operator := ./operator
 SOURCE_agent := ./node-agent
+SOURCE_cni := ./node-agent/multinet-cni
+# The agent brings the CNI plugin along and installs it on nodes without NRI.
+IMAGES := operator agent
+CONTENT_operator := operator
+CONTENT_agent := agent cni
 
 # Tools and the test cluster's programs are built from Go modules into a cache on first use.
 TOOL := hack/tools/tool
@@ -49,7 +54,8 @@ $(PROGRAMS:%=bin/multinet-%): bin/multinet-%:
 
 images: build ## Image archives of the programs, below bin/images/, for any container runtime
 	@mkdir -p bin/images
-	@for p in $(PROGRAMS); do $(CLUSTER) image --name multinet.dev/$$p:dev --binary "$(CURDIR)/bin/multinet-$$p" --out "$(CURDIR)/bin/images/$$p.tar"; done
+	@$(foreach image,$(IMAGES),$(CLUSTER) image --name multinet.dev/$(image):dev --out "$(CURDIR)/bin/images/$(image).tar" \
+		$(CONTENT_$(image):%=--binary "$(CURDIR)/bin/multinet-%") &&) true
 
 clean: ## Remove what was built here; `go -C hack/cluster run . clean-cache` removes the cache as well
 	@rm -rf bin
