@@ -7,7 +7,7 @@ import (
 
 	"github.com/go-logr/logr"
 
-	agentv1 "github.com/multinet-dev/multinet/apis/agent/v1"
+	contract "github.com/multinet-dev/multinet/apis/agent"
 	"github.com/multinet-dev/multinet/node-agent/cni"
 	"github.com/multinet-dev/multinet/node-agent/inventory"
 	"github.com/multinet-dev/multinet/node-agent/ledger"
@@ -43,7 +43,7 @@ func (o options) cniPlace() cni.Place {
 	return cni.Place{
 		ConfDir: o.cniConfDir, BinDir: o.cniBinDir, Program: o.cniProgram,
 		Stanza: cni.Stanza{
-			Type:   agentv1.PluginType,
+			Type:   contract.PluginType,
 			Socket: filepath.Join(o.runDir, "cni", "agent.sock"), Selected: filepath.Join(o.runDir, "selected"),
 			Deleted: filepath.Join(o.stateDir, "cni", "deleted"),
 		},

@@ -9,7 +9,7 @@ import (
 	"reflect"
 	"slices"
 
-	agentv1 "github.com/multinet-dev/multinet/apis/agent/v1"
+	"github.com/multinet-dev/multinet/apis/agent"
 )
 
 // Stanza is the plugin's configuration in the list of plugins.
@@ -40,7 +40,7 @@ func chain(text []byte, stanza Stanza) (out []byte, changed bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	ours := slices.IndexFunc(plugins, func(s span) bool { return s.kind == agentv1.PluginType })
+	ours := slices.IndexFunc(plugins, func(s span) bool { return s.kind == agent.PluginType })
 	switch {
 	case len(plugins) == 0, ours == 0:
 		return nil, false, errors.New("it has no plugin for the default network")
@@ -63,7 +63,7 @@ func unchain(text []byte) (out []byte, changed bool, err error) {
 	}
 	for i, s := range slices.Backward(plugins) {
 		switch {
-		case s.kind != agentv1.PluginType:
+		case s.kind != agent.PluginType:
 			continue
 		case i > 0:
 			text = slices.Concat(text[:plugins[i-1].end], text[s.end:])
@@ -113,8 +113,8 @@ func speaks(text []byte) error {
 		return err
 	}
 	for _, v := range append(list.CNIVersions, list.CNIVersion) {
-		if !slices.Contains(agentv1.Versions, v) {
-			return fmt.Errorf("its cniVersion %q is none of %v", v, agentv1.Versions)
+		if !slices.Contains(agent.Versions, v) {
+			return fmt.Errorf("its cniVersion %q is none of %v", v, agent.Versions)
 		}
 	}
 	return nil

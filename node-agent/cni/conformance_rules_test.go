@@ -125,7 +125,7 @@ var rules = []rule{
 		wantSuccess(t, l.direct(p, "ADD"))
 		l.must(l.Stop())
 		wantFailure(t, l.direct(p, "CHECK"), 11, "does not answer")
-		l.must(l.Start(t.Context()))
+		l.must(l.Start(l.ctx))
 	}, ""},
 	{"Section 2: CHECK", "A container that is known to be unreachable is an error", func(t *testing.T, l *lab) {
 		wantFailure(t, l.direct(l.pod("not-added", "storage"), "CHECK"), 101, "not attached")
@@ -144,7 +144,7 @@ var rules = []rule{
 	{"Section 2: STATUS", "Otherwise an error, as where a daemon that is needed is away: code 50", func(t *testing.T, l *lab) {
 		l.must(l.Stop())
 		wantCode(t, l.callPlugin("STATUS", statusConfig), 50)
-		l.must(l.Start(t.Context()))
+		l.must(l.Start(l.ctx))
 	}, ""},
 	{"Section 2: STATUS", "Code 51 where containers of the network are limited as well", limited, ""},
 	{"Section 2: STATUS", "Nothing depends on STATUS being called, and other verbs work after it has failed", func(t *testing.T, l *lab) {
@@ -223,7 +223,7 @@ var rules = []rule{
 		p := l.pod("code-11", "storage")
 		l.must(l.Stop())
 		wantFailure(t, l.direct(p, "ADD"), 11, "does not answer")
-		l.must(l.Start(t.Context()))
+		l.must(l.Start(l.ctx))
 		wantSuccess(t, l.direct(p, "ADD"))
 	}, ""},
 	{"Section 5: error", "Codes of the plugin's own begin with 100", func(t *testing.T, l *lab) {

@@ -71,7 +71,7 @@ func TestSocketWithoutAnAnswer(t *testing.T) {
 	wantCode(t, err, 11)
 	l.must(l.del(p))
 	l.must(listener.Close())
-	l.must(l.Start(t.Context()))
+	l.must(l.Start(l.ctx))
 	_, err = l.add(p)
 	l.must(err)
 	l.must(l.del(p))

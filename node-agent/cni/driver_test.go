@@ -45,7 +45,9 @@ func TestMain(m *testing.M) {
 // lab is a node with an agent, the bridge plugin as the cluster's own network, and libcni as the runtime.
 type lab struct {
 	*cnitest.Node
-	t       testing.TB
+	t testing.TB
+	// ctx is that of the agent.
+	ctx     context.Context
 	node    *kernel.Namespace
 	runtime *libcni.CNIConfig
 }
@@ -68,13 +70,13 @@ func newLab(t testing.TB) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{t: t, node: kerneltest.Namespace(t, "node")}
+	l := &lab{t: t, ctx: t.Context(), node: kerneltest.Namespace(t, "node")}
 	kerneltest.Cable(t, l.node, cnitest.Uplink, kerneltest.Namespace(t, "machine"), "far1")
 	dir := t.TempDir()
 	l.Node, err = cnitest.New(dir, l.node.Path(), filepath.Join(bin, "multinet-cni"))
 	l.must(err)
 	l.must(os.WriteFile(filepath.Join(dir, "net.d", "10-primary.conflist"), fmt.Appendf(nil, primary, filepath.Join(dir, "host-local")), 0o600))
-	l.must(l.Start(t.Context()))
+	l.must(l.Start(l.ctx))
 	t.Cleanup(func() { l.must(l.Stop()) })
 	l.runtime = libcni.NewCNIConfigWithCacheDir([]string{bin, filepath.Join(dir, "bin")}, filepath.Join(dir, "cache"), nil)
 	return l
@@ -279,7 +281,7 @@ func TestPodThatSelectsNothing(t *testing.T) {
 			}
 		})
 	}
-	l.must(l.Start(t.Context()))
+	l.must(l.Start(l.ctx))
 	l.waitNothingLeft()
 }
 
@@ -310,7 +312,7 @@ func TestAgentIsAway(t *testing.T) {
 		}
 	}
 
-	l.must(l.Start(t.Context()))
+	l.must(l.Start(l.ctx))
 	l.waitEmpty(before)
 	_, err = l.add(during)
 	l.must(err)
@@ -332,7 +334,7 @@ func TestNewAgentKnowsSandboxes(t *testing.T) {
 	link, _, err := plumb.FindLink(p.ns, "net1")
 	l.must(err)
 	l.must(plumb.RemoveLink(p.ns, link.Index))
-	l.must(l.Start(t.Context()))
+	l.must(l.Start(l.ctx))
 	kerneltest.Eventually(t, "the link is there again", func() bool { return len(l.interfaces(p)) == 1 })
 	// Its order goes while the sandbox is there: the address stays in use.
 	l.Orders.Remove(p.uid)
@@ -417,7 +419,7 @@ func TestPlanIsMissing(t *testing.T) {
 	_, err = l.add(p)
 	wantCode(t, err, 11)
 	l.must(l.del(p))
-	l.must(l.Start(t.Context()))
+	l.must(l.Start(l.ctx))
 	_, err = l.add(p)
 	wantCode(t, err, 11)
 }

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	agentv1 "github.com/multinet-dev/multinet/apis/agent/v1"
+	"github.com/multinet-dev/multinet/apis/agent"
 )
 
 // derived ends the name of a list that is made of a configuration of one plugin, in the place of that one's extension: it sorts
@@ -30,7 +30,7 @@ type Place struct {
 // changed.
 func (p Place) Ensure() (changed bool, err error) {
 	if err := p.ensureProgram(); err != nil {
-		return false, fmt.Errorf("install %s in %s: %w", agentv1.PluginType, p.BinDir, err)
+		return false, fmt.Errorf("install %s in %s: %w", agent.PluginType, p.BinDir, err)
 	}
 	names, err := p.configurations()
 	if err != nil {
@@ -71,7 +71,7 @@ func (p Place) TakeOut(program bool) error {
 		}
 	}
 	if program {
-		if err := os.Remove(filepath.Join(p.BinDir, agentv1.PluginType)); !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(filepath.Join(p.BinDir, agent.PluginType)); !errors.Is(err, fs.ErrNotExist) {
 			failed = append(failed, err)
 		}
 	}
@@ -81,13 +81,13 @@ func (p Place) TakeOut(program bool) error {
 // takeOut leaves alone what is no list: the plugin is not in it.
 func takeOut(path string) error {
 	_, err := edit(path, func(text []byte) ([]byte, bool, error) {
-		if !bytes.Contains(text, []byte(agentv1.PluginType)) {
+		if !bytes.Contains(text, []byte(agent.PluginType)) {
 			return text, false, nil
 		}
 		return unchain(text)
 	})
 	if err != nil {
-		return fmt.Errorf("take %s out of %s: %w", agentv1.PluginType, path, err)
+		return fmt.Errorf("take %s out of %s: %w", agent.PluginType, path, err)
 	}
 	return nil
 }
@@ -182,7 +182,7 @@ func (p Place) ensureProgram() error {
 	if err != nil {
 		return err
 	}
-	to := filepath.Join(p.BinDir, agentv1.PluginType)
+	to := filepath.Join(p.BinDir, agent.PluginType)
 	there, err := os.ReadFile(to)
 	if err == nil && bytes.Equal(there, program) {
 		return nil

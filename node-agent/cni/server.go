@@ -11,6 +11,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/multinet-dev/multinet/apis/agent"
 	agentv1 "github.com/multinet-dev/multinet/apis/agent/v1"
 	"github.com/multinet-dev/multinet/apis/agent/v1/service"
 	"github.com/multinet-dev/multinet/node-agent/attach"
@@ -51,7 +52,7 @@ func (s *server) Add(ctx context.Context, r *agentv1.AddRequest) (*agentv1.AddRe
 	for _, text := range r.Ips {
 		ip, err := netip.ParseAddr(text)
 		if err != nil {
-			return &agentv1.AddResponse{Failure: failureOf(agentv1.CodeDecode, "an address of the pod cannot be read", err)}, nil
+			return &agentv1.AddResponse{Failure: failureOf(agent.CodeDecode, "an address of the pod cannot be read", err)}, nil
 		}
 		sandbox.IPs = append(sandbox.IPs, ip)
 	}
@@ -69,9 +70,9 @@ func addFailure(err error) *agentv1.Failure {
 	case err == nil:
 		return nil
 	case errors.As(err, &path) && !errors.Is(err, context.DeadlineExceeded):
-		return failureOf(agentv1.CodeAttach, "the pod cannot be attached to a network that it selects", err)
+		return failureOf(agent.CodeAttach, "the pod cannot be attached to a network that it selects", err)
 	}
-	return failureOf(agentv1.CodeTryAgain, "the pod cannot be attached yet to the networks that it selects", err)
+	return failureOf(agent.CodeTryAgain, "the pod cannot be attached yet to the networks that it selects", err)
 }
 
 // Check looks at the kernel, not at what the agent remembers.
@@ -85,9 +86,9 @@ func (s *server) Check(ctx context.Context, r *agentv1.CheckRequest) (*agentv1.C
 	case err == nil:
 		return &agentv1.CheckResponse{}, nil
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		failure = failureOf(agentv1.CodeTryAgain, "the sandbox could not be looked at in time", err)
+		failure = failureOf(agent.CodeTryAgain, "the sandbox could not be looked at in time", err)
 	default:
-		failure = failureOf(agentv1.CodeNotAsPlanned, "the pod does not have the networks that it selects", err)
+		failure = failureOf(agent.CodeNotAsPlanned, "the pod does not have the networks that it selects", err)
 	}
 	return &agentv1.CheckResponse{Failure: failure}, nil
 }
@@ -128,7 +129,7 @@ func (s *server) Collect(ctx context.Context, r *agentv1.CollectRequest) (*agent
 		}
 	}
 	if len(left) > 0 {
-		return &agentv1.CollectResponse{Failure: failureOf(agentv1.CodeNotFreed, "sandboxes still have interfaces", fmt.Errorf("they are tried again: %v", left))}, nil
+		return &agentv1.CollectResponse{Failure: failureOf(agent.CodeNotFreed, "sandboxes still have interfaces", fmt.Errorf("they are tried again: %v", left))}, nil
 	}
 	return &agentv1.CollectResponse{}, nil
 }
@@ -144,10 +145,10 @@ func (s *server) Status(context.Context, *agentv1.StatusRequest) (*agentv1.Statu
 	}
 	err := errors.New("the plugin is not in the chain of the network configuration that the runtime uses: see the log of the node agent")
 	if lacking > 0 {
-		return &agentv1.StatusResponse{Failure: failureOf(agentv1.CodeLimited,
+		return &agentv1.StatusResponse{Failure: failureOf(agent.CodeLimited,
 			fmt.Sprintf("no pod can be attached, and %d sandboxes lack a network", lacking), err)}, nil
 	}
-	return &agentv1.StatusResponse{Failure: failureOf(agentv1.CodeUnavailable, "no pod can be attached", err)}, nil
+	return &agentv1.StatusResponse{Failure: failureOf(agent.CodeUnavailable, "no pod can be attached", err)}, nil
 }
 
 func failureOf(code uint32, message string, err error) *agentv1.Failure {
@@ -159,7 +160,7 @@ func (s *server) sandboxOf(from *agentv1.Sandbox) (sandboxes.Sandbox, *agentv1.F
 	sandbox := translate(from)
 	if sandbox.PodUID == "" {
 		if s.sandboxes.SelectsByName(sandbox.Namespace, sandbox.Name) {
-			return sandbox, failureOf(agentv1.CodeEnvironment, "CNI_ARGS lacks K8S_POD_UID",
+			return sandbox, failureOf(agent.CodeEnvironment, "CNI_ARGS lacks K8S_POD_UID",
 				fmt.Errorf("pod %s/%s selects networks, and only the UID tells it from its predecessors", sandbox.Namespace, sandbox.Name))
 		}
 		return sandbox, nil

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-
-	agentv1 "github.com/multinet-dev/multinet/apis/agent/v1"
 )
 
 // failure is an error as CNI prints it.
@@ -17,14 +15,6 @@ type failure struct {
 
 func fail(code int, message, format string, args ...any) *failure {
 	return &failure{code: code, message: message, details: fmt.Sprintf(format, args...)}
-}
-
-// failureOf is nil where the agent has reported none.
-func failureOf(f *agentv1.Failure) *failure {
-	if f == nil {
-		return nil
-	}
-	return &failure{code: int(f.Code), message: f.Message, details: f.Details}
 }
 
 // print writes the error in the version of the configuration, or in our own where that is not known.

@@ -7,11 +7,11 @@ import (
 	"slices"
 	"strings"
 
-	agentv1 "github.com/multinet-dev/multinet/apis/agent/v1"
+	"github.com/multinet-dev/multinet/apis/agent"
 )
 
 // latest version of the specification that the plugin speaks.
-var latest = agentv1.Versions[len(agentv1.Versions)-1]
+var latest = agent.Versions[len(agent.Versions)-1]
 
 // maxConfig bounds what is read from the runtime: a list of 10,000 valid attachments has 1 MiB.
 const maxConfig = 8 << 20
@@ -38,7 +38,7 @@ var verbs = map[string]verb{
 type request struct {
 	command string
 	config  config
-	sandbox *agentv1.Sandbox
+	sandbox sandbox
 	// ips are addresses on the default network.
 	ips []string
 }
@@ -65,14 +65,14 @@ func read(getenv func(string) string, stdin io.Reader) (r request, failed *failu
 	r.command = getenv("CNI_COMMAND")
 	v, known := verbs[r.command]
 	if !known {
-		return r, fail(agentv1.CodeEnvironment, "CNI_COMMAND is invalid", "CNI_COMMAND is %q, none of ADD, DEL, CHECK, GC, STATUS and VERSION", r.command)
+		return r, fail(agent.CodeEnvironment, "CNI_COMMAND is invalid", "CNI_COMMAND is %q, none of ADD, DEL, CHECK, GC, STATUS and VERSION", r.command)
 	}
 	data, err := io.ReadAll(io.LimitReader(stdin, maxConfig+1))
 	if err != nil {
-		return r, fail(agentv1.CodeIO, "the network configuration cannot be read", "standard input: %v", err)
+		return r, fail(agent.CodeIO, "the network configuration cannot be read", "standard input: %v", err)
 	}
 	if len(data) > maxConfig {
-		return r, fail(agentv1.CodeIO, "the network configuration is too long", "more than %d bytes", maxConfig)
+		return r, fail(agent.CodeIO, "the network configuration is too long", "more than %d bytes", maxConfig)
 	}
 	if r.command == "VERSION" {
 		r.config.CNIVersion = versionAsked(data)
@@ -80,7 +80,7 @@ func read(getenv func(string) string, stdin io.Reader) (r request, failed *failu
 	}
 	if err := json.Unmarshal(data, &r.config); err != nil {
 		r.config.CNIVersion = ""
-		return r, fail(agentv1.CodeDecode, "the network configuration is no JSON of the expected form", "%v", err)
+		return r, fail(agent.CodeDecode, "the network configuration is no JSON of the expected form", "%v", err)
 	}
 	if failed := r.config.validate(r.command, v); failed != nil {
 		return r, failed
@@ -89,11 +89,11 @@ func read(getenv func(string) string, stdin io.Reader) (r request, failed *failu
 		if r.sandbox, failed = sandboxOf(getenv, v); failed != nil {
 			return r, failed
 		}
-		r.sandbox.Network = r.config.Name
+		r.sandbox.network = r.config.Name
 	}
 	if v.previous {
-		if r.ips, err = ipsOf(r.config.Previous, r.sandbox.Interface); err != nil {
-			return r, fail(agentv1.CodeDecode, "prevResult cannot be read", "%v", err)
+		if r.ips, err = ipsOf(r.config.Previous, r.sandbox.iface); err != nil {
+			return r, fail(agent.CodeDecode, "prevResult cannot be read", "%v", err)
 		}
 	}
 	return r, nil
@@ -111,57 +111,57 @@ func versionAsked(data []byte) string {
 }
 
 func (c *config) validate(command string, v verb) *failure {
-	asked := slices.Index(agentv1.Versions, c.CNIVersion)
+	asked := slices.Index(agent.Versions, c.CNIVersion)
 	switch {
 	case asked < 0:
-		return fail(agentv1.CodeIncompatibleVersion, "incompatible CNI versions",
-			"the configuration has cniVersion %q, the plugin speaks %s", c.CNIVersion, strings.Join(agentv1.Versions, ", "))
-	case asked < slices.Index(agentv1.Versions, v.since):
-		return fail(agentv1.CodeIncompatibleVersion, "incompatible CNI versions", "%s came with version %s, the configuration has cniVersion %s",
+		return fail(agent.CodeIncompatibleVersion, "incompatible CNI versions",
+			"the configuration has cniVersion %q, the plugin speaks %s", c.CNIVersion, strings.Join(agent.Versions, ", "))
+	case asked < slices.Index(agent.Versions, v.since):
+		return fail(agent.CodeIncompatibleVersion, "incompatible CNI versions", "%s came with version %s, the configuration has cniVersion %s",
 			command, v.since, c.CNIVersion)
 	case !validName(c.Name):
-		return fail(agentv1.CodeConfig, "the network has no valid name", "name is %q", c.Name)
+		return fail(agent.CodeConfig, "the network has no valid name", "name is %q", c.Name)
 	case command == "GC" && c.Valid == nil:
-		return fail(agentv1.CodeConfig, "cni.dev/valid-attachments is missing", "without it everything of network %s would be freed", c.Name)
+		return fail(agent.CodeConfig, "cni.dev/valid-attachments is missing", "without it everything of network %s would be freed", c.Name)
 	case v.previous && (len(c.Previous) == 0 || string(c.Previous) == "null"):
-		return fail(agentv1.CodeConfig, "prevResult is missing", "multinet-cni must stand behind the plugin of the default network in the list of plugins")
+		return fail(agent.CodeConfig, "prevResult is missing", "multinet-cni must stand behind the plugin of the default network in the list of plugins")
 	}
 	if c.Socket == "" {
-		c.Socket = agentv1.Socket
+		c.Socket = agent.Socket
 	}
 	if c.Selected == "" {
-		c.Selected = agentv1.SelectedDir
+		c.Selected = agent.SelectedDir
 	}
 	if c.Deleted == "" {
-		c.Deleted = agentv1.DeletedDir
+		c.Deleted = agent.DeletedDir
 	}
 	return nil
 }
 
 // sandboxOf names all variables that are not what they must be.
-func sandboxOf(getenv func(string) string, v verb) (*agentv1.Sandbox, *failure) {
-	s := &agentv1.Sandbox{Id: getenv("CNI_CONTAINERID"), Netns: getenv("CNI_NETNS"), Interface: getenv("CNI_IFNAME")}
+func sandboxOf(getenv func(string) string, v verb) (sandbox, *failure) {
+	s := sandbox{id: getenv("CNI_CONTAINERID"), netns: getenv("CNI_NETNS"), iface: getenv("CNI_IFNAME")}
 	var wrong []string
-	if !validName(s.Id) {
+	if !validName(s.id) {
 		wrong = append(wrong, "CNI_CONTAINERID")
 	}
-	if !validInterface(s.Interface) {
+	if !validInterface(s.iface) {
 		wrong = append(wrong, "CNI_IFNAME")
 	}
-	if s.Netns == "" && v.netns || strings.ContainsRune(s.Netns, 0) {
+	if s.netns == "" && v.netns || strings.ContainsRune(s.netns, 0) {
 		wrong = append(wrong, "CNI_NETNS")
 	}
 	args, err := parseArgs(getenv("CNI_ARGS"))
 	if err != nil {
 		wrong = append(wrong, "CNI_ARGS")
 	}
-	s.PodNamespace, s.PodName, s.PodUid = args["K8S_POD_NAMESPACE"], args["K8S_POD_NAME"], args["K8S_POD_UID"]
-	if s.PodUid != "" && !validName(s.PodUid) {
+	s.podNamespace, s.podName, s.podUID = args["K8S_POD_NAMESPACE"], args["K8S_POD_NAME"], args["K8S_POD_UID"]
+	if s.podUID != "" && !validName(s.podUID) {
 		wrong = append(wrong, "K8S_POD_UID in CNI_ARGS")
 	}
 	if len(wrong) > 0 {
-		return nil, fail(agentv1.CodeEnvironment, "variables are missing or invalid: "+strings.Join(wrong, ", "),
-			"CNI_CONTAINERID %q, CNI_NETNS %q, CNI_IFNAME %q, CNI_ARGS %q", s.Id, s.Netns, s.Interface, getenv("CNI_ARGS"))
+		return sandbox{}, fail(agent.CodeEnvironment, "variables are missing or invalid: "+strings.Join(wrong, ", "),
+			"CNI_CONTAINERID %q, CNI_NETNS %q, CNI_IFNAME %q, CNI_ARGS %q", s.id, s.netns, s.iface, getenv("CNI_ARGS"))
 	}
 	return s, nil
 }

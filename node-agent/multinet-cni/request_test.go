@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	agentv1 "github.com/multinet-dev/multinet/apis/agent/v1"
+	"github.com/multinet-dev/multinet/apis/agent"
 )
 
 const validConfig = `{"cniVersion":"1.1.0","name":"primary","type":"multinet-cni","cni.dev/valid-attachments":[{"containerID":"a","ifname":"eth0"}],
@@ -40,14 +40,14 @@ func TestRead(t *testing.T) {
 	}
 	want := []string{"box", "/netns", "eth0", "primary", "ns", "p", "uid"}
 	s := r.sandbox
-	if diff := cmp.Diff(want, []string{s.Id, s.Netns, s.Interface, s.Network, s.PodNamespace, s.PodName, s.PodUid}); diff != "" {
+	if diff := cmp.Diff(want, []string{s.id, s.netns, s.iface, s.network, s.podNamespace, s.podName, s.podUID}); diff != "" {
 		t.Error(diff)
 	}
 	// That of the bridge is not the pod's.
 	if diff := cmp.Diff([]string{"10.244.0.2", "fd00::2"}, r.ips); diff != "" {
 		t.Error(diff)
 	}
-	if r.config.Socket != agentv1.Socket || r.config.Deleted != agentv1.DeletedDir || r.config.Selected != agentv1.SelectedDir {
+	if r.config.Socket != agent.Socket || r.config.Deleted != agent.DeletedDir || r.config.Selected != agent.SelectedDir {
 		t.Errorf("defaults are %+v", r.config)
 	}
 }
@@ -188,7 +188,7 @@ func FuzzRead(f *testing.F) {
 		if err := json.Unmarshal(out.Bytes(), &printed); err != nil || printed.CNIVersion == "" {
 			t.Errorf("%q is printed: %v", out.String(), err)
 		}
-		if r.sandbox != nil && strings.ContainsAny(r.sandbox.Id+r.sandbox.Interface+r.sandbox.PodUid, "/\x00") {
+		if strings.ContainsAny(r.sandbox.id+r.sandbox.iface+r.sandbox.podUID, "/\x00") {
 			t.Errorf("%v would be the name of another file", r.sandbox)
 		}
 	})

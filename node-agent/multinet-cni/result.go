@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 
-	agentv1 "github.com/multinet-dev/multinet/apis/agent/v1"
+	"github.com/multinet-dev/multinet/apis/agent"
 )
 
 // result is prevResult as it came, to the byte. The runtime reads the pod's own addresses from the result, so the interfaces
@@ -62,7 +62,7 @@ func (r request) version() []byte {
 	text, err := json.Marshal(struct {
 		CNIVersion string   `json:"cniVersion"`
 		Supported  []string `json:"supportedVersions"`
-	}{r.config.CNIVersion, agentv1.Versions})
+	}{r.config.CNIVersion, agent.Versions})
 	if err != nil {
 		panic(err) // strings can always be encoded
 	}

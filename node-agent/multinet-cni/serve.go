@@ -1,16 +1,11 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
-	agentv1 "github.com/multinet-dev/multinet/apis/agent/v1"
+	"github.com/multinet-dev/multinet/apis/agent"
 	"github.com/multinet-dev/multinet/node-agent/multinet-cni/unary"
 )
 
@@ -39,27 +34,28 @@ func serve(r request) ([]byte, *failure) {
 }
 
 // call asks the agent. An error means that it has not answered.
-func (r request) call(limit time.Duration, method string, request, answer proto.Message) error {
-	conn, err := net.DialTimeout("unix", r.config.Socket, dialLimit)
+func (r request) call(limit time.Duration, method string, request []byte) (refused *failure, err error) {
+	deadline := time.Now().Add(limit)
+	conn, err := dial(r.config.Socket, dialLimit, deadline)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	return unary.Call(ctx, conn, method, request, answer)
+	answer, err := unary.Call(conn, method, limit, request)
+	if err != nil {
+		return nil, err
+	}
+	return refusal(answer)
 }
 
 // ofKubernetes tells whether the sandbox is a pod's. Others select nothing.
-func (r request) ofKubernetes() bool { return r.sandbox.PodName != "" || r.sandbox.PodUid != "" }
+func (r request) ofKubernetes() bool { return r.sandbox.podName != "" || r.sandbox.podUID != "" }
 
 func (r request) add() ([]byte, *failure) {
 	if !r.ofKubernetes() {
 		return r.result(), nil
 	}
-	var answer agentv1.AddResponse
-	err := r.call(answerLimit, agentv1.MethodAdd, &agentv1.AddRequest{Sandbox: r.sandbox, Ips: r.ips}, &answer)
-	if failed := r.answered(err, answer.Failure); failed != nil {
+	if failed := r.answered(r.call(answerLimit, agent.MethodAdd, addRequest(r.sandbox, r.ips))); failed != nil {
 		return nil, failed
 	}
 	return r.result(), nil
@@ -69,30 +65,28 @@ func (r request) check() *failure {
 	if !r.ofKubernetes() {
 		return nil
 	}
-	var answer agentv1.CheckResponse
-	err := r.call(answerLimit, agentv1.MethodCheck, &agentv1.CheckRequest{Sandbox: r.sandbox}, &answer)
-	return r.answered(err, answer.Failure)
+	return r.answered(r.call(answerLimit, agent.MethodCheck, aboutSandbox(r.sandbox)))
 }
 
 // answered is the failure of a call that cannot be done without the agent.
-func (r request) answered(err error, refused *agentv1.Failure) *failure {
+func (r request) answered(refused *failure, err error) *failure {
 	if err == nil {
-		return failureOf(refused)
+		return refused
 	}
 	if r.selectsNothing() {
 		return nil
 	}
-	return fail(agentv1.CodeTryAgain, "the node agent of Multinet does not answer", "pod %s/%s selects networks; socket %s: %v",
-		r.sandbox.PodNamespace, r.sandbox.PodName, r.config.Socket, err)
+	return fail(agent.CodeTryAgain, "the node agent of Multinet does not answer", "pod %s/%s selects networks; socket %s: %v",
+		r.sandbox.podNamespace, r.sandbox.podName, r.config.Socket, err)
 }
 
 // selectsNothing can be told without the agent: it has written down every pod that selects networks before the kubelet was
 // allowed to make its sandbox. In doubt the answer is no.
 func (r request) selectsNothing() bool {
-	if r.sandbox.PodUid == "" {
+	if r.sandbox.podUID == "" {
 		return false
 	}
-	_, err := os.Lstat(filepath.Join(r.config.Selected, r.sandbox.PodUid+".json"))
+	_, err := os.Lstat(filepath.Join(r.config.Selected, r.sandbox.podUID+".json"))
 	return os.IsNotExist(err)
 }
 
@@ -102,55 +96,48 @@ func (r request) del() *failure {
 	if !r.ofKubernetes() {
 		return nil
 	}
-	request, answer := &agentv1.DeleteRequest{Sandbox: r.sandbox}, &agentv1.DeleteResponse{}
-	err := r.call(answerLimit, agentv1.MethodDelete, request, answer)
+	request := aboutSandbox(r.sandbox)
+	refused, err := r.call(answerLimit, agent.MethodDelete, request)
 	if err == nil {
-		return failureOf(answer.Failure)
+		return refused
 	}
-	if noted := note(r.config.Deleted, request); noted != nil && !r.selectsNothing() {
-		return fail(agentv1.CodeIO, "the node agent of Multinet does not answer, and that the sandbox ends cannot be noted for it", "%v; %v", err, noted)
+	if noted := note(r.config.Deleted, r.sandbox.id+"@"+r.sandbox.iface, request); noted != nil && !r.selectsNothing() {
+		return fail(agent.CodeIO, "the node agent of Multinet does not answer, and that the sandbox ends cannot be noted for it", "%v; %v", err, noted)
 	}
 	return nil
 }
 
 func (r request) collect() *failure {
-	request, answer := &agentv1.CollectRequest{Network: r.config.Name}, &agentv1.CollectResponse{}
-	for _, a := range *r.config.Valid {
-		request.Valid = append(request.Valid, &agentv1.Valid{Id: a.ContainerID, Interface: a.Interface})
+	refused, err := r.call(collectLimit, agent.MethodCollect, collectRequest(r.config.Name, *r.config.Valid))
+	if err != nil {
+		return fail(agent.CodeTryAgain, "the node agent of Multinet does not answer", "socket %s: %v", r.config.Socket, err)
 	}
-	if err := r.call(collectLimit, agentv1.MethodCollect, request, answer); err != nil {
-		return fail(agentv1.CodeTryAgain, "the node agent of Multinet does not answer", "socket %s: %v", r.config.Socket, err)
-	}
-	return failureOf(answer.Failure)
+	return refused
 }
 
 func (r request) status() *failure {
-	answer := &agentv1.StatusResponse{}
-	if err := r.call(answerLimit, agentv1.MethodStatus, &agentv1.StatusRequest{}, answer); err != nil {
-		return fail(agentv1.CodeUnavailable, "the node agent of Multinet does not answer", "socket %s: %v", r.config.Socket, err)
+	refused, err := r.call(answerLimit, agent.MethodStatus, nil)
+	if err != nil {
+		return fail(agent.CodeUnavailable, "the node agent of Multinet does not answer", "socket %s: %v", r.config.Socket, err)
 	}
-	return failureOf(answer.Failure)
+	return refused
 }
 
-// note writes a request for the agent to find. It has its final name when it is complete.
-func note(dir string, request *agentv1.DeleteRequest) (err error) {
+// note writes a DeleteRequest for the agent to find. It has its final name when it is complete.
+func note(dir, name string, request []byte) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	content, err := proto.Marshal(request)
-	if err != nil {
 		return err
 	}
 	file, err := os.CreateTemp(dir, ".unfinished-*") // mode 0600
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(content)
+	_, err = file.Write(request)
 	if closed := file.Close(); err == nil {
 		err = closed
 	}
 	if err == nil {
-		err = os.Rename(file.Name(), filepath.Join(dir, fmt.Sprintf("%s@%s", request.Sandbox.Id, request.Sandbox.Interface)))
+		err = os.Rename(file.Name(), filepath.Join(dir, name))
 	}
 	if err != nil {
 		_ = os.Remove(file.Name())

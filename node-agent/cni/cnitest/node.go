@@ -14,7 +14,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
 
-	agentv1 "github.com/multinet-dev/multinet/apis/agent/v1"
+	"github.com/multinet-dev/multinet/apis/agent"
 	"github.com/multinet-dev/multinet/node-agent/attach"
 	"github.com/multinet-dev/multinet/node-agent/cni"
 	"github.com/multinet-dev/multinet/node-agent/ledger"
@@ -60,7 +60,7 @@ func (n *Node) Place() cni.Place {
 	return cni.Place{
 		ConfDir: filepath.Join(n.Dir, "net.d"), BinDir: filepath.Join(n.Dir, "bin"), Program: n.Program,
 		Stanza: cni.Stanza{
-			Type: agentv1.PluginType, Socket: filepath.Join(n.Dir, "cni", "agent.sock"),
+			Type: agent.PluginType, Socket: filepath.Join(n.Dir, "cni", "agent.sock"),
 			Selected: filepath.Join(n.Dir, "selected"), Deleted: filepath.Join(n.Dir, "deleted"),
 		},
 	}

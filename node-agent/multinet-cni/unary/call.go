@@ -7,17 +7,14 @@ package unary
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strconv"
 	"time"
 
 	"golang.org/x/net/http2/hpack"
-	"google.golang.org/protobuf/proto"
 )
 
 // MaxAnswer is the most that an answer may have, in bytes. It fits into the window that HTTP/2 grants without asking.
@@ -32,32 +29,14 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("gRPC status %d: %s", e.Code, e.Message) }
 
-// Call sends request to a method, such as "/multinet.agent.v1.Sandboxes/Add", and reads its answer. ctx needs a deadline,
-// which the server is told as well. The connection is not to be used again.
-func Call(ctx context.Context, conn net.Conn, method string, request, answer proto.Message) error {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return errors.New("a call needs a deadline")
-	}
-	if err := conn.SetDeadline(deadline); err != nil {
-		return err
-	}
-	body, err := proto.Marshal(request)
-	if err != nil {
-		return fmt.Errorf("encode the request: %w", err)
-	}
+// Call sends a message to a method, such as "/multinet.agent.v1.Sandboxes/Add", and returns the message of its answer. The server is
+// told how long the caller waits; that the connection itself gives up then is the caller's to see to. A connection serves one call.
+func Call(conn io.ReadWriter, method string, limit time.Duration, message []byte) ([]byte, error) {
 	c := newCall(conn)
-	if err := c.send(headers(method, time.Until(deadline)), envelope(body)); err != nil {
-		return err
+	if err := c.send(headers(method, limit), envelope(message)); err != nil {
+		return nil, err
 	}
-	data, err := c.receive()
-	if err != nil {
-		return err
-	}
-	if err := proto.Unmarshal(data, answer); err != nil {
-		return fmt.Errorf("decode the answer: %w", err)
-	}
-	return nil
+	return c.receive()
 }
 
 // headers of the request. gRPC requires all of them.

@@ -1,4 +1,6 @@
-package agentv1
+// Package agent is what the CNI plugin and the agent of its node agree on, beside the messages in v1. It is apart from them since the
+// plugin is started for every pod, and what comes with generated messages takes longer to start than all the rest of it.
+package agent
 
 // Methods of the service, as gRPC names them.
 const (
