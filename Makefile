@@ -44,13 +44,18 @@ demo-down: need-root ## Remove all that `make demo` made (root)
 ##@ Build
 
 .PHONY: build images clean
-build: $(PROGRAMS:%=bin/multinet-%) ## The programs, static, below bin/
+build: $(PROGRAMS:%=bin/multinet-%) bin/kubectl-multinet ## The programs, static, below bin/
 
 # Go knows best what is out of date. grpcnotrace leaves out a page of gRPC's own that nothing serves here; with it the
 # linker keeps every method of client-go, and the agent is 20 MB larger.
 .PHONY: $(PROGRAMS:%=bin/multinet-%)
 $(PROGRAMS:%=bin/multinet-%): bin/multinet-%:
 	@CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags "-s -w" -o $@ $(SOURCE_$*)
+
+# The plugin "kubectl multinet"; kubectl finds it in the PATH. It is in no image.
+.PHONY: bin/kubectl-multinet
+bin/kubectl-multinet:
+	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $@ ./kubectl-multinet
 
 images: build ## Image archives of the programs, below bin/images/, for any container runtime
 	@mkdir -p bin/images

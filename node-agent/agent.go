@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/go-logr/logr"
+	"github.com/k8snetworkplumbingwg/sriovnet"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -36,6 +37,7 @@ type agent struct {
 	attachments *watch.Attachments
 	publisher   *publish.Publisher
 	overlays    *overlay.Manager
+	events      *nodeEvents
 	keeper      *sandboxes.Keeper
 	door        sandboxes.Door
 }
@@ -73,6 +75,7 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.events = newNodeEvents(a.client.CoreV1(), o.nodeName)
 	path := attach.New(attach.Options{ProcRoot: o.procRoot, SysRoot: o.sysRoot})
 	a.publisher = publish.New(log.WithName("publish"), clients, a.attachments, o.defaultNetwork)
 	a.overlays = overlay.New(ctx, overlay.Options{
@@ -83,7 +86,8 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 		Log: log.WithName("sandboxes"), Attachments: a.attachments, Ledger: plans, Devices: offered{a.devices, a.deviceLoop},
 		Path: path, Overlays: a.overlays, Publisher: a.publisher,
 		Claims: publish.Claims{Client: a.client}, Probe: probeOn(path),
-		Files: sandboxes.Files{Dir: o.filesDir()}, NamespaceLives: sandboxes.NamespaceLives,
+		TellNode: a.events.tell,
+		Files:    sandboxes.Files{Dir: o.filesDir()}, NamespaceLives: sandboxes.NamespaceLives,
 		Numbers: kernel.Sys(o.sysRoot).Numbers, CDI: sandboxes.CDI{Dir: o.cdiDir}, DeviceInfo: sandboxes.DeviceInfo{Dir: o.deviceInfoDir},
 		Selected: records.selected, Present: records.present, Door: a.door,
 	}, plans.All())
@@ -107,7 +111,9 @@ func (a *agent) readDevices(config inventory.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	reader := deviceReader{sys: os.DirFS(a.sysRoot), config: config, place: a.node.Place, holder: kernel.Holder}
+	reader := deviceReader{
+		sys: os.DirFS(a.sysRoot), config: config, place: a.node.Place, holder: kernel.Holder, representor: sriovnet.GetVfRepresentor,
+	}
 	a.devices = dra.NewDevices(reader.read)
 	a.deviceLoop = newDeviceLoop(a.log, a.devices, func() { a.keeper.UplinksChanged() })
 	_, err = a.devices.Refresh()
@@ -170,6 +176,7 @@ func (a *agent) run(ctx context.Context) error {
 	// A part that ends early must take the others with it, or run would wait for them for ever.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer a.events.stop()
 	a.keeper.StartOverlays()
 	var parts sync.WaitGroup
 	parts.Go(func() { a.node.Run(ctx) })

@@ -19,6 +19,8 @@ type deviceReader struct {
 	place func() (watch.Place, bool)
 	// holder is the name of the interface that has an address.
 	holder func(netip.Addr) (string, bool, error)
+	// representor is the interface that stands for a VF of an interface in switchdev mode.
+	representor func(pf string, vf int) (string, error)
 }
 
 // read returns the NICs, and the overlay where an interface has the node's address.
@@ -27,6 +29,7 @@ func (r deviceReader) read() (dra.Node, error) {
 	if err != nil {
 		return dra.Node{}, err
 	}
+	r.addRepresentors(devices)
 	place, known := r.place()
 	overlay, found, err := r.overlay(place.Address)
 	if err != nil {
@@ -36,6 +39,18 @@ func (r deviceReader) read() (dra.Node, error) {
 		devices = append(devices, overlay)
 	}
 	return dra.Node{Devices: devices, Topology: r.config.Topology(place.Labels), Unplaced: !known}, nil
+}
+
+// addRepresentors leaves out those that are not made yet: their coming is told of, and read again.
+func (r deviceReader) addRepresentors(devices []inventory.Device) {
+	for i, d := range devices {
+		if !d.Switchdev {
+			continue
+		}
+		if name, err := r.representor(d.PF, d.VFIndex); err == nil {
+			devices[i].Representor = name
+		}
+	}
 }
 
 // overlay is not there where the node's address is on none of its interfaces, as behind an address translation: packets of

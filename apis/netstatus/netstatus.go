@@ -60,12 +60,23 @@ type PCIDevice struct {
 }
 
 // Encode writes a list as the reference client does: each element by itself with an indent of four spaces, and
-// nothing but commas and brackets between them. The error names an interface with an invalid address.
+// nothing but commas and brackets between them. The error names an interface with an invalid address, a MAC without the
+// name of its interface, or a second default network.
 func Encode(interfaces []Interface) (string, error) {
 	elements := make([]string, 0, len(interfaces))
+	defaults := 0
 	for _, i := range interfaces {
 		if err := i.validate(); err != nil {
 			return "", err
+		}
+		if i.MAC != "" && i.Interface == "" {
+			return "", fmt.Errorf("network-status of network %q: a MAC without the name of its interface", i.Name)
+		}
+		if i.Default {
+			defaults++
+		}
+		if defaults > 1 {
+			return "", fmt.Errorf("network-status of network %q: a second default network", i.Name)
 		}
 		text, err := json.MarshalIndent(i, "", "    ")
 		if err != nil {

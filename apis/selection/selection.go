@@ -1,9 +1,11 @@
 // Package selection parses the annotation multinet.dev/networks, by which a pod selects its networks:
 //
 //	selection = element *( "," element )
-//	element   = network [ "@" interface ] [ ":" qosclass ]
+//	element   = ( network / "claim=" entry "/" request ) [ "@" interface ] [ ":" qosclass ]
 //
-// White space around an element is ignored. Duplicate networks are legal, duplicate interfaces are not.
+// An entry is one of the pod's spec.resourceClaims that its user wrote, and a request one of that claim: the interface is the
+// device that the request is allocated. White space around an element is ignored. Duplicate networks are legal, duplicate
+// interfaces and requests are not.
 // The admission policies hold the same grammar in CEL; a test compares the two.
 package selection
 
@@ -21,6 +23,9 @@ const MaxElements = 16
 // maxNetworkName keeps pod claim names, which contain the network's name, within a DNS label.
 const maxNetworkName = 48
 
+// claimForm begins an element that names a request of a claim.
+const claimForm = "claim="
+
 var (
 	dnsLabel      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 	interfaceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$`)
@@ -28,15 +33,32 @@ var (
 
 // Selection is one interface that a pod asks for.
 type Selection struct {
-	// Network is the name of a Network.
+	// Network is the name of a Network. It is empty where the element names a request of a claim: the allocation tells it.
 	Network string
 	// Interface is the name in the pod; "net1", "net2", … by position where the pod names none.
 	Interface string
 	// QoSClass is the name of a QoSClass, empty for the Network's default.
 	QoSClass string
-	// PodClaimName is the entry in spec.resourceClaims that the admission policy adds for this selection.
+	// PodClaimName is the entry in spec.resourceClaims that brings the device: the one that the admission policy adds for
+	// this selection, or where Request is set, one that the user wrote.
 	PodClaimName string
+	// Request is the name of a request in the user's claim.
+	Request string
 }
+
+// OwnClaim tells whether the device comes from a claim that the pod's user wrote.
+func (s Selection) OwnClaim() bool { return s.Request != "" }
+
+// String is how messages call what was selected: network "storage", or request "vf" of claim "pair".
+func (s Selection) String() string {
+	if s.OwnClaim() {
+		return fmt.Sprintf("request %q of claim %q", s.Request, s.PodClaimName)
+	}
+	return fmt.Sprintf("network %q", s.Network)
+}
+
+// ClaimElement is the element that selects a request of an entry of spec.resourceClaims.
+func ClaimElement(entry, request string) string { return claimForm + entry + "/" + request }
 
 // Error names the element of an annotation that cannot be used.
 type Error struct {
@@ -63,7 +85,7 @@ func Parse(value string) ([]Selection, error) {
 			Problem: fmt.Sprintf("a pod selects at most %d networks", MaxElements)}
 	}
 	selections := make([]Selection, 0, len(elements))
-	positionOf := map[string]int{}
+	positionOf, requestedBy := map[string]int{}, map[string]int{}
 	occurrences := map[string]int{}
 	for i, element := range elements {
 		s, problem := parseElement(strings.TrimSpace(element))
@@ -73,12 +95,17 @@ func Parse(value string) ([]Selection, error) {
 		if first, taken := positionOf[s.Interface]; problem == "" && taken {
 			problem = fmt.Sprintf("interface %q is already used by element %d", s.Interface, first)
 		}
+		if first, taken := requestedBy[s.String()]; problem == "" && s.OwnClaim() && taken {
+			problem = fmt.Sprintf("the device of this request is already selected by element %d", first)
+		}
 		if problem != "" {
 			return nil, &Error{Element: element, Position: i + 1, Problem: problem}
 		}
-		positionOf[s.Interface] = i + 1
-		s.PodClaimName = fmt.Sprintf("%s%s-%d", v1alpha1.PodClaimPrefix, s.Network, occurrences[s.Network])
-		occurrences[s.Network]++
+		positionOf[s.Interface], requestedBy[s.String()] = i+1, i+1
+		if !s.OwnClaim() {
+			s.PodClaimName = fmt.Sprintf("%s%s-%d", v1alpha1.PodClaimPrefix, s.Network, occurrences[s.Network])
+			occurrences[s.Network]++
+		}
 		selections = append(selections, s)
 	}
 	return selections, nil
@@ -87,20 +114,41 @@ func Parse(value string) ([]Selection, error) {
 // parseElement returns the selection without defaults, and a problem or "".
 func parseElement(element string) (s Selection, problem string) {
 	rest, class, hasClass := strings.Cut(element, ":")
-	network, iface, hasInterface := strings.Cut(rest, "@")
+	subject, iface, hasInterface := strings.Cut(rest, "@")
+	if s, problem = parseSubject(subject); problem != "" {
+		return Selection{}, problem
+	}
 	switch {
-	case network == "":
-		return s, "the network's name is missing"
-	case len(network) > maxNetworkName || !dnsLabel.MatchString(network):
-		return s, fmt.Sprintf("%q is not the name of a Network: at most %d lower case letters, digits and '-'", network, maxNetworkName)
 	case hasInterface && len(iface) > 15:
 		return s, fmt.Sprintf("interface name %q is longer than 15 characters", iface)
 	case hasInterface && !interfaceName.MatchString(iface):
 		return s, fmt.Sprintf("%q is not an interface name: letters, digits, '.', '_' and '-'", iface)
 	case iface == "lo" || iface == "eth0":
 		return s, fmt.Sprintf("interface name %q is taken in every pod", iface)
-	case hasClass && (len(class) > 63 || !dnsLabel.MatchString(class)):
+	case hasClass && !isLabel(class):
 		return s, fmt.Sprintf("%q is not the name of a QoSClass", class)
 	}
-	return Selection{Network: network, Interface: iface, QoSClass: class}, ""
+	s.Interface, s.QoSClass = iface, class
+	return s, ""
 }
+
+// parseSubject reads what is to be had, a network or the device of a request.
+func parseSubject(subject string) (s Selection, problem string) {
+	path, ofClaim := strings.CutPrefix(subject, claimForm)
+	entry, request, _ := strings.Cut(path, "/")
+	switch {
+	case subject == "":
+		return s, "the network's name is missing"
+	case ofClaim && (!isLabel(entry) || !isLabel(request)):
+		return s, fmt.Sprintf("%q does not name an entry of spec.resourceClaims and a request of that claim: want claim=<entry>/<request>", subject)
+	case ofClaim && strings.HasPrefix(entry, v1alpha1.PodClaimPrefix):
+		return s, fmt.Sprintf("%q names an entry that is not the pod's own: those that begin with %s are made for networks", subject, v1alpha1.PodClaimPrefix)
+	case ofClaim:
+		return Selection{PodClaimName: entry, Request: request}, ""
+	case len(subject) > maxNetworkName || !dnsLabel.MatchString(subject):
+		return s, fmt.Sprintf("%q is not the name of a Network: at most %d lower case letters, digits and '-'", subject, maxNetworkName)
+	}
+	return Selection{Network: subject}, ""
+}
+
+func isLabel(name string) bool { return len(name) <= 63 && dnsLabel.MatchString(name) }

@@ -17,22 +17,27 @@ func TestParse(t *testing.T) {
 	}{
 		"nothing": {"", nil},
 		"blank":   {" \t\n", nil},
-		"one":     {"storage", []Selection{{"storage", "net1", "", "multinet-storage-0"}}},
+		"one":     {"storage", []Selection{{"storage", "net1", "", "multinet-storage-0", ""}}},
 		"all parts": {"storage@data0:gold",
-			[]Selection{{"storage", "data0", "gold", "multinet-storage-0"}}},
-		"class without interface": {"storage:gold", []Selection{{"storage", "net1", "gold", "multinet-storage-0"}}},
+			[]Selection{{"storage", "data0", "gold", "multinet-storage-0", ""}}},
+		"class without interface": {"storage:gold", []Selection{{"storage", "net1", "gold", "multinet-storage-0", ""}}},
 		"space around elements": {" a ,\tb@x ",
-			[]Selection{{"a", "net1", "", "multinet-a-0"}, {"b", "x", "", "multinet-b-0"}}},
+			[]Selection{{"a", "net1", "", "multinet-a-0", ""}, {"b", "x", "", "multinet-b-0", ""}}},
 		"default names by position": {"a@x,b,c@y,d",
-			[]Selection{{"a", "x", "", "multinet-a-0"}, {"b", "net2", "", "multinet-b-0"}, {"c", "y", "", "multinet-c-0"}, {"d", "net4", "", "multinet-d-0"}}},
+			[]Selection{{"a", "x", "", "multinet-a-0", ""}, {"b", "net2", "", "multinet-b-0", ""}, {"c", "y", "", "multinet-c-0", ""}, {"d", "net4", "", "multinet-d-0", ""}}},
 		"network twice": {"a,a:gold",
-			[]Selection{{"a", "net1", "", "multinet-a-0"}, {"a", "net2", "gold", "multinet-a-1"}}},
+			[]Selection{{"a", "net1", "", "multinet-a-0", ""}, {"a", "net2", "gold", "multinet-a-1", ""}}},
 		"claim names that look alike": {"a-0,a",
-			[]Selection{{"a-0", "net1", "", "multinet-a-0-0"}, {"a", "net2", "", "multinet-a-0"}}},
+			[]Selection{{"a-0", "net1", "", "multinet-a-0-0", ""}, {"a", "net2", "", "multinet-a-0", ""}}},
 		"default name given to another": {"a@net3,b",
-			[]Selection{{"a", "net3", "", "multinet-a-0"}, {"b", "net2", "", "multinet-b-0"}}},
+			[]Selection{{"a", "net3", "", "multinet-a-0", ""}, {"b", "net2", "", "multinet-b-0", ""}}},
+		"request of a claim":    {"claim=pair/vf", []Selection{{"", "net1", "", "pair", "vf"}}},
+		"all parts, of a claim": {"claim=pair/vf@data:gold", []Selection{{"", "data", "gold", "pair", "vf"}}},
+		"two requests of a claim, and networks": {"a,claim=pair/left, claim=pair/right@x,a",
+			[]Selection{{"a", "net1", "", "multinet-a-0", ""}, {"", "net2", "", "pair", "left"}, {"", "x", "", "pair", "right"}, {"a", "net4", "", "multinet-a-1", ""}}},
+		"network named claim": {"claim", []Selection{{"claim", "net1", "", "multinet-claim-0", ""}}},
 		"longest": {name48 + "@abcdefghijklm.o:" + strings.Repeat("q", 63),
-			[]Selection{{name48, "abcdefghijklm.o", strings.Repeat("q", 63), "multinet-" + name48 + "-0"}}},
+			[]Selection{{name48, "abcdefghijklm.o", strings.Repeat("q", 63), "multinet-" + name48 + "-0", ""}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Parse(c.value)
@@ -70,6 +75,14 @@ func TestParseErrors(t *testing.T) {
 		"interface twice":          {"a@x,b,c@x", `element 3 "c@x": interface "x" is already used by element 1`},
 		"default name taken":       {"a@net2,b", `element 2 "b": interface "net2" is already used by element 1`},
 		"seventeen":                {sixteen + ", b", `element 17 " b": a pod selects at most 16 networks`},
+		"claim without a name":     {"claim=", `element 1 "claim=": "claim=" does not name an entry of spec.resourceClaims and a request of that claim: want claim=<entry>/<request>`},
+		"claim without request":    {"claim=pair", `"claim=pair" does not name an entry`},
+		"subrequest":               {"claim=pair/vf/fast", `"claim=pair/vf/fast" does not name an entry`},
+		"entry of 64":              {"claim=" + strings.Repeat("e", 64) + "/vf", "does not name an entry"},
+		"request of 64":            {"claim=pair/" + strings.Repeat("r", 64), "does not name an entry"},
+		"claim of a network":       {"claim=multinet-storage-0/nic", `"claim=multinet-storage-0/nic" names an entry that is not the pod's own: those that begin with multinet- are made for networks`},
+		"request twice":            {"claim=p/a,claim=p/b,claim=p/a", `element 3 "claim=p/a": the device of this request is already selected by element 1`},
+		"other key":                {"class=bulk", `"class=bulk" is not the name of a Network`},
 		"the first problem counts": {"a@x,B,c@x", `element 2 "B"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -89,7 +102,7 @@ func TestParseErrors(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{"", " ", "storage", "a@x:q, b", "a,,b", "a@", "a:", "a@net2,b", "[{\"name\":\"a\"}]", "a\u00a0,b", "\xff@\xfe"} {
+	for _, seed := range []string{"", " ", "storage", "a@x:q, b", "a,,b", "a@", "a:", "a@net2,b", "claim=p/a@x:q,claim=p/b", "claim=multinet-a/b", "[{\"name\":\"a\"}]", "a\u00a0,b", "\xff@\xfe"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
@@ -105,15 +118,19 @@ func FuzzParse(f *testing.F) {
 		var elements []string
 		names := map[string]bool{}
 		for _, s := range selections {
-			element := s.Network + "@" + s.Interface
+			element := s.Network
+			if s.OwnClaim() {
+				element = ClaimElement(s.PodClaimName, s.Request)
+			}
+			element += "@" + s.Interface
 			if s.QoSClass != "" {
 				element += ":" + s.QoSClass
 			}
 			elements = append(elements, element)
-			if names["interface "+s.Interface] || names["claim "+s.PodClaimName] || len(s.PodClaimName) > 63 || len(s.Interface) > 15 {
+			if names["interface "+s.Interface] || names[s.String()+s.PodClaimName] || len(s.PodClaimName) > 63 || len(s.Interface) > 15 {
 				t.Errorf("%q: names are not unique or too long: %+v", value, s)
 			}
-			names["interface "+s.Interface], names["claim "+s.PodClaimName] = true, true
+			names["interface "+s.Interface], names[s.String()+s.PodClaimName] = true, true
 		}
 		again, err := Parse(strings.Join(elements, ","))
 		if diff := cmp.Diff(fmt.Sprint(selections, nil), fmt.Sprint(again, err)); diff != "" {

@@ -73,6 +73,14 @@ func TestPodsGetClaimsAndGate(t *testing.T) {
 			},
 			claims: []corev1.PodResourceClaim{own, templateClaim("multinet-storage-0", "storage.multinet.dev")},
 			gates:  []corev1.PodReadinessGate{other, attached}},
+		"a claim of the user's, and nothing else": {networks: "claim=gpu/vf",
+			edit:   func(p *corev1.Pod) { p.Spec.ResourceClaims = []corev1.PodResourceClaim{own} },
+			claims: []corev1.PodResourceClaim{own}},
+		"claims of the user's beside a network": {networks: "claim=gpu/vf@fast,storage,claim=nic/left:gold,claim=nic/right",
+			edit: func(p *corev1.Pod) {
+				p.Spec.ResourceClaims = []corev1.PodResourceClaim{own, templateClaim("nic", "pair")}
+			},
+			claims: []corev1.PodResourceClaim{own, templateClaim("nic", "pair"), templateClaim("multinet-storage-0", "storage.multinet.dev")}},
 		"the gate is there": {networks: "storage",
 			edit:   func(p *corev1.Pod) { p.Spec.ReadinessGates = []corev1.PodReadinessGate{attached, other} },
 			claims: []corev1.PodResourceClaim{templateClaim("multinet-storage-0", "storage.multinet.dev")},
@@ -255,6 +263,13 @@ func TestRefusedPods(t *testing.T) {
 		"as much as annotations can hold": {func(p *corev1.Pod) {
 			p.Annotations[v1alpha1.AnnotationNetworks] = strings.Repeat("a,", 130_000)
 		}, `element 17 "a": a pod selects at most 16 networks`},
+		"an entry that the pod does not have": {func(p *corev1.Pod) {
+			p.Annotations[v1alpha1.AnnotationNetworks] = "storage,claim=pair/vf"
+			p.Spec.ResourceClaims = []corev1.PodResourceClaim{templateClaim("other", "x")}
+		}, `"claim=pair/vf" selects from an entry of spec.resourceClaims that the pod does not have`},
+		"no entry at all": {func(p *corev1.Pod) {
+			p.Annotations[v1alpha1.AnnotationNetworks] = "claim=pair/vf"
+		}, `"claim=pair/vf" selects from an entry of spec.resourceClaims that the pod does not have`},
 		"static": {func(p *corev1.Pod) {
 			p.Annotations[corev1.MirrorPodAnnotationKey] = "x"
 			p.Spec.NodeName = "n1"

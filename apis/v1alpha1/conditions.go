@@ -62,7 +62,19 @@ const (
 	ReasonUplinkNotFound   = "UplinkNotFound"
 	ReasonUplinkDown       = "UplinkDown"
 	ReasonDuplicateAddress = "DuplicateAddress"
-	ReasonQoSNotSupported  = "QoSNotSupported"
+
+	// Reasons of QoSEnforced. The message names each knob of the class that is not in force.
+	ReasonQoSEnforced = "Enforced"
+	// ReasonQoSNotSupported: the data path, the driver, the kernel or the node's set-up cannot do it.
+	ReasonQoSNotSupported = "QoSNotSupported"
+)
+
+// Reasons of events on a Node.
+const (
+	// ReasonVFNotClean: a VF is not what it was before a pod had it, or somebody uses it. No pod gets it.
+	ReasonVFNotClean = "VirtualFunctionNotClean"
+	// ReasonVFClean: it is again, and is offered to pods.
+	ReasonVFClean = "VirtualFunctionClean"
 )
 
 // Conditions of a Pod.
@@ -91,4 +103,8 @@ const (
 	ReasonRackNotServed = "RackNotServed"
 	// ReasonAddressClaim: the addresses that an AddressClaim names for the pod cannot be given to it now.
 	ReasonAddressClaim = "AddressClaim"
+	// ReasonInvalidResourceClaim: the claim that the pod's user wrote asks for what no attachment can be made of.
+	ReasonInvalidResourceClaim = "InvalidResourceClaim"
+	// ReasonResourceClaimNotReady: the user's claim is not there, not allocated, or not the pod's alone.
+	ReasonResourceClaimNotReady = "ResourceClaimNotReady"
 )

@@ -10,7 +10,8 @@ const LabelSticky = GroupName + "/sticky"
 
 // Annotations, conditions and finalizers that pods, Networks and attachments carry. Reasons stand in conditions.go.
 const (
-	// AnnotationNetworks on a pod selects its networks: a comma list of network[@interface][:qosclass].
+	// AnnotationNetworks on a pod selects its networks: a comma list of network[@interface][:qosclass], or with
+	// claim=entry/request in the place of network.
 	AnnotationNetworks = GroupName + "/networks"
 
 	// AnnotationPodIPs on a pod lists its addresses: [{"networkName","interface","ip"}]. Written by the agent.
@@ -66,6 +67,15 @@ const (
 
 // DeviceClassName is the name of the DeviceClass that the operator compiles a Network to.
 func DeviceClassName(network string) string { return network + "." + GroupName }
+
+// NetworkOfDeviceClass undoes DeviceClassName. It is "" for DeviceClasses that are not a Network's.
+func NetworkOfDeviceClass(class string) string {
+	network, ok := strings.CutSuffix(class, "."+GroupName)
+	if !ok || strings.Contains(network, ".") {
+		return ""
+	}
+	return network
+}
 
 // ClaimTemplateName is the name of the ResourceClaimTemplate for a Network and the QoS class that the pod's
 // selection names; the class is empty for the Network's default. The admission policy builds the same name in CEL.

@@ -71,6 +71,11 @@ type PodNetworkAttachmentSpec struct {
 	// +optional
 	PodClaimName string `json:"podClaimName,omitempty"`
 
+	// request is the name of the request in that claim whose device carries this attachment. Of a request with
+	// firstAvailable it is the name of the request, not of the alternative that was allocated.
+	// +optional
+	Request string `json:"request,omitempty"`
+
 	// type of the Network.
 	Type NetworkType `json:"type"`
 

@@ -17,7 +17,7 @@ import (
 
 // sequence is what a generated element is glued from: every separator, and text on both sides of every rule.
 var sequence = []string{"a", "storage", "a-0", "-a", "a-", "A", "9", strings.Repeat("n", 48), strings.Repeat("n", 49),
-	"@", "@", ":", ":", ",", ",", " ", "\t", "\n", "\u00a0", "", "net1", "net2", "eth0", "lo", "eth0.5", "_x", "x_",
+	"claim=", "claim=a/b", "claim=a/storage", "claim=multinet-a/b", "a/b", "=", "@", "@", ":", ":", ",", ",", " ", "\t", "\n", "\u00a0", "", "net1", "net2", "eth0", "lo", "eth0.5", "_x", "x_",
 	strings.Repeat("i", 15), strings.Repeat("i", 16), strings.Repeat("q", 63), strings.Repeat("q", 64), "é", "名", "/", "\"", "'", "\\", "{", "."}
 
 func generatedSelections(n int) (values []string) {
@@ -41,10 +41,13 @@ func elements(n int) string {
 // what one refuses the other refuses in the same words.
 func TestPoliciesAgreeWithParser(t *testing.T) {
 	s := requireAPIServer(t)
-	values := slices.Concat(generatedSelections(150), []string{
+	values := slices.Concat(generatedSelections(200), []string{
 		"", " ", ",", "a", "a,", ",a", "a@", "a:", "a@:", "a@x:", "@x", ":q", "a@b@c", "a:b:c", "a:b@c", "a@net2,b", "a@net2,b@net1", "a,b@net1",
 		"a@x,b@x", "a@X,b@x", "a@lo", "a@eth0", "a@eth1", "a,a,a:q,b,a", elements(16), elements(17), elements(18), elements(16) + ",",
 		`[{"name":"a"}]`, "ns/a", "a b", "a\x00b", "a@\x7f", "a@x\u200b",
+		"claim=a/b", "claim=a/b@x:q,claim=a/c,a", "claim=a/b,claim=a/b", "claim=a/b@net2,claim=a/c", "claim=a/b,c,claim=a/b@x", "claim=a", "claim=a/",
+		"claim=/b", "claim=a/b/c", "claim=a/b@eth0", "claim=a/b:", "claim=multinet-a/b", "claim=Multinet/b", "claim=a/" + strings.Repeat("r", 63),
+		"claim=" + strings.Repeat("e", 64) + "/b", "Claim=a/b", "class=a", "claim", "claim=a/é", " claim=a/b ",
 	})
 	accepted := 0
 	for _, value := range values {
@@ -52,6 +55,7 @@ func TestPoliciesAgreeWithParser(t *testing.T) {
 			selections, parseErr := selection.Parse(value)
 			pod := newPod("")
 			pod.Annotations = map[string]string{v1alpha1.AnnotationNetworks: value}
+			pod.Spec.ResourceClaims = ownEntries(selections)
 			err := s.admin.Create(t.Context(), pod, client.DryRunAll)
 			if parseErr != nil {
 				comparePolicyError(t, err, parseErr)
@@ -90,12 +94,34 @@ func compareClaims(t *testing.T, pod *corev1.Pod, selections []selection.Selecti
 	for _, c := range pod.Spec.ResourceClaims {
 		got[c.Name] = *c.ResourceClaimTemplateName
 	}
+	entries := 0
 	for _, want := range selections {
+		if want.OwnClaim() {
+			continue
+		}
+		entries++
 		if template := v1alpha1.ClaimTemplateName(want.Network, want.QoSClass); got[want.PodClaimName] != template {
 			t.Errorf("claim %s has the template %q, want %q", want.PodClaimName, got[want.PodClaimName], template)
 		}
 	}
-	if len(pod.Spec.ResourceClaims) != len(selections) {
-		t.Errorf("%d claims for %d selections", len(pod.Spec.ResourceClaims), len(selections))
+	for _, own := range ownEntries(selections) {
+		entries++
+		if got[own.Name] != *own.ResourceClaimTemplateName {
+			t.Errorf("the pod's own claim %s has the template %q, want %q", own.Name, got[own.Name], *own.ResourceClaimTemplateName)
+		}
 	}
+	if len(pod.Spec.ResourceClaims) != entries {
+		t.Errorf("%d claims, want %d for %v", len(pod.Spec.ResourceClaims), entries, selections)
+	}
+}
+
+// ownEntries are the entries of spec.resourceClaims that a pod with these selections has from its user.
+func ownEntries(selections []selection.Selection) (entries []corev1.PodResourceClaim) {
+	for _, s := range selections {
+		entry := templateClaim(s.PodClaimName, "mine")
+		if s.OwnClaim() && !slices.ContainsFunc(entries, func(e corev1.PodResourceClaim) bool { return e.Name == entry.Name }) {
+			entries = append(entries, entry)
+		}
+	}
+	return entries
 }

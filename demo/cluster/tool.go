@@ -67,6 +67,11 @@ func (t Tool) Load(ctx context.Context) error {
 	return t.run(ctx, append([]string{"load", "--name", t.Name}, archives...)...)
 }
 
+// Image packs a static program into an image archive.
+func (t Tool) Image(ctx context.Context, name, binary, archive string) error {
+	return t.run(ctx, "image", "--name", name, "--binary", binary, "--out", archive)
+}
+
 // Down removes the cluster, and with the last one the Docker daemon, if hack/cluster started it.
 func (t Tool) Down(ctx context.Context) error {
 	clusters, err := os.ReadDir(t.state("clusters"))

@@ -24,16 +24,20 @@ type VMNode struct {
 	process *exec.Cmd
 }
 
-// StartVMNode boots one with network cards named pf0, pf1 …, and returns when its Node is Ready.
-func (t Tool) StartVMNode(ctx context.Context, cards int) (*VMNode, error) {
+// StartVMNode boots one with network cards named pf0, pf1 …, and returns when its Node is Ready. It has the agent's image and
+// those of the archives.
+func (t Tool) StartVMNode(ctx context.Context, cards int, archives ...string) (*VMNode, error) {
 	// A program and not `go run`, which would not pass on the signal that ends it.
 	build := exec.CommandContext(ctx, "go", "build", "-o", t.program(), ".")
 	build.Dir, build.Stdout, build.Stderr = filepath.Join(t.Repository, "hack", "cluster"), t.Progress, t.Progress
 	if err := build.Run(); err != nil {
 		return nil, fmt.Errorf("building hack/cluster: %w", err)
 	}
-	process := exec.Command(t.program(), "vm-node", "--name", t.Name, "--pfs", strconv.Itoa(cards),
-		"--image", filepath.Join(t.Repository, "bin", "images", "agent.tar"))
+	args := []string{"vm-node", "--name", t.Name, "--pfs", strconv.Itoa(cards)}
+	for _, archive := range append([]string{filepath.Join(t.Repository, "bin", "images", "agent.tar")}, archives...) {
+		args = append(args, "--image", archive)
+	}
+	process := exec.Command(t.program(), args...)
 	process.Dir, process.Stderr = t.Repository, t.Progress
 	process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	output, err := process.StdoutPipe()

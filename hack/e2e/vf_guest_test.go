@@ -24,16 +24,20 @@ type virtualFunction struct {
 	// admin is the MAC that its PF has for it, vlan the tag.
 	admin string
 	vlan  int32
-	// inside is where the link is, for those that are not on the node.
+	// pfAddress is the PCI address of its PF.
+	pfAddress string
+	// inside is where the link is, for those that are not on the node, and netns that namespace's number.
 	inside link
+	netns  string
 }
 
-// guest is what the machine has of all VFs, by PCI address, and of the environments and VFIO groups of containers, by
-// their IDs.
+// guest is what the machine has of all VFs, by PCI address, and of the environments, VFIO groups and network namespaces of
+// containers, by their IDs.
 type guest struct {
 	vfs         map[string]virtualFunction
 	environment map[string][]string
 	groups      map[string]string
+	netns       map[string]string
 }
 
 // Everything in one command: processes are slow to start there.
@@ -42,7 +46,7 @@ for pf in /sys/class/net/pf*; do
 	ip -j link show "${pf##*/}" | tr -d '\n' | sed "s/^/pf ${pf##*/} /"
 	echo
 	for vf in "$pf"/device/virtfn*; do
-		[ ! -e "$vf" ] || echo "vf $(basename "$(readlink "$vf")") ${pf##*/} ${vf##*virtfn} $(basename "$(readlink "$vf/driver")")"
+		[ ! -e "$vf" ] || echo "vf $(basename "$(readlink "$vf")") ${pf##*/} ${vf##*virtfn} $(basename "$(readlink "$pf/device")") $(basename "$(readlink "$vf/driver")")"
 	done
 done
 echo "node $(stat -Lc %i /proc/1/ns/net)"
@@ -51,6 +55,7 @@ stat -Lc '%i %n' /run/netns/* /proc/[0-9]*/ns/net 2>/dev/null | sort -s -u -k1,1
 done
 ctr --namespace k8s.io tasks ls | while read -r id pid status; do
 	[ "$status" = RUNNING ] || continue
+	echo "netns $id $(stat -Lc %i "/proc/$pid/ns/net")"
 	echo "groups $id $(ls "/proc/$pid/root/dev/vfio" 2>/dev/null | tr '\n' ' ')"
 	echo "container $id $(tr '\0' '\t' 2>/dev/null <"/proc/$pid/environ")"
 done`
@@ -67,7 +72,7 @@ func (s *scene) guest(ctx context.Context, node string) (guest, error) {
 	if err != nil {
 		return guest{}, err
 	}
-	g, own := guest{map[string]virtualFunction{}, map[string][]string{}, map[string]string{}}, ""
+	g, own := guest{map[string]virtualFunction{}, map[string][]string{}, map[string]string{}, map[string]string{}}, ""
 	settings := map[string]setting{}
 	for line := range strings.Lines(out) {
 		kind, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -75,13 +80,16 @@ func (s *scene) guest(ctx context.Context, node string) (guest, error) {
 		case "pf":
 			err = readSettings(settings, rest)
 		case "vf":
-			word := strings.Fields(rest)
+			word := append(strings.Fields(rest), "") // A VF may be without a driver.
 			of := settings[word[1]+" "+word[2]]
-			g.vfs[word[0]] = virtualFunction{PF: word[1], Index: word[2], Driver: word[3], Settings: of.rest, admin: of.MAC, vlan: of.tag()}
+			g.vfs[word[0]] = virtualFunction{PF: word[1], Index: word[2], Driver: word[4], Settings: of.rest, admin: of.MAC, vlan: of.tag(), pfAddress: word[3]}
 		case "node":
 			own = rest
 		case "links":
 			err = g.readLinks(rest, own)
+		case "netns":
+			id, inode, _ := strings.Cut(rest, " ")
+			g.netns[id] = inode
 		case "groups":
 			id, groups, _ := strings.Cut(rest, " ")
 			g.groups[id] = groups
@@ -154,6 +162,7 @@ func (g guest) readLinks(line, own string) error {
 		if !vf.OnNode {
 			vf.inside = l.link
 			vf.inside.namespace = path
+			vf.netns = inode
 		}
 		g.vfs[l.Device] = vf
 	}

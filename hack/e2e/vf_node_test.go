@@ -20,10 +20,13 @@ import (
 // cards of the virtual machine, named pf0 and so on, are all on one wire.
 const cards = 2
 
+// vfsPerCard is what the agents' configuration asks for.
+const vfsPerCard = 4
+
 // startVM adds the node whose network cards have virtual functions, for the time of one test: it costs others their CPU.
 func startVM(t *testing.T) string {
 	t.Helper()
-	node, err := tool.StartVMNode(t.Context(), cards)
+	node, err := tool.StartVMNode(t.Context(), cards, gpuDriver(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +67,7 @@ func (s *scene) waitMade(node string) (g guest) {
 				return fmt.Errorf("%s is not yet known to its card", address)
 			}
 		}
-		if len(g.vfs) != 4*cards {
+		if len(g.vfs) != vfsPerCard*cards {
 			return fmt.Errorf("there are %d", len(g.vfs))
 		}
 		return nil
@@ -111,17 +114,23 @@ func (s *scene) devices(ctx context.Context, node string) (map[string]resourceap
 	return devices, nil
 }
 
-// vfPod may be on the virtual machine, without asking for it. Its two containers do nothing, and their image is there in no
-// time.
-func (s *scene) vfPod(name, selection string) *corev1.Pod {
+// vfPod may be on the virtual machine, without asking for it. Its containers do nothing, and their image is there in no time.
+func (s *scene) vfPod(name, selection string, containers int) *corev1.Pod {
 	pod := s.pod(name, "", selection)
-	first := &pod.Spec.Containers[0]
-	first.Image, first.Command = "registry.k8s.io/pause:3.10", nil
-	second := *first.DeepCopy()
-	second.Name = "second"
-	pod.Spec.Containers = append(pod.Spec.Containers, second)
-	pod.Spec.Tolerations = append(pod.Spec.Tolerations, corev1.Toleration{Key: cluster.VMLabel, Operator: corev1.TolerationOpExists})
+	onVM(pod)
+	for i := 1; i < containers; i++ {
+		another := *pod.Spec.Containers[0].DeepCopy()
+		another.Name = fmt.Sprintf("box-%d", i)
+		pod.Spec.Containers = append(pod.Spec.Containers, another)
+	}
 	return pod
+}
+
+// onVM has a pod tolerate the virtual machine, with an image that is there in no time.
+func onVM(pod *corev1.Pod) {
+	container := &pod.Spec.Containers[0]
+	container.Image, container.Command = "registry.k8s.io/pause:3.10", nil
+	pod.Spec.Tolerations = append(pod.Spec.Tolerations, corev1.Toleration{Key: cluster.VMLabel, Operator: corev1.TolerationOpExists})
 }
 
 // restarts of the agent's container on a node.

@@ -27,35 +27,55 @@ func vfNetwork(pf string, vlan int32) v1alpha1.NetworkSpec {
 	return spec
 }
 
+// vfioNetwork is one for programs.
+func vfioNetwork(pf string, vlan int32) v1alpha1.NetworkSpec {
+	spec := vfNetwork(pf, vlan)
+	spec.SRIOV.DeviceType = v1alpha1.VFDeviceTypeVFIO
+	return spec
+}
+
 // TestVirtualFunctions: pods that only select a network are placed where its VFs are, get one for themselves, reach each
-// other, outlive the agent, and leave the VFs as they found them.
+// other, outlive the agent, and leave the VFs as they found them. Then pods with claims of their own do so.
 func TestVirtualFunctions(t *testing.T) {
 	node := startVM(t)
-	s := newScene(t, node)
+	s := newScene(t, node, nodeA)
 	t.Cleanup(func() { s.dumpVM(node) })
 	before := s.waitMade(node)
 	s.waitDevices(node, before)
 	s.network("red", vfNetwork("pf0", 100))
 	s.network("blue", vfNetwork("pf1", 200))
 
-	program := vfNetwork("pf1", 300)
-	program.SRIOV.DeviceType = v1alpha1.VFDeviceTypeVFIO
-	s.network("green", program)
+	s.network("green", vfioNetwork("pf1", 300))
+	s.network("amber", vfioNetwork("pf0", 500))
 
 	for name, selection := range map[string]string{"left": "red@data, blue", "right": "blue@backup, red@data", "program": "green"} {
-		s.must(s.Create(s.ctx, s.vfPod(name, selection)))
+		s.must(s.Create(s.ctx, s.vfPod(name, selection, 2)))
 	}
 	s.waitVFs(2*time.Minute, node, "left", "right", "program")
 	s.vfsReach(node, "left", "right", map[string]string{"data": "data", "net2": "backup"})
 
 	s.agentKilledUnderVFs(node)
-	s.must(s.Create(s.ctx, s.vfPod("late", "red@data")))
+	s.must(s.Create(s.ctx, s.vfPod("late", "red@data", 2)))
 	s.waitVFs(time.Minute, node, "left", "right", "program", "late")
 	s.vfsReach(node, "late", "left", map[string]string{"data": "data"})
 
 	s.remove(true, "left")
 	s.remove(false, "right", "program", "late")
 	s.waitGone(time.Minute, "left", "right", "program", "late")
+	s.refusedAttribute()
+	s.waitDevices(node, before)
+	s.randomVFs(node)
+	s.waitClean(node, before)
+
+	s.ownClaims(node)
+	s.waitClean(node, before)
+	s.dirtiedVF(node, before)
+	s.waitDevices(node, before)
+}
+
+// waitClean waits until the VFs are what they were, and the scheduler can have them.
+func (s *scene) waitClean(node string, before guest) {
+	s.t.Helper()
 	s.until(time.Minute, "the VFs to be as before", func(ctx context.Context) error {
 		after, err := s.guest(ctx, node)
 		if diff := cmp.Diff(before.vfs, after.vfs, cmpopts.IgnoreUnexported(virtualFunction{})); diff != "" {

@@ -63,7 +63,7 @@ func TestStrictDecoderFires(t *testing.T) {
 func strictDecoder(t *testing.T) func([]byte) error {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, v1alpha1.AddToScheme, addNetAttachDef} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}

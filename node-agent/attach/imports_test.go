@@ -7,7 +7,8 @@ import (
 )
 
 // forbidden could start a process or reach the API server. Nothing of it is linked into what the attach path calls.
-var forbidden = []string{"os/exec", "net/http", "k8s.io/client-go", "google.golang.org/grpc"}
+var forbidden = []string{"os/exec", "net/http", "k8s.io/client-go", "google.golang.org/grpc",
+	"github.com/k8snetworkplumbingwg/sriovnet"} // which brings the first two
 
 const module = "github.com/multinet-dev/multinet/"
 

@@ -53,6 +53,25 @@ func TestUndo(t *testing.T) {
 	})
 }
 
+// What comes after a failure is not attempted.
+func TestFirstFailureEndsTheAttach(t *testing.T) {
+	w := newWorld(t)
+	pod := w.pod()
+	a := w.newAttacher()
+	a.before = func(_, iface string, s Step) error {
+		if iface == "net2" {
+			t.Errorf("step %q of net2 was taken", s)
+		}
+		if s == StepAddresses {
+			return errors.New("boom")
+		}
+		return nil
+	}
+	if _, err := a.Attach(t.Context(), pod.Path(), []plan.Attachment{storage(), backup()}); err == nil {
+		t.Fatal("no error")
+	}
+}
+
 func TestUndoKeepsWhatWasThere(t *testing.T) {
 	w := newWorld(t)
 	pod := w.pod()

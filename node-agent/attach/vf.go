@@ -42,20 +42,21 @@ func (a *Attacher) VFState(p plan.Attachment) (plan.VFState, error) {
 }
 
 // ConfigureVF does ahead of Attach what may be slow, since some drivers must be bound anew for a MAC. Attach does it too, but
-// finds it done. A failure leaves the VF to ReleaseVFs.
-func (a *Attacher) ConfigureVF(ctx context.Context, p plan.Attachment) error {
+// finds it done. A failure leaves the VF to ReleaseVFs. It returns what the driver refuses of the attachment's QoSClass, by the
+// class's knobs.
+func (a *Attacher) ConfigureVF(ctx context.Context, p plan.Attachment) (unmet map[string]string, err error) {
 	vfs, err := a.vfs()
 	if err != nil {
-		return newError(p, StepVF, err)
+		return nil, newError(p, StepVF, err)
 	}
 	vf, err := vfs.Find(p.VF.PCIAddress)
 	if err != nil {
-		return newError(p, StepUplink, err)
+		return nil, newError(p, StepUplink, err)
 	}
-	if err := configureVF(ctx, vfs, vf, p, nil); err != nil {
-		return newError(p, StepVF, err)
+	if unmet, err = configureVF(ctx, vfs, vf, p, nil); err != nil {
+		return nil, newError(p, StepVF, err)
 	}
-	return nil
+	return unmet, nil
 }
 
 // ReleaseVFs makes the VFs of the attachments what they were before, wherever they are; the namespace may be gone. The error
@@ -118,18 +119,18 @@ func split(attachments []plan.Attachment) (links, vfs []plan.Attachment) {
 	return links, vfs
 }
 
-func configureVF(ctx context.Context, vfs plumb.VFs, vf plumb.VF, p plan.Attachment, pod *kernel.Namespace) error {
+func configureVF(ctx context.Context, vfs plumb.VFs, vf plumb.VF, p plan.Attachment, pod *kernel.Namespace) (unmet map[string]string, err error) {
 	if needs, err := NeedsVFState(p); err != nil {
-		return err
+		return nil, err
 	} else if needs {
-		return errNotRecorded
+		return nil, errNotRecorded
 	}
 	if p.VF.VFIO {
 		if _, err := vfs.BindVFIO(ctx, vf); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return vfs.Configure(ctx, vf, p.VF.Settings, net.HardwareAddr(p.MAC), pod)
+	return vfs.Configure(ctx, vf, p.VF.Settings, p.VF.QoS, net.HardwareAddr(p.MAC), pod)
 }
 
 // findVF looks up the VF and, unless the pod has it already, sees to it that a failure of this attach restores it.
@@ -154,7 +155,8 @@ func (r *run) vfSteps(p plan.Attachment, link *plumb.Link) []step {
 	var vf plumb.VF
 	steps := []step{
 		{StepUplink, func() (err error) { vf, err = r.findVF(p); return err }},
-		{StepVF, func() error { return configureVF(r.ctx, vfs, vf, p, r.pod) }},
+		// What a driver refuses of a QoSClass stands in the plan since ConfigureVF.
+		{StepVF, func() error { _, err := configureVF(r.ctx, vfs, vf, p, r.pod); return err }},
 	}
 	if p.VF.VFIO {
 		return steps

@@ -80,7 +80,10 @@ func TestSRIOVAttach(t *testing.T) {
 	w := newVFWorld(t, 0)
 	pod := w.pod()
 	empty := w.state(pod)
-	w.must(w.attacher.ConfigureVF(t.Context(), w.fast()))
+	unmet, err := w.attacher.ConfigureVF(t.Context(), w.fast())
+	if err != nil || len(unmet) > 0 {
+		t.Errorf("configure: %v, %v", unmet, err)
+	}
 	results := w.attach(pod, w.both()...)
 	if len(results) != 2 || results[0].MAC.String() != w.fast().MAC.String() || results[0].MTU != 1400 || results[0].Interface != "net1" {
 		t.Errorf("results %+v", results)
@@ -233,6 +236,26 @@ func TestSRIOVNumberChangedUnderneath(t *testing.T) {
 	}
 	// An agent that heard of none of it releases too.
 	w.must(w.attacher.ReleaseVFs(t.Context(), pod.Path(), w.both()))
+	w.wantClean()
+}
+
+// After another boot VFs are new, and what a plan knows is of others: nothing is made so again, and the plan is of use when it
+// knows the new one.
+func TestSRIOVAfterAnotherBoot(t *testing.T) {
+	w := newVFWorld(t, 6)
+	pod, p := w.pod(), w.fast()
+	p.Before.Boot, p.Before.VLAN, p.Before.Interface = "another", 42, "former"
+	w.must(w.attacher.ReleaseVFs(t.Context(), "", []plan.Attachment{p}))
+	w.wantClean()
+	if needs, err := NeedsVFState(p); !needs || err != nil {
+		t.Errorf("a plan of another boot is taken: %v, %v", needs, err)
+	}
+	state, err := w.attacher.VFState(p)
+	w.must(err)
+	p.Before = &state
+	w.attach(pod, p)
+	w.check(pod, p)
+	w.must(w.attacher.Detach(t.Context(), pod.Path(), []plan.Attachment{p}))
 	w.wantClean()
 }
 

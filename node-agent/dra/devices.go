@@ -134,7 +134,7 @@ func planDevice(i inventory.Device) plan.Device {
 	device := plan.Device{
 		Name: i.Name, Uplink: i.Interface, PCIAddress: i.PCIAddress, PCIeRoot: i.PCIeRoot,
 		Driver: i.Driver, Vendor: i.Vendor, PF: i.PF, PFAddress: i.PFAddress, VFIndex: i.VFIndex, RDMADevice: i.RDMADevice,
-		IOMMUGroup: i.IOMMUGroup,
+		IOMMUGroup: i.IOMMUGroup, Representor: i.Representor,
 	}
 	if i.NUMANode != nil {
 		numa := int32(*i.NUMANode)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -24,49 +23,24 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/sandboxes"
 )
 
+// podClaim is one that was made for the annotation, with a device of another driver beside ours.
 func podClaim(name string) *resourceapi.ResourceClaim {
 	controller, share := true, types.UID("share-"+name)
 	return &resourceapi.ResourceClaim{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID(name),
 			Annotations:     map[string]string{"resource.kubernetes.io/pod-claim-name": "multinet-storage-0"},
 			OwnerReferences: []metav1.OwnerReference{{Kind: "Pod", Name: "p", UID: "pod", Controller: &controller}}},
-		Status: resourceapi.ResourceClaimStatus{Allocation: &resourceapi.AllocationResult{
-			Devices: resourceapi.DeviceAllocationResult{Results: []resourceapi.DeviceRequestAllocationResult{
+		Spec: resourceapi.ResourceClaimSpec{Devices: resourceapi.DeviceClaim{Requests: []resourceapi.DeviceRequest{
+			{Name: "gpu", Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: "gpu.example.com"}},
+			{Name: "nic", Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: "storage.multinet.dev"}},
+		}}},
+		Status: resourceapi.ResourceClaimStatus{
+			ReservedFor: []resourceapi.ResourceClaimConsumerReference{{Resource: "pods", Name: "p", UID: "pod"}},
+			Allocation: &resourceapi.AllocationResult{Devices: resourceapi.DeviceAllocationResult{Results: []resourceapi.DeviceRequestAllocationResult{
 				{Request: "gpu", Driver: "gpu.example.com", Pool: "node", Device: "gpu0"},
 				{Request: "nic", Driver: v1alpha1.DriverName, Pool: "node", Device: "uplink-eth1", ShareID: &share},
-			}},
-		}},
-	}
-}
-
-func TestRequestOf(t *testing.T) {
-	tests := map[string]struct {
-		change func(*resourceapi.ResourceClaim)
-		want   string
-	}{
-		"of the annotation":    {change: func(*resourceapi.ResourceClaim) {}},
-		"a user's own":         {change: func(c *resourceapi.ResourceClaim) { c.Annotations = nil }, want: "was not made for the annotation multinet.dev/networks"},
-		"shared by pods":       {change: func(c *resourceapi.ResourceClaim) { c.OwnerReferences = nil }, want: "was not made for the annotation"},
-		"of a user's template": {change: func(c *resourceapi.ResourceClaim) { c.Annotations["resource.kubernetes.io/pod-claim-name"] = "nic" }, want: "was not made"},
-		"without our device":   {change: func(c *resourceapi.ResourceClaim) { c.Status.Allocation = nil }, want: "has 0 devices of driver multinet.dev"},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			claim := podClaim("c")
-			test.change(claim)
-			got, err := requestOf(claim)
-			if test.want != "" {
-				if err == nil || !strings.Contains(err.Error(), test.want) {
-					t.Fatalf("error %v, want %q", err, test.want)
-				}
-				return
-			}
-			want := sandboxes.Request{Namespace: "ns", PodName: "p", PodUID: "pod", PodClaimName: "multinet-storage-0",
-				Claim: plan.Claim{Name: "c", UID: "c", Request: "nic", Pool: "node", Device: "uplink-eth1", ShareID: "share-c"}}
-			if diff := cmp.Diff(want, got); err != nil || diff != "" {
-				t.Error(err, diff)
-			}
-		})
+			}}},
+		},
 	}
 }
 
@@ -81,14 +55,14 @@ func (s *slow) Prepare(_ context.Context, r sandboxes.Request) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls++
-	if r.Claim.Name == "bad" {
+	if r.Claim.Name == "bad" || r.Claim.Request == "bad" {
 		return errors.New("no luck")
 	}
 	return nil
 }
 
 func (s *slow) CDIDevices(r sandboxes.Request) ([]string, error) {
-	return []string{"multinet.dev/vf=" + r.Claim.Name}, nil
+	return []string{"multinet.dev/vf=" + r.Claim.Name + "-" + r.Claim.BaseRequest()}, nil
 }
 func (s *slow) Unprepared([]types.UID) {}
 func (s *slow) AskAgain(time.Time)     {}
@@ -108,7 +82,7 @@ func TestPrepareAllAtOnce(t *testing.T) {
 			t.Errorf("bad: %v", err)
 		}
 		share := types.UID("share-a")
-		want := []kubeletplugin.Device{{Requests: []string{"nic"}, PoolName: "node", DeviceName: "uplink-eth1", ShareID: &share, CDIDeviceIDs: []string{"multinet.dev/vf=a"}}}
+		want := []kubeletplugin.Device{{Requests: []string{"nic"}, PoolName: "node", DeviceName: "uplink-eth1", ShareID: &share, CDIDeviceIDs: []string{"multinet.dev/vf=a-nic"}}}
 		if diff := cmp.Diff(want, results["a"].Devices); diff != "" {
 			t.Error(diff)
 		}

@@ -7,25 +7,22 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/dynamic-resource-allocation/kubeletplugin"
 
-	"github.com/multinet-dev/multinet/apis/v1alpha1"
-	"github.com/multinet-dev/multinet/node-agent/publish"
 	"github.com/multinet-dev/multinet/node-agent/sandboxes"
 )
 
-// Sandboxes plans what a claim asks for. Prepare blocks while something transient is missing.
+// Sandboxes plans what a request of a claim asks for. Prepare blocks while something transient is missing.
 type Sandboxes interface {
 	Prepare(context.Context, sandboxes.Request) error
-	// CDIDevices are the devices of a prepared claim.
+	// CDIDevices are the devices of a prepared request.
 	CDIDevices(sandboxes.Request) ([]string, error)
 	// Unprepared says that the kubelet needs claims no more, and has the sandboxes looked at.
 	Unprepared(claims []types.UID)
@@ -37,6 +34,9 @@ type Sandboxes interface {
 type driver struct {
 	log       logr.Logger
 	sandboxes Sandboxes
+	// pod is read for claims that a user wrote: its spec says by which entry it has the claim, its annotation which devices of it
+	// become interfaces.
+	pod func(ctx context.Context, namespace, name string, uid types.UID) (*corev1.Pod, error)
 }
 
 // PrepareResourceClaims plans each claim, all at once: each may wait for the operator. The kubelet asks for the claims of one
@@ -58,41 +58,42 @@ func (d *driver) PrepareResourceClaims(ctx context.Context, claims []*resourceap
 }
 
 func (d *driver) prepare(ctx context.Context, claim *resourceapi.ResourceClaim, position int) kubeletplugin.PrepareResult {
-	request, err := requestOf(claim)
-	request.Position = position
-	if err == nil {
-		err = d.sandboxes.Prepare(ctx, request)
+	requests, err := d.requestsOf(ctx, claim)
+	for i := range requests {
+		requests[i].Position = position
 	}
-	var devices []string
+	var devices []kubeletplugin.Device
 	if err == nil {
-		devices, err = d.sandboxes.CDIDevices(request)
+		devices, err = d.prepareAll(ctx, requests)
 	}
 	if err != nil {
 		d.log.Info("claim was not prepared", "claim", claim.Namespace+"/"+claim.Name, "cause", err.Error())
 		return kubeletplugin.PrepareResult{Err: fmt.Errorf("multinet: %w", err)}
 	}
-	device := kubeletplugin.Device{Requests: []string{request.Claim.Request}, PoolName: request.Claim.Pool, DeviceName: request.Claim.Device, CDIDeviceIDs: devices}
+	return kubeletplugin.PrepareResult{Devices: devices}
+}
+
+// prepareAll prepares the devices of one claim at once: each may wait as long as the kubelet does.
+func (d *driver) prepareAll(ctx context.Context, requests []sandboxes.Request) ([]kubeletplugin.Device, error) {
+	devices, errs := make([]kubeletplugin.Device, len(requests)), make([]error, len(requests))
+	var preparing sync.WaitGroup
+	for i, request := range requests {
+		preparing.Go(func() { devices[i], errs[i] = d.prepareOne(ctx, request) })
+	}
+	preparing.Wait()
+	return devices, errors.Join(errs...)
+}
+
+func (d *driver) prepareOne(ctx context.Context, request sandboxes.Request) (kubeletplugin.Device, error) {
+	if err := d.sandboxes.Prepare(ctx, request); err != nil {
+		return kubeletplugin.Device{}, err
+	}
+	cdi, err := d.sandboxes.CDIDevices(request)
+	device := kubeletplugin.Device{Requests: []string{request.Claim.Request}, PoolName: request.Claim.Pool, DeviceName: request.Claim.Device, CDIDeviceIDs: cdi}
 	if id := types.UID(request.Claim.ShareID); id != "" {
 		device.ShareID = &id
 	}
-	return kubeletplugin.PrepareResult{Devices: []kubeletplugin.Device{device}}
-}
-
-// requestOf reads from a claim which interface of which pod it stands for.
-func requestOf(claim *resourceapi.ResourceClaim) (sandboxes.Request, error) {
-	podClaimName := claim.Annotations[resourceapi.PodResourceClaimAnnotation]
-	pod := metav1.GetControllerOf(claim)
-	if pod == nil || pod.Kind != "Pod" || !strings.HasPrefix(podClaimName, v1alpha1.PodClaimPrefix) {
-		return sandboxes.Request{}, fmt.Errorf("claim %s/%s was not made for the annotation %s of a pod: select the network there instead of naming a claim in the pod",
-			claim.Namespace, claim.Name, v1alpha1.AnnotationNetworks)
-	}
-	ours, err := publish.ClaimOf(claim)
-	if err != nil {
-		return sandboxes.Request{}, err
-	}
-	return sandboxes.Request{
-		Namespace: claim.Namespace, PodName: pod.Name, PodUID: pod.UID, PodClaimName: podClaimName, Claim: *ours,
-	}, nil
+	return device, err
 }
 
 // UnprepareResourceClaims frees nothing: with grace period 0 it comes before the sandbox is stopped, else after

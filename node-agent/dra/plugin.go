@@ -14,6 +14,7 @@ import (
 	"k8s.io/dynamic-resource-allocation/kubeletplugin"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/node-agent/publish"
 )
 
 // +kubebuilder:rbac:groups=resource.k8s.io,resources=resourceslices,verbs=get;list;watch;create;update;patch;delete
@@ -51,7 +52,7 @@ func Start(ctx context.Context, o Options) (*Plugin, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("create the folder of the plugin's socket: %w", err)
 	}
-	helper, err := kubeletplugin.Start(ctx, &driver{log: o.Log, sandboxes: o.Sandboxes},
+	helper, err := kubeletplugin.Start(ctx, &driver{log: o.Log, sandboxes: o.Sandboxes, pod: publish.Claims{Client: o.Client}.Pod},
 		kubeletplugin.DriverName(v1alpha1.DriverName),
 		kubeletplugin.KubeClient(o.Client),
 		kubeletplugin.NodeName(o.NodeName),

@@ -48,6 +48,10 @@ type Device struct {
 	RDMADevice string
 	// IOMMUGroup of a VF such as "10", empty for none.
 	IOMMUGroup string
+	// Switchdev tells that the PF of a VF is in switchdev mode, and Representor is the node's interface for the VF then. Read
+	// leaves it empty.
+	Switchdev   bool
+	Representor string
 }
 
 const netClass = "class/net"

@@ -57,7 +57,7 @@ func (n nic) virtualFunctions(name string) ([]Device, error) {
 		}
 		vf := Device{
 			Kind: v1alpha1.DeviceKindVF, PF: name, PFAddress: pf.PCIAddress, VFIndex: index, Driver: pf.Driver,
-			LinkSpeed: n.speed(), Carrier: n.text("carrier") == "1",
+			LinkSpeed: n.speed(), Carrier: n.text("carrier") == "1", Switchdev: n.text("phys_switch_id") != "",
 		}
 		if vf.readFunction(n.sys, function+"/"+entry.Name()) {
 			vfs = append(vfs, vf)

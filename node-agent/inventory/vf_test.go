@@ -68,13 +68,13 @@ func TestVirtualFunctions(t *testing.T) {
 func TestRepresentorsAreNoPhysicalFunctions(t *testing.T) {
 	m := newMachine()
 	pf := m.function("pci0000:00", "0000:01:00.0", "mlx5_core", "0x15b3", "0")
-	m.netdev(pf, "ens1f0np0", map[string]string{"phys_port_name": "p0"})
+	m.netdev(pf, "ens1f0np0", map[string]string{"phys_port_name": "p0", "phys_switch_id": "7cfe90"})
 	m.netdev(pf, "eth0", map[string]string{"phys_port_name": "pf0vf0"})
 	m.netdev(pf, "eth1", map[string]string{"phys_port_name": "c1pf0sf2"})
 	m.virtualFunction(pf, "pci0000:00", "0000:01:00.1", 0)
 	vfs := virtualFunctions(t, m)
-	if len(vfs) != 1 || vfs[0].PF != "ens1f0np0" {
-		t.Errorf("virtual functions %+v, want one of ens1f0np0", vfs)
+	if len(vfs) != 1 || vfs[0].PF != "ens1f0np0" || !vfs[0].Switchdev {
+		t.Errorf("virtual functions %+v, want one of ens1f0np0 in switchdev mode", vfs)
 	}
 }
 

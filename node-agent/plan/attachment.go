@@ -55,7 +55,7 @@ func FromAttachment(pna *v1alpha1.PodNetworkAttachment, device Device, claim *Cl
 		Device:       device,
 	}
 	if spec.Type == v1alpha1.NetworkTypeSRIOV {
-		a.VF = b.vf(spec.SRIOV, device)
+		a.VF = b.vf(spec.SRIOV, spec.QoS, device)
 	} else {
 		a.Macvlan, a.Overlay = b.path(spec)
 		b.check(device.Uplink != "", "device", device.Name, "has no interface on this node")

@@ -6,6 +6,7 @@ package plan
 import (
 	"net"
 	"net/netip"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -64,6 +65,12 @@ type Claim struct {
 	ShareID string    `json:"shareID,omitempty"`
 }
 
+// BaseRequest is the name of the request without that of its alternative, which Request has behind a slash where there are some.
+func (c Claim) BaseRequest() string {
+	base, _, _ := strings.Cut(c.Request, "/")
+	return base
+}
+
 // Device is the NIC that carries the attachment.
 type Device struct {
 	// Name in the node's pool.
@@ -82,6 +89,8 @@ type Device struct {
 	RDMADevice string `json:"rdmaDevice,omitempty"`
 	// IOMMUGroup of a VF is its number and the name of its file in /dev/vfio; empty where the machine has no IOMMU.
 	IOMMUGroup string `json:"iommuGroup,omitempty"`
+	// Representor of a VF is its interface on the node, where its PF is in switchdev mode.
+	Representor string `json:"representor,omitempty"`
 }
 
 // Macvlan is set for attachments that are a macvlan link, on Device.Uplink or on an overlay.

@@ -14,6 +14,8 @@ type VF struct {
 	Index int    `json:"index"`
 	// Settings that the Network asks for.
 	Settings VFSettings `json:"settings"`
+	// QoS is set where the attachment has a QoSClass.
+	QoS *VFQoS `json:"qos,omitempty"`
 	// VFIO gives the device to the containers instead of an interface.
 	VFIO bool `json:"vfio,omitempty"`
 	// RDMA moves the RDMA device along.

@@ -16,7 +16,7 @@ const (
 )
 
 // vf is the VF that the scheduler chose, with what the Network asks of it.
-func (b *builder) vf(spec *v1alpha1.SRIOVSpec, device Device) *VF {
+func (b *builder) vf(spec *v1alpha1.SRIOVSpec, class *v1alpha1.ResolvedQoS, device Device) *VF {
 	if spec == nil {
 		b.check(false, "spec.sriov", "", "is missing")
 		return nil
@@ -42,6 +42,7 @@ func (b *builder) vf(spec *v1alpha1.SRIOVSpec, device Device) *VF {
 		b.check(spec.VLAN != nil, "spec.sriov.vlanQoS", fmt.Sprint(qos), "needs a vlan")
 		vf.Settings.VLANQoS = &qos
 	}
+	vf.QoS = vfQoS(class, vf.Settings)
 	return vf
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/multinet-dev/multinet/node-agent/kernel"
 )
@@ -18,6 +19,9 @@ var (
 		"start it with `options ib_core netns_mode=0` in /etc/modprobe.d, or run `rdma system set netns exclusive` before any pod")
 	// ErrNoRDMA tells that the VF's driver makes no RDMA device.
 	ErrNoRDMA = errors.New("the VF has no RDMA device: its card has no RDMA, or the driver's RDMA module is not loaded")
+	// ErrRDMAStays tells of a driver that the kernel does not move devices of: it has to take them away from programs first.
+	ErrRDMAStays = errors.New("its driver cannot take an RDMA device away from programs, without which the kernel moves none: " +
+		"software devices such as rxe cannot be had in a pod")
 )
 
 const rdmaExclusive = "exclusive"
@@ -36,7 +40,8 @@ func (h VFs) RDMADevices(vf VF) ([]string, error) {
 }
 
 // MoveRDMA gives the VF's RDMA devices to the pod. It comes before the interface, whose addresses the device takes over as
-// they come. One that is there already is left. The error wraps ErrNoRDMA or ErrRDMAShared, or is one of the kernel.
+// they come. One that is there already is left. The error wraps ErrNoRDMA, ErrRDMAShared or
+// ErrRDMAStays, or is one of the kernel.
 func (h VFs) MoveRDMA(vf VF, pod *kernel.Namespace) error {
 	all, err := h.Sys.List(pciDevices + vf.PCIAddress + "/infiniband")
 	if err == nil && len(all) == 0 {
@@ -88,7 +93,11 @@ func moveRDMA(from, to *kernel.Namespace, devices []string) error {
 			if err != nil {
 				return fmt.Errorf("look up RDMA device %s: %w", device, err)
 			}
-			if err := netlink.RdmaLinkSetNsFd(link, uint32(to.FD())); err != nil {
+			err = netlink.RdmaLinkSetNsFd(link, uint32(to.FD()))
+			if errors.Is(err, unix.EOPNOTSUPP) {
+				err = fmt.Errorf("%w: %w", ErrRDMAStays, err)
+			}
+			if err != nil {
 				return fmt.Errorf("move RDMA device %s into %s: %w", device, to.Path(), err)
 			}
 		}

@@ -78,6 +78,12 @@ func setLinkState(h *netlink.Handle, pf netlink.Link, vf int, want string) error
 // apply sets what differs. All attributes are tried, and the error joins a *VFError for each that was refused.
 func (h VFs) apply(vf VF, pf *netlink.LinkAttrs, now, want plan.VFState) error {
 	var failed []error
+	err := h.applyEach(vf, pf, now, want, func(_ string, err error) { failed = append(failed, err) })
+	return errors.Join(append(failed, err)...)
+}
+
+// applyEach is apply that tells of each attribute that was refused, with a *VFError.
+func (h VFs) applyEach(vf VF, pf *netlink.LinkAttrs, now, want plan.VFState, refusal func(attribute string, err error)) error {
 	for _, a := range vfAttributes(now, want) {
 		if !a.differs {
 			continue
@@ -86,10 +92,10 @@ func (h VFs) apply(vf VF, pf *netlink.LinkAttrs, now, want plan.VFState) error {
 			return err
 		}
 		if err := a.set(h.Node.Handle(), byIndex(pf.Index), vf.Index); err != nil {
-			failed = append(failed, refused(vf, a.name, a.wanted, isUp(pf), err))
+			refusal(a.name, refused(vf, a.name, a.wanted, isUp(pf), err))
 		}
 	}
-	return errors.Join(failed...)
+	return nil
 }
 
 // wanted is what a VF has now, with what a Network asks for.

@@ -64,19 +64,8 @@ func (h VFs) stateOf(vf VF, info netlink.VfInfo) (plan.VFState, error) {
 	if err != nil {
 		return plan.VFState{}, err
 	}
-	state := plan.VFState{
-		Boot:       boot,
-		AdminMAC:   info.Mac.String(),
-		VLAN:       info.Vlan,
-		VLANQoS:    info.Qos,
-		VLANProto:  vlanProto(info.VlanProto),
-		SpoofCheck: info.Spoofchk,
-		// A driver that does not tell says 2^32-1.
-		Trust:     info.Trust == 1,
-		LinkState: linkStates[info.LinkState],
-		MinTxRate: int(info.MinTxRate),
-		MaxTxRate: int(info.MaxTxRate),
-	}
+	state := told(info)
+	state.Boot = boot
 	if state.Driver, err = h.driver(vf.PCIAddress); err != nil {
 		return plan.VFState{}, fmt.Errorf("%s: read its driver: %w", vf, err)
 	}
@@ -89,6 +78,22 @@ func (h VFs) stateOf(vf VF, info netlink.VfInfo) (plan.VFState, error) {
 	}
 	state.RDMA = strings.Join(rdma, ",")
 	return state, nil
+}
+
+// told is what a PF says about a VF.
+func told(info netlink.VfInfo) plan.VFState {
+	return plan.VFState{
+		AdminMAC:   info.Mac.String(),
+		VLAN:       info.Vlan,
+		VLANQoS:    info.Qos,
+		VLANProto:  vlanProto(info.VlanProto),
+		SpoofCheck: info.Spoofchk,
+		// A driver that does not tell says 2^32-1.
+		Trust:     info.Trust == 1,
+		LinkState: linkStates[info.LinkState],
+		MinTxRate: int(info.MinTxRate),
+		MaxTxRate: int(info.MaxTxRate),
+	}
 }
 
 func addInterface(state *plan.VFState, attrs *netlink.LinkAttrs) {

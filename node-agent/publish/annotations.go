@@ -47,12 +47,12 @@ func annotations(r Report, defaultNetwork string) (map[string]string, error) {
 	return map[string]string{v1alpha1.AnnotationNetworkStatus: status, v1alpha1.AnnotationPodIPs: podIPs}, nil
 }
 
-// DeviceInfo identifies the device of an interface that is one by itself; nil for others.
+// DeviceInfo identifies the device of an interface that is one by itself; nil for others. No container gets /dev/vhost-net, so that none is told.
 func DeviceInfo(a plan.Attachment) *netstatus.DeviceInfo {
 	if a.VF == nil {
 		return nil
 	}
-	pci := &netstatus.PCIDevice{Address: a.VF.PCIAddress, PFAddress: a.Device.PFAddress}
+	pci := &netstatus.PCIDevice{Address: a.VF.PCIAddress, PFAddress: a.Device.PFAddress, RepresentorDevice: a.Device.Representor}
 	if a.VF.RDMA {
 		pci.RDMADevice = a.Device.RDMADevice
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -109,20 +110,23 @@ func (c *cluster) pod() *corev1.Pod {
 	return pod
 }
 
-// claim is allocated as the scheduler does it for a shared device.
+// claim is allocated as the scheduler does it for a shared device and a VF.
 func (c *cluster) claim() *resourceapi.ResourceClaim {
 	claims := c.core.ResourceV1().ResourceClaims(namespace)
 	claim, err := claims.Create(c.Context(), &resourceapi.ResourceClaim{
 		ObjectMeta: metav1.ObjectMeta{Name: "claim"},
 		Spec: resourceapi.ResourceClaimSpec{Devices: resourceapi.DeviceClaim{Requests: []resourceapi.DeviceRequest{{
 			Name: "nic", Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: "storage.multinet.dev"},
+		}, {
+			Name: "vf", Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: "fast.multinet.dev"},
 		}}}},
 	}, metav1.CreateOptions{})
 	check(c.T, err)
 	share := types.UID("0b8b0e3e-3a60-4e6c-9a53-d6a1dd1a6a01")
 	claim.Status.Allocation = &resourceapi.AllocationResult{Devices: resourceapi.DeviceAllocationResult{
 		Results: []resourceapi.DeviceRequestAllocationResult{{
-			Request: "nic", Driver: v1alpha1.DriverName, Pool: "node", Device: "uplink-eth1", ShareID: &share}},
+			Request: "nic", Driver: v1alpha1.DriverName, Pool: "node", Device: "uplink-eth1", ShareID: &share}, {
+			Request: "vf", Driver: v1alpha1.DriverName, Pool: "node", Device: "vf-1"}},
 	}}
 	claim, err = claims.UpdateStatus(c.Context(), claim, metav1.UpdateOptions{})
 	check(c.T, err)
@@ -134,7 +138,7 @@ func (c *cluster) attachment(name, node string, pod *corev1.Pod) *v1alpha1.PodNe
 		ObjectMeta: metav1.ObjectMeta{Name: name, Finalizers: []string{v1alpha1.FinalizerRelease}},
 		Spec: v1alpha1.PodNetworkAttachmentSpec{
 			Pod: v1alpha1.PodReference{Name: pod.Name, UID: pod.UID}, NetworkName: "storage", NodeName: node, Interface: "net1",
-			PodClaimName: "multinet-storage-0", Type: v1alpha1.NetworkTypeMacvlan,
+			PodClaimName: "multinet-storage-0", Request: "nic", Type: v1alpha1.NetworkTypeMacvlan,
 			Macvlan: &v1alpha1.MacvlanSpec{Uplink: v1alpha1.UplinkSelector{Names: []v1alpha1.InterfaceName{"eth1"}}},
 			MAC:     "02:00:00:00:00:01", Addresses: []v1alpha1.AttachmentAddress{{Address: "10.20.0.5/24"}},
 		},
@@ -150,7 +154,7 @@ func TestOnAPIServer(t *testing.T) {
 
 	waited := make(chan *v1alpha1.PodNetworkAttachment, 1)
 	go func() {
-		pna, err := c.attachments.WaitFor(t.Context(), pod.UID, "multinet-storage-0")
+		pna, err := c.attachments.WaitFor(t.Context(), pod.UID, "multinet-storage-0", "nic")
 		if err != nil {
 			t.Error(err)
 		}
@@ -165,15 +169,18 @@ func TestOnAPIServer(t *testing.T) {
 		t.Errorf("the cache holds %d attachments, want that of the node alone", len(all))
 	}
 
-	ours, err := publish.ClaimOf(claim)
+	ours, err := publish.DevicesOf(claim)
 	check(t, err)
 	report := publish.Report{
 		Namespace: namespace, Name: pod.Name, UID: pod.UID, SandboxID: "box", PrimaryIPs: []netip.Addr{netip.MustParseAddr("10.244.0.7")},
 		Interfaces: []publish.Interface{{
-			Plan: plan.Attachment{Name: "a", Network: "storage", Interface: "net1", Claim: ours, QoSClass: "gold",
+			Plan: plan.Attachment{Name: "a", Network: "storage", Interface: "net1", Claim: &ours[0], QoSClass: "gold",
 				Device: plan.Device{Name: "uplink-eth1", Uplink: "eth1"}},
 			InPod: true, Reason: v1alpha1.ReasonAttached, MAC: plan.HardwareAddr{2, 0, 0, 0, 0, 1}, MTU: 1500,
 			Addresses: []netip.Prefix{netip.MustParsePrefix("10.20.0.5/24")}, At: time.Now(), Duration: time.Millisecond,
+		}, {
+			Plan:  plan.Attachment{Name: "b", Network: "fast", Interface: "net2", Claim: &ours[1]},
+			InPod: true, Reason: v1alpha1.ReasonAttached, MAC: plan.HardwareAddr{2, 0, 0, 0, 0, 2}, Addresses: []netip.Prefix{netip.MustParsePrefix("10.60.0.5/24")},
 		}},
 	}
 	c.publisher.Publish(report)
@@ -210,7 +217,7 @@ func (c *cluster) checkPod(before *corev1.Pod) {
 	c.Helper()
 	pod, err := c.core.CoreV1().Pods(namespace).Get(c.Context(), before.Name, metav1.GetOptions{})
 	check(c.T, err)
-	if pod.Annotations[v1alpha1.AnnotationPodIPs] != `[{"networkName":"storage","interface":"net1","ip":"10.20.0.5"}]` ||
+	if pod.Annotations[v1alpha1.AnnotationPodIPs] != `[{"networkName":"storage","interface":"net1","ip":"10.20.0.5"},{"networkName":"fast","interface":"net2","ip":"10.60.0.5"}]` ||
 		pod.Annotations[v1alpha1.AnnotationNetworkStatus] == "" {
 		c.Errorf("annotations %v", pod.Annotations)
 	}
@@ -222,12 +229,19 @@ func (c *cluster) checkPod(before *corev1.Pod) {
 	c.Errorf("conditions %v", pod.Status.Conditions)
 }
 
+// checkClaim: both devices of the claim are told of.
 func (c *cluster) checkClaim() {
 	c.Helper()
 	claim, err := c.core.ResourceV1().ResourceClaims(namespace).Get(c.Context(), "claim", metav1.GetOptions{})
 	check(c.T, err)
-	if len(claim.Status.Devices) != 1 || claim.Status.Devices[0].NetworkData == nil ||
-		claim.Status.Devices[0].NetworkData.InterfaceName != "net1" || claim.Status.Devices[0].NetworkData.IPs[0] != "10.20.0.5/24" {
-		c.Errorf("claim devices %+v", claim.Status.Devices)
+	got := map[string]string{}
+	for _, d := range claim.Status.Devices {
+		if d.NetworkData != nil && len(d.NetworkData.IPs) == 1 {
+			got[d.Device] = d.NetworkData.InterfaceName + " " + d.NetworkData.IPs[0]
+		}
+	}
+	want := map[string]string{"uplink-eth1": "net1 10.20.0.5/24", "vf-1": "net2 10.60.0.5/24"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		c.Errorf("devices of the claim (-want +got):\n%s", diff)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
@@ -18,10 +19,8 @@ import (
 // attachment that tells of the sandbox thereby says that all of it was written.
 func (p *Publisher) report(ctx context.Context, r Report) error {
 	errs := []error{p.pod(ctx, r)}
-	for _, i := range r.Interfaces {
-		if i.InPod && i.Plan.Claim != nil {
-			errs = append(errs, p.claim(ctx, r, i))
-		}
+	for _, claimed := range byClaim(r.Interfaces) {
+		errs = append(errs, p.claim(ctx, r, claimed))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -60,9 +59,42 @@ func firstReason(r Report) string {
 	return v1alpha1.ReasonAttachFailed
 }
 
-// claim says in the claim's status which interface the device became. A shared device is told from its other
-// shares by the share ID, without which the API server refuses the write.
-func (p *Publisher) claim(ctx context.Context, r Report, i Interface) error {
+// byClaim are the interfaces in the pod that came by a claim, in one list for each claim.
+func byClaim(interfaces []Interface) (lists [][]Interface) {
+	of := map[types.UID]int{}
+	for _, i := range interfaces {
+		if !i.InPod || i.Plan.Claim == nil {
+			continue
+		}
+		n, known := of[i.Plan.Claim.UID]
+		if !known {
+			n = len(lists)
+			of[i.Plan.Claim.UID] = n
+			lists = append(lists, nil)
+		}
+		lists[n] = append(lists[n], i)
+	}
+	return lists
+}
+
+// claim says in the claim's status which interfaces its devices became. All of them stand in one body: an apply takes away what
+// its manager applied before and leaves out now.
+func (p *Publisher) claim(ctx context.Context, r Report, claimed []Interface) error {
+	claim := claimed[0].Plan.Claim
+	var devices []any
+	for _, i := range claimed {
+		devices = append(devices, claimDevice(i))
+	}
+	object := map[string]any{
+		"apiVersion": resourceapi.SchemeGroupVersion.String(), "kind": "ResourceClaim",
+		"metadata": metadata(r.Namespace, claim.Name, claim.UID),
+		"status":   map[string]any{"devices": devices},
+	}
+	return p.apply(ctx, r.UID, target{resource: "resourceclaims", namespace: r.Namespace, name: claim.Name, status: true}, object)
+}
+
+// claimDevice tells a shared device from its other shares by the share ID, without which the API server refuses the write.
+func claimDevice(i Interface) map[string]any {
 	claim := i.Plan.Claim
 	device := map[string]any{
 		"driver": v1alpha1.DriverName, "pool": claim.Pool, "device": claim.Device,
@@ -73,12 +105,7 @@ func (p *Publisher) claim(ctx context.Context, r Report, i Interface) error {
 	if claim.ShareID != "" {
 		device["shareID"] = claim.ShareID
 	}
-	object := map[string]any{
-		"apiVersion": resourceapi.SchemeGroupVersion.String(), "kind": "ResourceClaim",
-		"metadata": metadata(r.Namespace, claim.Name, claim.UID),
-		"status":   map[string]any{"devices": []any{device}},
-	}
-	return p.apply(ctx, r.UID, target{resource: "resourceclaims", namespace: r.Namespace, name: claim.Name, status: true}, object)
+	return device
 }
 
 func (p *Publisher) attachment(ctx context.Context, r Report, i Interface) error {
@@ -101,7 +128,10 @@ func (p *Publisher) attachmentStatus(r Report, i Interface) map[string]any {
 	}
 	owner := i.Plan.Name
 	conditions := []any{p.condition(r.UID, owner, v1alpha1.AttachmentConditionReady, string(ready), i.Reason, i.Message)}
-	if i.Plan.QoSClass != "" {
+	if i.Plan.VF != nil && i.Plan.VF.QoS != nil {
+		status, reason, message := vfQoS(i.Plan.QoSClass, i.Plan.VF.QoS)
+		conditions = append(conditions, p.condition(r.UID, owner, v1alpha1.AttachmentConditionQoSEnforced, string(status), reason, message))
+	} else if i.Plan.QoSClass != "" {
 		conditions = append(conditions, p.condition(r.UID, owner, v1alpha1.AttachmentConditionQoSEnforced,
 			string(metav1.ConditionFalse), v1alpha1.ReasonQoSNotSupported,
 			fmt.Sprintf("QoSClass %s counts for scheduling; this node agent does not shape traffic yet", i.Plan.QoSClass)))

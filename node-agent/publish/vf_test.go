@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -9,6 +10,23 @@ import (
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/node-agent/plan"
 )
+
+// The annotation of a VF that has all that can be told of one, to the byte.
+func TestNetworkStatusOfVF(t *testing.T) {
+	r := vfReport(func(vf *plan.VF) { vf.RDMA = true })
+	r.Interfaces[0].Plan.Device.Representor = "eth4"
+	written, err := annotations(r, "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile("testdata/network-status-vf.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), written[v1alpha1.AnnotationNetworkStatus]); diff != "" {
+		t.Errorf("(-golden +got):\n%s", diff)
+	}
+}
 
 func vfReport(change func(*plan.VF)) Report {
 	r := attachedReport()

@@ -11,8 +11,8 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/plan"
 )
 
-// CDI is the folder in which container runtimes look for devices, one file of ours for each claim whose VF is driven by a program.
-// Containers that name the claim get the device from there; all others of the pod get it over NRI.
+// CDI is the folder in which container runtimes look for devices, one file of ours for each request of a claim whose VF is driven by
+// a program. Containers that name the claim get the device from there; all others of the pod get it over NRI.
 type CDI struct{ Dir string }
 
 // The Container Device Interface, tags.cncf.io/container-device-interface, of which this is all that is needed.
@@ -42,13 +42,15 @@ const (
 )
 
 func (c CDI) path(claim *plan.Claim) string {
-	return filepath.Join(c.Dir, cdiPrefix+string(claim.UID)+cdiSuffix)
+	return filepath.Join(c.Dir, cdiPrefix+cdiName(claim)+cdiSuffix)
 }
+
+func cdiName(claim *plan.Claim) string { return string(claim.UID) + "-" + claim.BaseRequest() }
 
 // Write returns the name by which a runtime finds the device of an attachment. The file is there as a whole or not at all.
 func (c CDI) Write(a plan.Attachment) (id string, err error) {
 	spec := cdiSpec{Version: cdiVersion, Kind: cdiKind, Devices: []cdiDevice{{
-		Name: string(a.Claim.UID), Edits: cdiEdits{Nodes: []cdiNode{{vfioControl}, {vfioPath + a.Device.IOMMUGroup}}},
+		Name: cdiName(a.Claim), Edits: cdiEdits{Nodes: []cdiNode{{vfioControl}, {vfioPath + a.Device.IOMMUGroup}}},
 	}}}
 	content, err := json.Marshal(spec)
 	if err != nil {
@@ -62,7 +64,7 @@ func (c CDI) Write(a plan.Attachment) (id string, err error) {
 	if err := os.Rename(unfinished, path); err != nil {
 		return "", fmt.Errorf("write the CDI device of claim %s: %w", a.Claim.Name, err)
 	}
-	return cdiKind + "=" + string(a.Claim.UID), nil
+	return cdiKind + "=" + cdiName(a.Claim), nil
 }
 
 // Remove removes what Write wrote for an attachment, or nothing.
@@ -95,11 +97,11 @@ func (c CDI) Prune(pods []plan.Pod) error {
 	return nil
 }
 
-// CDIDevices are the names of the devices that containers get which name a claim that was prepared.
+// CDIDevices are the names of the devices that containers get which name a request that was prepared.
 func (k *Keeper) CDIDevices(r Request) ([]string, error) {
 	pod, _ := k.state.plan(r.PodUID)
 	for _, a := range pod.Attachments {
-		if a.PodClaimName == r.PodClaimName && a.Claim != nil && a.VF != nil && a.VF.VFIO {
+		if a.Claim != nil && a.Claim.UID == r.Claim.UID && a.Claim.BaseRequest() == r.Claim.BaseRequest() && a.VF != nil && a.VF.VFIO {
 			id, err := k.CDI.Write(a)
 			if err != nil {
 				return nil, err

@@ -26,12 +26,12 @@ func TestCDIDevice(t *testing.T) {
 			t.Fatal(err)
 		}
 		ids, err := w.keeper.CDIDevices(r)
-		if diff := cmp.Diff([]string{"multinet.dev/vf=c-1"}, ids); err != nil || diff != "" {
+		if diff := cmp.Diff([]string{"multinet.dev/vf=c-1-nic"}, ids); err != nil || diff != "" {
 			t.Error(err, diff)
 		}
-		path := filepath.Join(w.keeper.CDI.Dir, "multinet.dev-c-1.json")
+		path := filepath.Join(w.keeper.CDI.Dir, "multinet.dev-c-1-nic.json")
 		content, err := os.ReadFile(path)
-		want := `{"cdiVersion":"0.6.0","kind":"multinet.dev/vf","devices":[{"name":"c-1","containerEdits":{"deviceNodes":[{"path":"/dev/vfio/vfio"},{"path":"/dev/vfio/12"}]}}]}`
+		want := `{"cdiVersion":"0.6.0","kind":"multinet.dev/vf","devices":[{"name":"c-1-nic","containerEdits":{"deviceNodes":[{"path":"/dev/vfio/vfio"},{"path":"/dev/vfio/12"}]}}]}`
 		if diff := cmp.Diff(want, string(content)); err != nil || diff != "" {
 			t.Error(err, diff)
 		}
@@ -56,12 +56,12 @@ func TestInterfacesAreNoCDIDevices(t *testing.T) {
 
 func TestCDIPrune(t *testing.T) {
 	c := CDI{Dir: t.TempDir()}
-	for _, name := range []string{"multinet.dev-old.json", "multinet.dev-old.json.new", "multinet.dev-kept.json", "nvidia.json"} {
+	for _, name := range []string{"multinet.dev-old.json", "multinet.dev-old.json.new", "multinet.dev-kept-nic.json", "nvidia.json"} {
 		if err := os.WriteFile(filepath.Join(c.Dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := c.Prune([]plan.Pod{{Attachments: []plan.Attachment{{Claim: &plan.Claim{UID: "kept"}}, {}}}}); err != nil {
+	if err := c.Prune([]plan.Pod{{Attachments: []plan.Attachment{{Claim: &plan.Claim{UID: "kept", Request: "nic/first"}}, {}}}}); err != nil {
 		t.Fatal(err)
 	}
 	var left []string
@@ -69,7 +69,7 @@ func TestCDIPrune(t *testing.T) {
 	for _, entry := range entries {
 		left = append(left, entry.Name())
 	}
-	if diff := cmp.Diff([]string{"multinet.dev-kept.json", "nvidia.json"}, left); err != nil || diff != "" {
+	if diff := cmp.Diff([]string{"multinet.dev-kept-nic.json", "nvidia.json"}, left); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
 	if err := (CDI{Dir: filepath.Join(c.Dir, "absent")}).Prune(nil); err == nil {

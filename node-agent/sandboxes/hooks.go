@@ -79,7 +79,7 @@ func (k *Keeper) ready(ctx context.Context, e *entry, attachments []plan.Attachm
 }
 
 func notPlannedError(s selection.Selection) error {
-	return fmt.Errorf("network %q interface %s: no plan: the node agent knows no PodNetworkAttachment for it yet; see the pod's events", s.Network, s.Interface)
+	return fmt.Errorf("%s interface %s: no plan: the node agent knows no PodNetworkAttachment for it yet; see the pod's events", s, s.Interface)
 }
 
 // attachWithin attaches a sandbox that was acquired, and gives up when ctx ends even if the kernel does not answer. What the kernel then

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/node-agent/plan"
 	"github.com/multinet-dev/multinet/node-agent/plumb"
 )
@@ -43,9 +44,16 @@ func (k *Keeper) inspectOne(device plan.Device) error {
 		}
 		reason = unclean(now)
 	}
-	if k.Devices.SetDirty(device.PCIAddress, labelValue(reason)) && reason != "" {
-		k.Log.Info("VF is not offered to pods", "vf", device.PCIAddress, "pf", device.PF, "cause", reason)
+	if !k.Devices.SetDirty(device.PCIAddress, labelValue(reason)) {
+		return nil
 	}
+	vf := fmt.Sprintf("VF %d of PF %s (%s)", device.VFIndex, device.PF, device.PCIAddress)
+	if reason == "" {
+		k.TellNode(v1alpha1.ReasonVFClean, vf+" is nobody's again")
+		return nil
+	}
+	k.Log.Info("VF is not offered to pods", "vf", device.PCIAddress, "pf", device.PF, "cause", reason)
+	k.TellNode(v1alpha1.ReasonVFNotClean, "no pod gets "+vf+": "+reason)
 	return nil
 }
 

@@ -22,7 +22,7 @@ type Attachments interface {
 	WaitListed(ctx context.Context)
 	All() []*v1alpha1.PodNetworkAttachment
 	ForPod(types.UID) []*v1alpha1.PodNetworkAttachment
-	WaitFor(ctx context.Context, podUID types.UID, podClaimName string) (*v1alpha1.PodNetworkAttachment, error)
+	WaitFor(ctx context.Context, podUID types.UID, podClaimName, request string) (*v1alpha1.PodNetworkAttachment, error)
 }
 
 // Ledger keeps plans over a restart.
@@ -54,9 +54,10 @@ type Path interface {
 	ReleaseAddresses(ctx context.Context, netns string, attachments []plan.Attachment) error
 	RemoveLinks(ctx context.Context, netns string, attachments []plan.Attachment) error
 	Announce(ctx context.Context, netns string, attachments []plan.Attachment) error
-	// VFState is what a VF of the node is like, ConfigureVF makes it what an attachment needs, and ReleaseVFs makes it what it was.
+	// VFState is what a VF of the node is like, ConfigureVF makes it what an attachment needs, as far as the driver takes what a QoSClass
+	// asks for, and ReleaseVFs makes it what it was.
 	VFState(plan.Attachment) (plan.VFState, error)
-	ConfigureVF(context.Context, plan.Attachment) error
+	ConfigureVF(context.Context, plan.Attachment) (unmet map[string]string, err error)
 	ReleaseVFs(ctx context.Context, netns string, attachments []plan.Attachment) error
 	// PruneSegments removes the links of VLANs and overlays that are not planned. It returns attach.ErrBusy where it has to be tried again.
 	PruneSegments(planned func() (segments []plan.Segment, known bool)) error
@@ -83,8 +84,8 @@ type Publisher interface {
 
 // Claims reads the API server for a pod whose plan was lost; ordinary life does not need it.
 type Claims interface {
-	// ForPod returns the claim behind an entry of a pod's spec.resourceClaims.
-	ForPod(ctx context.Context, namespace, name string, podUID types.UID, podClaimName string) (*plan.Claim, error)
+	// ForPod returns the device of a request, of the claim behind an entry of a pod's spec.resourceClaims.
+	ForPod(ctx context.Context, namespace, name string, podUID types.UID, podClaimName, request string) (*plan.Claim, error)
 }
 
 // Probe looks for other users of an attachment's addresses on the segment that it will be on.
@@ -113,6 +114,8 @@ type Options struct {
 	Door Door
 	// Numbers are those of a device's file, by its entry in sysfs.
 	Numbers func(entry string) (major, minor int64, err error)
+	// TellNode makes an event on the Node, for what happens to VFs that belong to no pod any more. It does not block.
+	TellNode func(reason, message string)
 	// NamespaceLives tells whether a path still is a network namespace.
 	NamespaceLives func(path string) bool
 }

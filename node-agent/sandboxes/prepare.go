@@ -17,27 +17,34 @@ import (
 // more until the kubelet tries again, so waiting is better than failing.
 const prepareLimit = 40 * time.Second
 
-// Request is one claim of a pod that is about to start.
+// Request is one device that a claim of a pod brings which is about to start.
 type Request struct {
 	Namespace    string
 	PodName      string
 	PodUID       types.UID
 	PodClaimName string
 	Claim        plan.Claim
+	// Network is the one whose DeviceClass the claim asks for.
+	Network string
 	// Position of the claim among those of the pod, from 0.
 	Position int
 }
 
-// Prepare waits until the operator has ordered the attachment behind the claim and the runtime is connected, and
+// Prepare waits until the operator has ordered the attachment on the device and the runtime is connected, and
 // writes the plan to the ledger. After it the pod can start without the API server: the overlays that it is on are there. It
 // begins the address probe.
 func (k *Keeper) Prepare(ctx context.Context, r Request) error {
 	ctx, cancel := context.WithTimeout(ctx, prepareLimit)
 	defer cancel()
-	pna, err := k.Attachments.WaitFor(ctx, r.PodUID, r.PodClaimName)
+	pna, err := k.Attachments.WaitFor(ctx, r.PodUID, r.PodClaimName, r.Claim.BaseRequest())
 	if err != nil {
 		return fmt.Errorf("pod %s/%s claim %s: no PodNetworkAttachment came: see the pod's condition %s and its events, and whether deployment multinet-operator runs: %w",
 			r.Namespace, r.PodName, r.PodClaimName, v1alpha1.PodConditionPlanned, err)
+	}
+	// The operator has seen to it. This is the last look before a device is used that a forged claim might bring.
+	if pna.Spec.NetworkName != r.Network {
+		return fmt.Errorf("pod %s/%s claim %s: its device was allocated for network %q and ordered for network %q",
+			r.Namespace, r.PodName, r.PodClaimName, r.Network, pna.Spec.NetworkName)
 	}
 	select {
 	case <-k.state.whenSynchronized():

@@ -154,7 +154,7 @@ func (k *Keeper) replanOne(ctx context.Context, pna *v1alpha1.PodNetworkAttachme
 	if pna.Spec.PodClaimName == "" {
 		return k.planReady(ctx, pna, nil)
 	}
-	claim, err := k.Claims.ForPod(ctx, pna.Namespace, pna.Spec.Pod.Name, pna.Spec.Pod.UID, pna.Spec.PodClaimName)
+	claim, err := k.Claims.ForPod(ctx, pna.Namespace, pna.Spec.Pod.Name, pna.Spec.Pod.UID, pna.Spec.PodClaimName, pna.Spec.Request)
 	if err != nil {
 		return fmt.Errorf("claim %s: %w", pna.Spec.PodClaimName, err)
 	}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/node-agent/attach"
 	"github.com/multinet-dev/multinet/node-agent/plan"
 )
@@ -37,6 +39,9 @@ func (k *Keeper) planVF(ctx context.Context, pod plan.Pod, a plan.Attachment) (p
 		return plan.Attachment{}, fmt.Errorf("the pod has VF %s already, and cannot have %s for the same interface", former.VF.PCIAddress, a.VF.PCIAddress)
 	}
 	a.Before = former.Before
+	if a.VF.QoS != nil && former.VF != nil && former.VF != a.VF && former.VF.QoS != nil {
+		a.VF.QoS.Refused = former.VF.QoS.Refused
+	}
 	held := k.state.holding(pod.UID)
 	a, err = k.storeVF(pod, a, held)
 	for begin := time.Now(); errors.Is(err, errUnclean) && time.Since(begin) < settleVF; a, err = k.storeVF(pod, a, held) {
@@ -49,7 +54,22 @@ func (k *Keeper) planVF(ctx context.Context, pod plan.Pod, a plan.Attachment) (p
 	if err != nil || held {
 		return a, err
 	}
-	return a, k.Path.ConfigureVF(ctx, a)
+	return k.configureVF(ctx, pod, a)
+}
+
+// configureVF has what the driver refuses of a QoSClass in the plan: an agent that starts later has no other way to know it.
+func (k *Keeper) configureVF(ctx context.Context, pod plan.Pod, a plan.Attachment) (plan.Attachment, error) {
+	unmet, err := k.Path.ConfigureVF(ctx, a)
+	if err != nil || a.VF.QoS == nil || maps.Equal(unmet, a.VF.QoS.Refused) {
+		return a, err
+	}
+	vf, class := *a.VF, *a.VF.QoS
+	class.Refused = unmet
+	vf.QoS, a.VF = &class, &vf
+	if err := k.store(pod, a); err != nil {
+		return a, fmt.Errorf("write the plan: %w", err)
+	}
+	return a, nil
 }
 
 // storeVF writes the plan with what the VF was before. ChangeVFs either waits for it or has made all VFs anew before.
@@ -171,7 +191,8 @@ func (k *Keeper) configurePlanned(ctx context.Context, me planned, a plan.Attach
 	if k.state.holding(me.PodUID) || !k.state.hasPlan(me.PodUID, me.Name) {
 		return nil
 	}
-	return k.Path.ConfigureVF(ctx, a)
+	_, err = k.Path.ConfigureVF(ctx, a)
+	return err
 }
 
 // giveBack makes the VFs of dropped plans what they were, each in the background, and again for as long as they are not.
@@ -194,6 +215,10 @@ func (k *Keeper) restore(o owed) {
 		return // The next process goes on.
 	}
 	if err == nil {
+		if o.dirty != "" {
+			k.TellNode(v1alpha1.ReasonVFClean, fmt.Sprintf("VF %d of PF %s (%s) is as it was before pod %s/%s had it",
+				o.VF.Index, o.VF.PF, o.VF.PCIAddress, o.pod.Namespace, o.pod.Name))
+		}
 		k.Devices.SetDirty(o.VF.PCIAddress, "")
 		k.Wake()
 		return
@@ -201,6 +226,7 @@ func (k *Keeper) restore(o owed) {
 	if k.state.dirty(o.planned, err.Error(), time.Now().Add(restoreAgain)) {
 		k.Log.Error(err, "VF is not offered to pods until it is clean", "pod", o.pod.Namespace+"/"+o.pod.Name, "podUID", o.PodUID,
 			"network", o.Network, "pf", o.VF.PF, "vf", o.VF.Index)
+		k.TellNode(v1alpha1.ReasonVFNotClean, fmt.Sprintf("no pod gets the VF that pod %s/%s had, until it is clean: %v", o.pod.Namespace, o.pod.Name, err))
 	}
 	k.Devices.SetDirty(o.VF.PCIAddress, shortReason(err))
 	k.Wake()

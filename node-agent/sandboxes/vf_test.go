@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
@@ -93,8 +94,8 @@ func TestPrepareAgainKeepsWhatTheVFWas(t *testing.T) {
 		next := newWorld(t, ledger)
 		next.ledger[box.PodUID] = ledger
 		next.vf.state = w.seen().state
+		next.order(vfOrder()) // first: a plan without an order is dropped as soon as the sandboxes are known
 		next.keeper.Synchronize(nil)
-		next.order(vfOrder())
 		if err := next.keeper.Prepare(t.Context(), vfRequest()); err != nil {
 			t.Fatal(err)
 		}
@@ -153,6 +154,14 @@ func TestDirtyVF(t *testing.T) {
 		w.checkVF(t, true, "", "release")
 		if len(w.ledger) != 0 {
 			t.Errorf("left %+v", w.ledger)
+		}
+		told := []string{
+			`VirtualFunctionNotClean no pod gets the VF that pod ns/p had, until it is clean: network "fast" interface net1: restore VF: ` +
+				"VF 3 of PF ens9 (0000:01:10.0) is not clean: vlan is 100 instead of 0",
+			"VirtualFunctionClean VF 3 of PF ens9 (0000:01:10.0) is as it was before pod ns/p had it",
+		}
+		if diff := cmp.Diff(told, w.seen().told); diff != "" {
+			t.Errorf("the Node's events: %s", diff)
 		}
 		if err := w.keeper.Prepare(t.Context(), nextRequest()); err != nil {
 			t.Error(err)
@@ -282,6 +291,13 @@ func TestVFLeftBySomebody(t *testing.T) {
 		time.Sleep(verifyEvery + time.Second)
 		synctest.Wait()
 		w.checkVF(t, true, "")
+		told := []string{
+			"VirtualFunctionNotClean no pod gets VF 3 of PF ens9 (0000:01:10.0): the vlan is 7",
+			"VirtualFunctionClean VF 3 of PF ens9 (0000:01:10.0) is nobody's again",
+		}
+		if diff := cmp.Diff(told, w.seen().told); diff != "" {
+			t.Errorf("the Node's events: %s", diff)
+		}
 	})
 }
 
@@ -339,6 +355,43 @@ func TestLedgerKeepsWhatIsOwed(t *testing.T) {
 		synctest.Wait()
 		if left := w.recorded(box.PodUID); len(left) != 1 || left[0].Name != "c" {
 			t.Errorf("left %+v", left)
+		}
+	})
+}
+
+// What the driver refuses of a class is in the ledger before the pod starts, where an agent that starts later finds it.
+func TestRefusedClass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		order := vfOrder()
+		order.Spec.QoS = &v1alpha1.ResolvedQoS{ClassName: "gold", QoSClassSpec: v1alpha1.QoSClassSpec{
+			Egress: &v1alpha1.Bandwidth{Guaranteed: resource.NewQuantity(100e6, resource.DecimalSI)}}}
+		refusals := map[string]string{"egress.guaranteed": "the driver refuses it"}
+		w := newWorld(t)
+		w.set(func() { w.vf.refusals = refusals })
+		w.keeper.Synchronize(nil)
+		w.order(order)
+		if err := w.keeper.Prepare(t.Context(), vfRequest()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if diff := cmp.Diff(refusals, w.recorded(box.PodUID)[0].VF.QoS.Refused); diff != "" {
+			t.Errorf("the ledger: %s", diff)
+		}
+		w.namespace(box.NetNS)
+		if err := w.keeper.RunSandbox(t.Context(), vfBox()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if diff := cmp.Diff(refusals, w.reports[len(w.reports)-1].Interfaces[0].Plan.VF.QoS.Refused); diff != "" {
+			t.Errorf("reported: %s", diff)
+		}
+		// The kubelet asks again while the sandbox has the VF, which is not configured anew then.
+		w.set(func() { w.vf.refusals = nil })
+		if err := w.keeper.Prepare(t.Context(), vfRequest()); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(refusals, w.recorded(box.PodUID)[0].VF.QoS.Refused); diff != "" {
+			t.Errorf("after another Prepare the ledger: %s", diff)
 		}
 	})
 }

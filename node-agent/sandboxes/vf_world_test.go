@@ -26,13 +26,16 @@ type fakeVF struct {
 	// stuck keeps a released VF as it is; configureError refuses a setting; takes makes all of it slow.
 	stuck          string
 	configureError error
-	takes          time.Duration
+	// refusals are of what a QoSClass asks for.
+	refusals map[string]string
+	takes    time.Duration
 	// log has what was done, and mistakes what must not have been.
 	log      []string
 	mistakes []string
 	busy     bool
-	// dirty is what the scheduler is told.
+	// dirty is what the scheduler is told, told what people are.
 	dirty string
+	told  []string
 }
 
 func newFakeVF() fakeVF {
@@ -79,12 +82,15 @@ func (w *world) VFState(a plan.Attachment) (state plan.VFState, err error) {
 	return state, err
 }
 
-func (w *world) ConfigureVF(_ context.Context, a plan.Attachment) error {
-	return w.work("configure", a, func() error {
+func (w *world) ConfigureVF(_ context.Context, a plan.Attachment) (map[string]string, error) {
+	var refusals map[string]string
+	err := w.work("configure", a, func() error {
+		refusals = w.vf.refusals
 		w.vf.log = append(w.vf.log, "configure")
 		w.vf.state.VLAN = vfVLAN
 		return w.vf.configureError
 	})
+	return refusals, err
 }
 
 func (w *world) ReleaseVFs(_ context.Context, _ string, attachments []plan.Attachment) error {
@@ -137,7 +143,7 @@ func nextOrder() *v1alpha1.PodNetworkAttachment {
 
 func vfRequest() Request {
 	r := request
-	r.Claim.Device = vfDevice.Name
+	r.Claim.Device, r.Network = vfDevice.Name, "fast"
 	return r
 }
 

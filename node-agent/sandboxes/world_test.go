@@ -111,6 +111,7 @@ func newWorld(t *testing.T, pods ...plan.Pod) *world {
 		Files:          Files{Dir: t.TempDir()},
 		Numbers:        numbers,
 		CDI:            CDI{Dir: t.TempDir()},
+		TellNode:       func(reason, message string) { w.set(func() { w.vf.told = append(w.vf.told, reason+" "+message) }) },
 		NamespaceLives: func(path string) bool { return w.hasNamespace(path) },
 		Selected:       w.selected, Present: w.present, DeviceInfo: DeviceInfo{Dir: t.TempDir()}, Door: DoorNRI,
 	}, pods)
@@ -234,13 +235,13 @@ func (w *world) All() []*v1alpha1.PodNetworkAttachment {
 	return all
 }
 func (w *world) ForPod(types.UID) []*v1alpha1.PodNetworkAttachment { return w.All() }
-func (w *world) WaitFor(ctx context.Context, _ types.UID, claim string) (*v1alpha1.PodNetworkAttachment, error) {
+func (w *world) WaitFor(ctx context.Context, _ types.UID, claim, request string) (*v1alpha1.PodNetworkAttachment, error) {
 	for {
 		w.mu.Lock()
 		changed := w.changed
 		w.mu.Unlock()
 		for _, pna := range w.All() {
-			if pna.Spec.PodClaimName == claim && pna.DeletionTimestamp == nil {
+			if pna.Spec.PodClaimName == claim && pna.Spec.Request == request && pna.DeletionTimestamp == nil {
 				return pna, nil
 			}
 		}
@@ -380,11 +381,11 @@ func (d devices) Carrier(plan.Device) bool {
 
 type claims struct{ *world }
 
-func (c claims) ForPod(context.Context, string, string, types.UID, string) (*plan.Claim, error) {
+func (c claims) ForPod(_ context.Context, _, _ string, _ types.UID, _, request string) (*plan.Claim, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.claimReads++
-	return &plan.Claim{Name: "claim", Device: "uplink-eth1"}, nil
+	return &plan.Claim{Name: "claim", Request: request, Device: "uplink-eth1"}, nil
 }
 
 func attachmentOrder() *v1alpha1.PodNetworkAttachment {
@@ -392,7 +393,7 @@ func attachmentOrder() *v1alpha1.PodNetworkAttachment {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "a", UID: "order-a", Finalizers: []string{v1alpha1.FinalizerRelease}},
 		Spec: v1alpha1.PodNetworkAttachmentSpec{
 			Pod: v1alpha1.PodReference{Name: "p", UID: "pod"}, NetworkName: "storage", NodeName: "node", Interface: "net1",
-			PodClaimName: "multinet-storage-0", Type: v1alpha1.NetworkTypeMacvlan, Macvlan: &v1alpha1.MacvlanSpec{},
+			PodClaimName: "multinet-storage-0", Request: "nic", Type: v1alpha1.NetworkTypeMacvlan, Macvlan: &v1alpha1.MacvlanSpec{},
 			MAC: "02:00:00:00:00:01", Addresses: []v1alpha1.AttachmentAddress{{Address: "10.20.0.5/24"}},
 		},
 	}
@@ -406,6 +407,6 @@ func deletedOrder() *v1alpha1.PodNetworkAttachment {
 
 var (
 	request = Request{Namespace: "ns", PodName: "p", PodUID: "pod", PodClaimName: "multinet-storage-0",
-		Claim: plan.Claim{Name: "claim", Device: "uplink-eth1"}}
+		Claim: plan.Claim{Name: "claim", Request: "nic", Device: "uplink-eth1"}, Network: "storage"}
 	box = Sandbox{ID: "box", Namespace: "ns", Name: "p", PodUID: "pod", NetNS: "/netns", Selection: "storage"}
 )

@@ -113,14 +113,14 @@ func (a *Attachments) Get(namespace, name string) (*v1alpha1.PodNetworkAttachmen
 	return obj.(*v1alpha1.PodNetworkAttachment), true
 }
 
-// WaitFor returns the attachment that carries the pod's claim podClaimName as soon as the API server has told of
-// it. One that is being deleted does not count. The error is that of ctx.
-func (a *Attachments) WaitFor(ctx context.Context, podUID types.UID, podClaimName string) (*v1alpha1.PodNetworkAttachment, error) {
+// WaitFor returns the attachment that is on the device of a request of the pod's claim podClaimName, as soon as the API server
+// has told of it. One that is being deleted does not count. The error is that of ctx.
+func (a *Attachments) WaitFor(ctx context.Context, podUID types.UID, podClaimName, request string) (*v1alpha1.PodNetworkAttachment, error) {
 	for {
 		// The channel first: a change between the look and the wait then closes it.
 		changed := a.waiter(podUID)
 		for _, pna := range a.ForPod(podUID) {
-			if pna.Spec.PodClaimName == podClaimName && pna.DeletionTimestamp == nil {
+			if pna.Spec.PodClaimName == podClaimName && pna.Spec.Request == request && pna.DeletionTimestamp == nil {
 				return pna, nil
 			}
 		}

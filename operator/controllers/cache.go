@@ -79,7 +79,7 @@ func stripPod(pod *corev1.Pod) {
 		kept.Spec = corev1.PodSpec{
 			NodeName: pod.Spec.NodeName, HostNetwork: pod.Spec.HostNetwork, OS: pod.Spec.OS, ResourceClaims: pod.Spec.ResourceClaims,
 		}
-		kept.Status.Phase = pod.Status.Phase
+		kept.Status.Phase, kept.Status.ResourceClaimStatuses = pod.Status.Phase, pod.Status.ResourceClaimStatuses
 		for _, c := range pod.Status.Conditions {
 			if c.Type == v1alpha1.PodConditionPlanned {
 				kept.Status.Conditions = append(kept.Status.Conditions, c)

@@ -36,7 +36,7 @@ func (r *PodReconciler) attach(ctx context.Context, pod *corev1.Pod, planned []d
 	var wants []Want
 	for _, p := range planned {
 		key := types.NamespacedName{Namespace: pod.Namespace, Name: decide.AttachmentName(pod.Name, pod.UID, p.Selection.Interface)}
-		if existing[key.Name] {
+		if existing[key.Name] != nil {
 			continue
 		}
 		if err := r.Allocator.Configure(p.Network); err != nil {
@@ -67,16 +67,16 @@ func (r *PodReconciler) attach(ctx context.Context, pod *corev1.Pod, planned []d
 	return nil, r.create(ctx, missing)
 }
 
-// existing returns the names of the pod's attachments in the cache.
-func (r *PodReconciler) existing(ctx context.Context, pod *corev1.Pod) (map[string]bool, error) {
+// existing returns the pod's attachments in the cache by name. They must not be changed.
+func (r *PodReconciler) existing(ctx context.Context, pod *corev1.Pod) (map[string]*v1alpha1.PodNetworkAttachment, error) {
 	var attachments v1alpha1.PodNetworkAttachmentList
 	err := r.List(ctx, &attachments, client.InNamespace(pod.Namespace),
 		client.MatchingFields{indexPodUID: string(pod.UID)}, client.UnsafeDisableDeepCopy)
-	names := map[string]bool{}
+	byName := map[string]*v1alpha1.PodNetworkAttachment{}
 	for i := range attachments.Items {
-		names[attachments.Items[i].Name] = true
+		byName[attachments.Items[i].Name] = &attachments.Items[i]
 	}
-	return names, err
+	return byName, err
 }
 
 func (r *PodReconciler) create(ctx context.Context, missing []*v1alpha1.PodNetworkAttachment) error {

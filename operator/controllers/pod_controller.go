@@ -61,6 +61,8 @@ func (r *PodReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 		return ctrl.Result{RequeueAfter: claimsPoll}, nil
 	case errors.Is(err, errFormerGoing):
 		return ctrl.Result{RequeueAfter: formerGrace}, nil
+	case errors.Is(err, errDeviceClaimNotReady):
+		return ctrl.Result{RequeueAfter: deviceClaimPoll}, nil
 	}
 	return ctrl.Result{}, err
 }
@@ -84,7 +86,11 @@ func (r *PodReconciler) plan(ctx context.Context, pod *corev1.Pod) error {
 		return fmt.Errorf("pod %s: %w", key, err)
 	}
 	if refusal != nil {
-		return r.report(ctx, pod, refusal)
+		err := r.report(ctx, pod, refusal)
+		if err == nil && refusal.Reason == v1alpha1.ReasonResourceClaimNotReady {
+			err = errDeviceClaimNotReady
+		}
+		return err
 	}
 	r.waiting.remove(key)
 	return r.clear(ctx, pod)
@@ -96,6 +102,9 @@ func (r *PodReconciler) apply(ctx context.Context, pod *corev1.Pod, planned []de
 		return r.attach(ctx, pod, planned)
 	}
 	for _, p := range planned {
+		if p.Selection.OwnClaim() {
+			continue
+		}
 		desired := decide.ClaimTemplate(pod.Namespace, p.Network, p.Selection.QoSClass, p.QoS)
 		if err := ensureClaimTemplate(ctx, r.Client, desired); err != nil {
 			return nil, err
@@ -115,9 +124,14 @@ func (r *PodReconciler) snapshot(ctx context.Context, pod *corev1.Pod) (decide.P
 	if s.Claims, err = r.claims(ctx, pod); err != nil {
 		return s, err
 	}
-	for _, selected := range decide.Selected(pod) {
+	if err = r.readDeviceClaims(ctx, &s); err != nil {
+		return s, err
+	}
+	candidates := s.Candidates()
+	r.waitForAll(client.ObjectKeyFromObject(pod), candidates)
+	for _, candidate := range candidates {
 		var network v1alpha1.Network
-		found, err := r.find(ctx, selected.Network, &network)
+		found, err := r.find(ctx, candidate.Network, &network)
 		if err != nil {
 			return s, err
 		}
@@ -125,7 +139,7 @@ func (r *PodReconciler) snapshot(ctx context.Context, pod *corev1.Pod) (decide.P
 			continue
 		}
 		s.Networks[network.Name] = &network
-		class := decide.QoSClassName(selected, &network)
+		class := decide.QoSClassName(candidate.Selection, &network)
 		if class == "" {
 			continue
 		}

@@ -41,15 +41,18 @@ func ranges(cidrs ...string) edit {
 	}
 }
 
-// pod creates one that selects networks; node "" leaves it unbound.
-func (w *world) pod(name, networks, node string) *corev1.Pod {
+// pod creates one that selects networks; node "" leaves it unbound. own are its user's entries in spec.resourceClaims.
+func (w *world) pod(name, networks, node string, own ...corev1.PodResourceClaim) *corev1.Pod {
 	w.t.Helper()
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name, Annotations: map[string]string{v1alpha1.AnnotationNetworks: networks}},
-		Spec:       corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "c", Image: "none"}}},
+		Spec:       corev1.PodSpec{NodeName: node, ResourceClaims: own, Containers: []corev1.Container{{Name: "c", Image: "none"}}},
 	}
 	// As the admission policy does it, which is not installed here.
 	for _, s := range decide.Selected(p) {
+		if s.OwnClaim() {
+			continue
+		}
 		template := v1alpha1.ClaimTemplateName(s.Network, s.QoSClass)
 		p.Spec.ResourceClaims = append(p.Spec.ResourceClaims, corev1.PodResourceClaim{Name: s.PodClaimName, ResourceClaimTemplateName: &template})
 	}

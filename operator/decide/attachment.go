@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"net"
@@ -56,6 +57,7 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			NodeName:     pod.Spec.NodeName,
 			Interface:    v1alpha1.InterfaceName(iface),
 			PodClaimName: p.Selection.PodClaimName,
+			Request:      cmp.Or(p.Selection.Request, claimRequest),
 			Type:         network.Spec.Type,
 			Macvlan:      network.Spec.Macvlan.DeepCopy(),
 			SRIOV:        network.Spec.SRIOV.DeepCopy(),

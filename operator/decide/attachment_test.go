@@ -44,7 +44,7 @@ func TestAttachment(t *testing.T) {
 		},
 		Spec: v1alpha1.PodNetworkAttachmentSpec{
 			Pod: v1alpha1.PodReference{Name: "db-0", UID: "pod-uid"}, NetworkName: "storage", NodeName: "node1", Interface: "net1",
-			PodClaimName: "multinet-storage-0", Type: "Macvlan", Macvlan: n.Spec.Macvlan, MTU: &mtu,
+			PodClaimName: "multinet-storage-0", Request: "nic", Type: "Macvlan", Macvlan: n.Spec.Macvlan, MTU: &mtu,
 			MAC:       MAC("storage", assignments(), "another", "net9").String(),
 			Addresses: []v1alpha1.AttachmentAddress{{Address: "10.20.0.5/24", Gateway: "10.20.0.1"}, {Address: "fd00:20::5/64"}},
 			Routes:    []v1alpha1.Route{{To: "10.99.0.0/16", Via: "10.20.0.1"}, {To: "10.98.0.0/16", Via: "10.20.0.9"}, {To: "fd99::/48"}},

@@ -21,6 +21,11 @@ type PodSnapshot struct {
 	QoSClasses      map[string]*v1alpha1.QoSClass
 	// Claims for the pod's name; others do no harm.
 	Claims []*v1alpha1.AddressClaim
+	// DeviceClaims are the entries of spec.resourceClaims that the pod's user wrote and that it selects, by name. Those whose
+	// interfaces are all in Attached may be left out.
+	DeviceClaims map[string]DeviceClaim
+	// Attached are the Networks of the attachments that exist, by interface.
+	Attached map[string]string
 }
 
 // Planned is one interface that the pod is to get.
@@ -49,7 +54,7 @@ func Plan(s PodSnapshot) ([]Planned, *Refusal) {
 	selections, err := selection.Parse(s.Pod.Annotations[v1alpha1.AnnotationNetworks])
 	if err != nil {
 		return nil, &Refusal{v1alpha1.ReasonMalformedSelection,
-			err.Error() + "; write network[@interface][:qosclass], separated by commas"}
+			err.Error() + "; write network[@interface][:qosclass], or claim=entry/request in the place of network, separated by commas"}
 	}
 	if len(selections) == 0 {
 		return nil, nil
@@ -96,9 +101,27 @@ func assignRoutes(planned []Planned) *Refusal {
 	return nil
 }
 
-func (s PodSnapshot) plan(sel selection.Selection) (Planned, *Refusal) {
-	network := s.Networks[sel.Network]
-	if refusal := s.checkNetwork(sel.Network, network); refusal != nil {
+// plan checks every Network that the selection may be on, and returns the first choice.
+func (s PodSnapshot) plan(sel selection.Selection) (first Planned, _ *Refusal) {
+	choices, refusal := s.choices(sel)
+	if refusal != nil {
+		return Planned{}, refusal
+	}
+	for i, c := range choices {
+		p, refusal := s.planOn(sel, c)
+		if refusal != nil {
+			return Planned{}, refusal
+		}
+		if i == 0 {
+			first = p
+		}
+	}
+	return first, nil
+}
+
+func (s PodSnapshot) planOn(sel selection.Selection, c choice) (Planned, *Refusal) {
+	network := s.Networks[c.network]
+	if refusal := s.checkNetwork(c.network, network); refusal != nil {
 		return Planned{}, refusal
 	}
 	p := Planned{Selection: sel, Network: network}
@@ -107,14 +130,17 @@ func (s PodSnapshot) plan(sel selection.Selection) (Planned, *Refusal) {
 		return p, nil
 	}
 	if p.QoS = s.QoSClasses[class]; p.QoS != nil {
+		if problem := c.shortOf(p.QoS); problem != "" {
+			return p, s.DeviceClaims[sel.PodClaimName].refuse(sel, v1alpha1.ReasonInvalidResourceClaim, problem)
+		}
 		return p, nil
 	}
 	if sel.QoSClass == "" {
 		return p, &Refusal{v1alpha1.ReasonUnknownQoSClass, fmt.Sprintf(
-			"Network %q names QoSClass %q, which does not exist; create it or change spec.qosClassName of the Network", sel.Network, class)}
+			"Network %q names QoSClass %q, which does not exist; create it or change spec.qosClassName of the Network", c.network, class)}
 	}
 	return p, &Refusal{v1alpha1.ReasonUnknownQoSClass, fmt.Sprintf(
-		"QoSClass %q does not exist; create it or select another class for network %q", class, sel.Network)}
+		"QoSClass %q does not exist; create it or select another class for network %q", class, c.network)}
 }
 
 // QoSClassName is the class that a selection ends up with, or "".
@@ -128,7 +154,7 @@ func QoSClassName(sel selection.Selection, network *v1alpha1.Network) string {
 func (s PodSnapshot) checkNetwork(name string, network *v1alpha1.Network) *Refusal {
 	if network == nil {
 		return &Refusal{v1alpha1.ReasonUnknownNetwork, fmt.Sprintf(
-			"Network %q does not exist; create it or correct the annotation %s", name, v1alpha1.AnnotationNetworks)}
+			"Network %q does not exist; create it or correct the annotation %s, or the claim that it names", name, v1alpha1.AnnotationNetworks)}
 	}
 	if !network.DeletionTimestamp.IsZero() {
 		return &Refusal{v1alpha1.ReasonNetworkDeleting, fmt.Sprintf(
@@ -164,14 +190,19 @@ func checkPod(pod *corev1.Pod) *Refusal {
 	return nil
 }
 
-// checkClaims refuses what the scheduler was not asked for: the admission policy adds the claims when a pod is created,
-// and never again.
+// checkClaims refuses what the scheduler was not asked for: claims are those that the pod was created with.
 func checkClaims(pod *corev1.Pod, selections []selection.Selection) *Refusal {
+	selectedBy := map[string]string{}
 	for _, sel := range selections {
+		entry := PodClaim(pod, sel.PodClaimName)
+		if sel.OwnClaim() {
+			if refusal := checkEntry(sel, entry, selectedBy); refusal != nil {
+				return refusal
+			}
+			continue
+		}
 		template := v1alpha1.ClaimTemplateName(sel.Network, sel.QoSClass)
-		if !slices.ContainsFunc(pod.Spec.ResourceClaims, func(c corev1.PodResourceClaim) bool {
-			return c.Name == sel.PodClaimName && c.ResourceClaimTemplateName != nil && *c.ResourceClaimTemplateName == template
-		}) {
+		if entry == nil || entry.ResourceClaimTemplateName == nil || *entry.ResourceClaimTemplateName != template {
 			return &Refusal{v1alpha1.ReasonUnsupportedPod, fmt.Sprintf(
 				"the pod was created without a claim for network %q interface %s; create it again: the annotation %s cannot be "+
 					"changed later, and needs the admission policy pod-networks.%s when the pod is created",
@@ -181,17 +212,48 @@ func checkClaims(pod *corev1.Pod, selections []selection.Selection) *Refusal {
 	return nil
 }
 
+// checkEntry notes who selects what of claims that have a name: two entries may name one claim.
+func checkEntry(sel selection.Selection, entry *corev1.PodResourceClaim, selectedBy map[string]string) *Refusal {
+	element := selection.ClaimElement(sel.PodClaimName, sel.Request)
+	if entry == nil {
+		return &Refusal{v1alpha1.ReasonUnsupportedPod, fmt.Sprintf(
+			"the pod has no entry %q in spec.resourceClaims, which %q selects; create it again with one", sel.PodClaimName, element)}
+	}
+	if entry.ResourceClaimName == nil {
+		return nil
+	}
+	device := *entry.ResourceClaimName + "/" + sel.Request
+	if other := selectedBy[device]; other != "" {
+		return &Refusal{v1alpha1.ReasonUnsupportedPod, fmt.Sprintf(
+			"%q and %q select one device, that of a request of ResourceClaim %q; create the pod again with one of them", other, element, *entry.ResourceClaimName)}
+	}
+	selectedBy[device] = element
+	return nil
+}
+
+// PodClaim is an entry of the pod's spec.resourceClaims, nil where there is none of the name.
+func PodClaim(pod *corev1.Pod, name string) *corev1.PodResourceClaim {
+	i := slices.IndexFunc(pod.Spec.ResourceClaims, func(c corev1.PodResourceClaim) bool { return c.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &pod.Spec.ResourceClaims[i]
+}
+
 // Selected returns the pod's selections, none if they are malformed.
 func Selected(pod *corev1.Pod) []selection.Selection {
 	selections, _ := selection.Parse(pod.Annotations[v1alpha1.AnnotationNetworks])
 	return selections
 }
 
-// SelectedNetworks returns the names in the pod's selection without duplicates, none if it is malformed.
+// SelectedNetworks returns the names in the pod's selection without duplicates, none if it is malformed. Networks that a
+// user's claim brings are not among them.
 func SelectedNetworks(pod *corev1.Pod) []string {
 	var names []string
 	for _, s := range Selected(pod) {
-		names = append(names, s.Network)
+		if !s.OwnClaim() {
+			names = append(names, s.Network)
+		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)

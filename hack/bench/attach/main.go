@@ -11,11 +11,12 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
-	"slices"
-	"time"
+
+	"github.com/multinet-dev/multinet/hack/measure"
 )
 
 func main() { os.Exit(run()) }
@@ -41,44 +42,14 @@ func compare(pairs int) error {
 		return err
 	}
 	defer bench.close()
-	var ours, hand, release durations
-	for i := range pairs {
-		// Who comes first alternates as well: the second finds warmer caches.
-		steps := []func(int) error{
-			func(i int) error { return ours.add(bench.ours(i, &release)) },
-			func(i int) error { return hand.add(bench.byHand(i)) },
-		}
-		if i%2 == 1 {
-			slices.Reverse(steps)
-		}
-		for _, step := range steps {
-			if err := step(i); err != nil {
-				return fmt.Errorf("pair %d: %w", i, err)
-			}
-		}
+	ours, hand, err := measure.Alternate(context.Background(), pairs, bench.ours, bench.byHand)
+	if err != nil {
+		return err
 	}
 	fmt.Printf("%d pairs, one macvlan with two addresses in a new pod namespace\n", pairs)
-	ours.print("attach.Attach")
-	hand.print("netlink by hand")
-	release.print("attach.ReleaseAddresses")
-	fmt.Printf("ratio attach-macvlan %.3f\n", float64(ours.quantile(0.5))/float64(hand.quantile(0.5)))
+	ours.Print("attach.Attach", 0.99)
+	hand.Print("netlink by hand", 0.99)
+	bench.released.Print("attach.ReleaseAddresses", 0.99)
+	measure.Ratio("attach-macvlan", ours, hand)
 	return nil
 }
-
-type durations []time.Duration
-
-func (d *durations) add(value time.Duration, err error) error {
-	*d = append(*d, value)
-	return err
-}
-
-func (d durations) quantile(q float64) time.Duration {
-	sorted := slices.Sorted(slices.Values(d))
-	return sorted[int(q*float64(len(sorted)-1))]
-}
-
-func (d durations) print(name string) {
-	fmt.Printf("%-24s median %8.3f ms   p99 %8.3f ms\n", name, milliseconds(d.quantile(0.5)), milliseconds(d.quantile(0.99)))
-}
-
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/multinet-dev/multinet/hack/measure"
 	"github.com/multinet-dev/multinet/node-agent/attach"
 	"github.com/multinet-dev/multinet/node-agent/kernel"
 	"github.com/multinet-dev/multinet/node-agent/kernel/kerneltest"
@@ -31,6 +32,9 @@ type bench struct {
 	node     *kernel.Namespace
 	uplink   int
 	attacher *attach.Attacher
+	// rounds give each interface another MAC; released is what ReleaseAddresses took.
+	rounds   int
+	released measure.Durations
 }
 
 func newBench(dir string) (*bench, error) {
@@ -46,15 +50,16 @@ func newBench(dir string) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &bench{dir, node, link.Attrs().Index, attach.New(attach.Options{NodeNamespace: path})}, nil
+	return &bench{dir: dir, node: node, uplink: link.Attrs().Index, attacher: attach.New(attach.Options{NodeNamespace: path})}, nil
 }
 
 func (b *bench) close() error {
 	return errors.Join(b.node.Close(), kerneltest.RemoveNamespace(filepath.Join(b.dir, "node")))
 }
 
-func mac(side byte, i int) net.HardwareAddr {
-	return net.HardwareAddr{2, 0, side, byte(i >> 16), byte(i >> 8), byte(i)}
+func (b *bench) mac() net.HardwareAddr {
+	b.rounds++
+	return net.HardwareAddr{2, 0, 0, byte(b.rounds >> 16), byte(b.rounds >> 8), byte(b.rounds)}
 }
 
 // inNewPod calls f with the path of a new namespace, and removes that.
@@ -68,11 +73,11 @@ func (b *bench) inNewPod(f func(path string) error) error {
 }
 
 // ours measures attach.Attach, and ReleaseAddresses of what it made.
-func (b *bench) ours(i int, release *durations) (took time.Duration, err error) {
+func (b *bench) ours() (took time.Duration, err error) {
 	attachments := []plan.Attachment{{
 		Network:   "storage",
 		Interface: "net1",
-		MAC:       plan.HardwareAddr(mac(1, i)),
+		MAC:       plan.HardwareAddr(b.mac()),
 		Addresses: []netip.Prefix{address4, address6},
 		Device:    plan.Device{Uplink: "eth1"},
 		Macvlan:   &plan.Macvlan{Mode: "bridge"},
@@ -87,17 +92,19 @@ func (b *bench) ours(i int, release *durations) (took time.Duration, err error) 
 		}
 		start = time.Now()
 		err = b.attacher.ReleaseAddresses(ctx, path, attachments)
-		return release.add(time.Since(start), err)
+		b.released = append(b.released, time.Since(start))
+		return err
 	})
 	return took, err
 }
 
 // byHand measures the same interface made by the calls alone. The index of the uplink is known beforehand, no sysctl
 // is written, nothing is looked at twice.
-func (b *bench) byHand(i int) (took time.Duration, err error) {
+func (b *bench) byHand() (took time.Duration, err error) {
+	mac := b.mac()
 	err = b.inNewPod(func(path string) error {
 		start := time.Now()
-		err := b.calls(path, mac(2, i))
+		err := b.calls(path, mac)
 		took = time.Since(start)
 		return err
 	})

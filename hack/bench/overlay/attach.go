@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/multinet-dev/multinet/hack/bench/overlay/fabric"
+	"github.com/multinet-dev/multinet/hack/measure"
 )
 
 // attaching compares what gives a new pod its interface on an overlay that is there already.
 func attaching(ctx context.Context, pairs int, lab *fabric.Lab, ours, hand fabric.Pair) error {
 	count := 0
-	timed := func(node *fabric.Node, give func(*fabric.Node, string, net.HardwareAddr) error) side {
+	timed := func(node *fabric.Node, give func(*fabric.Node, string, net.HardwareAddr) error) measure.Side {
 		return func() (time.Duration, error) {
 			count++
 			mac := net.HardwareAddr{2, 0, 8, byte(count >> 16), byte(count >> 8), byte(count)}
@@ -25,7 +26,7 @@ func attaching(ctx context.Context, pairs int, lab *fabric.Lab, ours, hand fabri
 			return time.Since(start), err
 		}
 	}
-	a, b, err := alternate(ctx, pairs, timed(ours[0], fabric.Attach), timed(hand[0], fabric.AttachByHand))
+	a, b, err := measure.Alternate(ctx, pairs, timed(ours[0], fabric.Attach), timed(hand[0], fabric.AttachByHand))
 	if err != nil {
 		return err
 	}

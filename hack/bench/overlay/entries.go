@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/multinet-dev/multinet/hack/bench/overlay/fabric"
+	"github.com/multinet-dev/multinet/hack/measure"
 )
 
 // entryRounds are few: one of the library takes a second.
@@ -14,7 +15,7 @@ const entryRounds = 5
 // entries compares how the kernel is told of many remote pods, and measures how its list is brought back to what it should be.
 func entries(ctx context.Context, count int, ours, hand fabric.Pair) error {
 	pods := fabric.Remotes(count)
-	var reconciles durations
+	var reconciles measure.Durations
 	program := func() (took time.Duration, err error) {
 		err = fabric.WithVXLAN(ours[0], func(index int) error {
 			start := time.Now()
@@ -37,7 +38,7 @@ func entries(ctx context.Context, count int, ours, hand fabric.Pair) error {
 		})
 		return took, err
 	}
-	a, b, err := alternate(ctx, entryRounds, program, library)
+	a, b, err := measure.Alternate(ctx, entryRounds, program, library)
 	if err != nil {
 		return err
 	}

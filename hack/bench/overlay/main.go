@@ -36,7 +36,7 @@ func run() int {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := measure(ctx, o); err != nil {
+	if err := measureAll(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench overlay:", err)
 		return 1
 	}
@@ -44,7 +44,7 @@ func run() int {
 }
 
 // measure removes what it made, also where it fails or is interrupted.
-func measure(ctx context.Context, o options) (err error) {
+func measureAll(ctx context.Context, o options) (err error) {
 	lab, err := fabric.NewLab()
 	if err != nil {
 		return err

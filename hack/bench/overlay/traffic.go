@@ -7,6 +7,7 @@ import (
 
 	"github.com/multinet-dev/multinet/hack/bench/overlay/fabric"
 	"github.com/multinet-dev/multinet/hack/bench/overlay/traffic"
+	"github.com/multinet-dev/multinet/hack/measure"
 )
 
 const (
@@ -16,7 +17,7 @@ const (
 
 // throughput compares TCP from one node's pod to the other's.
 func throughput(ctx context.Context, rounds int, ours, hand fabric.Pair) error {
-	var sides [2]side
+	var sides [2]measure.Side
 	for i, pair := range []fabric.Pair{ours, hand} {
 		stream, err := traffic.OpenStream(pair[0].Pod.Namespace, pair[1].Pod.Namespace, pair[1].Pod.Addresses[0].Addr())
 		if err != nil {
@@ -25,7 +26,7 @@ func throughput(ctx context.Context, rounds int, ours, hand fabric.Pair) error {
 		defer stream.Close()
 		sides[i] = func() (time.Duration, error) { return stream.Send(streamBytes) }
 	}
-	a, b, err := alternate(ctx, rounds, sides[0], sides[1])
+	a, b, err := measure.Alternate(ctx, rounds, sides[0], sides[1])
 	if err != nil {
 		return err
 	}
@@ -36,14 +37,14 @@ func throughput(ctx context.Context, rounds int, ours, hand fabric.Pair) error {
 	return nil
 }
 
-func printRates(name string, d durations) {
+func printRates(name string, d measure.Durations) {
 	rate := func(d time.Duration) float64 { return streamBytes * 8 / d.Seconds() / 1e9 }
-	fmt.Printf("%-32s best %6.2f Gbit/s   median %6.2f Gbit/s\n", name, rate(d.least()), rate(d.median()))
+	fmt.Printf("%-32s best %6.2f Gbit/s   median %6.2f Gbit/s\n", name, rate(d.Quantile(0)), rate(d.Median()))
 }
 
 // packets compares what a small packet costs.
 func packets(ctx context.Context, rounds int, ours, bridged fabric.Pair) error {
-	var sides [2]side
+	var sides [2]measure.Side
 	for i, pair := range []fabric.Pair{ours, bridged} {
 		p, err := traffic.OpenPackets(pair[0].Pod.Namespace, pair[1].Pod.Namespace, fabric.PodInterface, pair[1].Pod.Addresses[0].Addr())
 		if err != nil {
@@ -52,7 +53,7 @@ func packets(ctx context.Context, rounds int, ours, bridged fabric.Pair) error {
 		defer p.Close()
 		sides[i] = func() (time.Duration, error) { return p.Send(packetCount) }
 	}
-	a, b, err := alternate(ctx, rounds, sides[0], sides[1])
+	a, b, err := measure.Alternate(ctx, rounds, sides[0], sides[1])
 	if err != nil {
 		return err
 	}
@@ -63,6 +64,6 @@ func packets(ctx context.Context, rounds int, ours, bridged fabric.Pair) error {
 	return nil
 }
 
-func printCosts(name string, d durations) {
-	fmt.Printf("%-32s least %6d ns     median %6d ns\n", name, d.least().Nanoseconds(), d.median().Nanoseconds())
+func printCosts(name string, d measure.Durations) {
+	fmt.Printf("%-32s least %6d ns     median %6d ns\n", name, d.Quantile(0).Nanoseconds(), d.Median().Nanoseconds())
 }

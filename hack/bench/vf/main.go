@@ -12,15 +12,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"time"
+
+	"github.com/multinet-dev/multinet/hack/measure"
 )
 
 func main() { os.Exit(run()) }
@@ -76,43 +77,13 @@ func compare(pf string, pairs int) error {
 		return err
 	}
 	defer bench.node.Close()
-	var ours, hand durations
-	for i := range pairs {
-		// Who comes first alternates as well: the second finds warmer caches.
-		sides := []func() error{
-			func() error { return ours.add(bench.measure(bench.ours, 2*i)) },
-			func() error { return hand.add(bench.measure(bench.byHand, 2*i+1)) },
-		}
-		if i%2 == 1 {
-			slices.Reverse(sides)
-		}
-		for _, side := range sides {
-			if err := side(); err != nil {
-				return fmt.Errorf("pair %d: %w", i, err)
-			}
-		}
+	ours, hand, err := measure.Alternate(context.Background(), pairs, bench.side(bench.ours), bench.side(bench.byHand))
+	if err != nil {
+		return err
 	}
 	fmt.Printf("%d pairs, one VF of igb with MAC, VLAN and two addresses in a new pod namespace\n", pairs)
-	ours.print("attach.Attach")
-	hand.print("netlink and sysfs by hand")
-	fmt.Printf("ratio attach-vf %.3f\n", float64(ours.quantile(0.5))/float64(hand.quantile(0.5)))
+	ours.Print("attach.Attach", 0.9)
+	hand.Print("netlink and sysfs by hand", 0.9)
+	measure.Ratio("attach-vf", ours, hand)
 	return nil
 }
-
-type durations []time.Duration
-
-func (d *durations) add(value time.Duration, err error) error {
-	*d = append(*d, value)
-	return err
-}
-
-func (d durations) quantile(q float64) time.Duration {
-	sorted := slices.Sorted(slices.Values(d))
-	return sorted[int(q*float64(len(sorted)-1))]
-}
-
-func (d durations) print(name string) {
-	fmt.Printf("%-26s median %8.3f ms   p90 %8.3f ms\n", name, milliseconds(d.quantile(0.5)), milliseconds(d.quantile(0.9)))
-}
-
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/multinet-dev/multinet/hack/measure"
 	"github.com/multinet-dev/multinet/node-agent/attach"
 	"github.com/multinet-dev/multinet/node-agent/kernel"
 	"github.com/multinet-dev/multinet/node-agent/kernel/kerneltest"
@@ -31,6 +32,7 @@ type bench struct {
 	pf       netlink.Link
 	address  string
 	before   plan.VFState
+	rounds   int
 }
 
 func newBench(dir, pf string) (*bench, error) {
@@ -77,7 +79,14 @@ func (b *bench) plan(i int) plan.Attachment {
 	}
 }
 
-// measure attaches in a new namespace, and makes the VF clean again, which does not count.
+// side attaches in a new namespace, and makes the VF clean again, which does not count. Each round is of another MAC.
+func (b *bench) side(attach func(path string, i int) error) measure.Side {
+	return func() (time.Duration, error) {
+		b.rounds++
+		return b.measure(attach, b.rounds)
+	}
+}
+
 func (b *bench) measure(side func(path string, i int) error, i int) (time.Duration, error) {
 	path := filepath.Join(b.dir, "pod")
 	pod, err := kerneltest.CreateNamespace(path)

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,12 +22,16 @@ const suite = "trixie"
 
 var packages = []string{"qemu-system-x86", "ipxe-qemu", "busybox-static", "linux-image-amd64"}
 
-// modules are loaded when the guest starts; what they depend on comes with them, but for crc32c_generic, which nf_tables
-// needs and does not name.
-var modules = []string{"9pnet_virtio", "9p", "8021q", "macvlan", "vxlan", "crc32c_generic", "nf_tables", "veth", "igb", "igbvf", "vfio-pci", "vfio_iommu_type1"}
+// modules are loaded when the guest starts; what they depend on comes with them, but for crc32c_generic and
+// crc32_generic, which nf_tables and rdma_rxe need and do not name.
+var modules = []string{"9pnet_virtio", "9p", "8021q", "macvlan", "vxlan", "crc32c_generic", "nf_tables", "veth", "igb", "igbvf", "vfio-pci", "vfio_iommu_type1",
+	"crc32_generic", "rdma_rxe", "netdevsim"}
 
 // DiskModules are there for a guest that goes on from a disk; its command loads them.
 var DiskModules = []string{"virtio_blk", "ext4", "virtio_net", "overlay", "nft_chain_nat", "nft_nat", "nft_masq"}
+
+// moduleOptions give each namespace its own RDMA devices, which the kernel changes only while there is no other namespace.
+const moduleOptions = "options ib_core netns_mode=0\n"
 
 //go:embed init.sh
 var initScript string
@@ -39,7 +44,7 @@ type Assets struct {
 
 // folder has the hash of all that goes into it in its name. Debian's versions are those of the day of the build.
 func (a Assets) folder() string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{suite, fmt.Sprint(packages, modules, DiskModules), initScript}, "\n")))
+	sum := sha256.Sum256([]byte(strings.Join([]string{suite, fmt.Sprint(packages, modules, DiskModules), initScript, netdevsimScript, moduleOptions}, "\n")))
 	return filepath.Join(a.Cache, "vm", suite+"-"+hex.EncodeToString(sum[:])[:12])
 }
 
@@ -70,14 +75,14 @@ func (a Assets) Build(ctx context.Context) error {
 	if err := apt.Unpack(ctx, suite, tree, packages...); err != nil {
 		return err
 	}
-	if err := takeKernel(ctx, tree, partial); err != nil {
+	if err := a.takeKernel(ctx, tree, partial); err != nil {
 		return err
 	}
 	return os.Rename(partial, a.folder())
 }
 
 // takeKernel makes the kernel and the initial RAM disk, and removes the modules, which are the larger part of a tree.
-func takeKernel(ctx context.Context, tree, into string) error {
+func (a Assets) takeKernel(ctx context.Context, tree, into string) error {
 	all := filepath.Join(tree, "usr", "lib", "modules")
 	versions, err := filepath.Glob(filepath.Join(all, "*"))
 	if err != nil || len(versions) != 1 {
@@ -85,6 +90,14 @@ func takeKernel(ctx context.Context, tree, into string) error {
 	}
 	version := filepath.Base(versions[0])
 	if err := os.Rename(filepath.Join(tree, "boot", "vmlinuz-"+version), filepath.Join(into, "vmlinuz")); err != nil {
+		return err
+	}
+	netdevsim, err := a.netdevsim(ctx, version)
+	if err != nil {
+		return err
+	}
+	updates := filepath.Join(versions[0], "updates")
+	if err := errors.Join(os.Mkdir(updates, 0o755), os.WriteFile(filepath.Join(updates, "netdevsim.ko.xz"), netdevsim, 0o644)); err != nil {
 		return err
 	}
 	r := ramdisk{tree: tree, root: filepath.Join(into, "root"), version: version}

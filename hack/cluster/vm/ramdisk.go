@@ -19,7 +19,7 @@ type ramdisk struct {
 }
 
 func (r ramdisk) make(ctx context.Context, target string) error {
-	for _, dir := range []string{"bin", "proc", "sys", "dev", "run", "tmp", "repository", "control"} {
+	for _, dir := range []string{"bin", "proc", "sys", "dev", "run", "tmp", "repository", "control", "etc/modprobe.d"} {
 		if err := os.MkdirAll(filepath.Join(r.root, dir), 0o755); err != nil {
 			return err
 		}
@@ -34,6 +34,7 @@ func (r ramdisk) make(ctx context.Context, target string) error {
 	}
 	for name, data := range map[string][]byte{
 		"bin/busybox": busybox, "init": []byte(initScript), "modules": []byte(strings.Join(modules, "\n")),
+		"etc/modprobe.d/multinet.conf": []byte(moduleOptions),
 	} {
 		if err := os.WriteFile(filepath.Join(r.root, name), data, 0o755); err != nil {
 			return err

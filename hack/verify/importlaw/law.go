@@ -37,10 +37,12 @@ var netlink = []string{
 var law = []rule{
 	{folder: "apis", tests: true, forbidden: []string{"/"}, allowed: []string{"/apis"},
 		because: "apis is the contract that all rooms share"},
-	{folder: "operator", tests: true, forbidden: []string{"/node-agent", "/demo", "/hack"},
+	{folder: "operator", tests: true, forbidden: []string{"/node-agent", "/kubectl-multinet", "/demo", "/hack"},
 		because: "operator and node-agent meet in the API only"},
-	{folder: "node-agent", tests: true, forbidden: []string{"/operator", "/demo", "/hack"},
+	{folder: "node-agent", tests: true, forbidden: []string{"/operator", "/kubectl-multinet", "/demo", "/hack"},
 		because: "operator and node-agent meet in the API only"},
+	{folder: "kubectl-multinet", tests: true, forbidden: []string{"/"}, allowed: []string{"/apis", "/kubectl-multinet"},
+		because: "the plugin knows the contract alone"},
 	// hack/bench measures against the same netlink calls made by hand.
 	{folder: ".", except: []string{"node-agent/plumb", "node-agent/kernel", "node-agent/qos", "hack/bench"}, forbidden: netlink,
 		because: "only node-agent/{plumb,kernel,qos} talk to the kernel"},

@@ -28,6 +28,8 @@ func TestLawFires(t *testing.T) {
 	want := []string{
 		"apis/v1/v1.go imports github.com/multinet-dev/multinet/operator/ipam: apis is the contract that all rooms share",
 		"apis/v1/v1_test.go imports github.com/multinet-dev/multinet: apis is the contract that all rooms share",
+		"kubectl-multinet/lint/lint.go imports github.com/multinet-dev/multinet/operator/decide: the plugin knows the contract alone",
+		"kubectl-multinet/lint/lint_test.go imports github.com/multinet-dev/multinet/node-agent/plan: the plugin knows the contract alone",
 		"node-agent/attach/attach.go imports github.com/vishvananda/netlink/nl: only node-agent/{plumb,kernel,qos} talk to the kernel",
 		"node-agent/attach/attach_linux.go imports github.com/vishvananda/netns: only node-agent/{plumb,kernel,qos} talk to the kernel",
 		"node-agent/attach/attach_linux.go imports github.com/google/nftables/expr: only node-agent/{plumb,kernel,qos} talk to the kernel",

@@ -89,6 +89,7 @@ func (n *Node) Start(ctx context.Context) error {
 		CDI: sandboxes.CDI{Dir: filepath.Join(n.Dir, "cdi")}, NamespaceLives: sandboxes.NamespaceLives,
 		Numbers:  func(string) (int64, int64, error) { return 0, 0, errors.New("no devices here") },
 		Selected: selected, Present: present, Door: sandboxes.DoorCNI,
+		TellNode: func(string, string) {},
 	}, plans.All())
 	door := &cni.Door{Log: logr.Discard(), Place: n.Place(), Sandboxes: r.keeper}
 	n.Orders.wake(r.keeper.Wake)

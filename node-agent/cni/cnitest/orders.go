@@ -105,7 +105,7 @@ func (o *Orders) ForPod(uid types.UID) (list []*v1alpha1.PodNetworkAttachment) {
 }
 
 // WaitFor returns an order that is there.
-func (o *Orders) WaitFor(_ context.Context, podUID types.UID, podClaimName string) (*v1alpha1.PodNetworkAttachment, error) {
+func (o *Orders) WaitFor(_ context.Context, podUID types.UID, podClaimName, _ string) (*v1alpha1.PodNetworkAttachment, error) {
 	for _, pna := range o.ForPod(podUID) {
 		if pna.Spec.PodClaimName == podClaimName {
 			return pna, nil
@@ -135,6 +135,6 @@ func (none) Keep(func() (overlays []plan.Overlay, known bool)) {}
 func (none) Publish(publish.Report)                            {}
 func (none) Release(string, string, types.UID)                 {}
 func (none) Forget(types.UID)                                  {}
-func (none) ForPod(_ context.Context, _, _ string, uid types.UID, claim string) (*plan.Claim, error) {
+func (none) ForPod(_ context.Context, _, _ string, uid types.UID, claim, _ string) (*plan.Claim, error) {
 	return &plan.Claim{Name: claim, UID: types.UID(string(uid) + claim), Device: uplinkDevice}, nil
 }

@@ -1,0 +1,106 @@
+package npwg_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write docs/conformance.md anew")
+
+// demand is one normative sentence of the multi-net-spec, in our words.
+type demand struct {
+	section, text string
+	// check proves it where code of apis does what is demanded.
+	check func(t *testing.T)
+	// elsewhere is where another test proves it: a file from the root of the repository and the name of a test in it.
+	elsewhere [2]string
+	// open says why it is not met. Exactly one of the three is set.
+	open string
+}
+
+// TestConformance runs the check of each sentence by its section, and compares docs/conformance.md with the outcome: a
+// sentence is said to be met there only if its check passes here.
+func TestConformance(t *testing.T) {
+	root := filepath.Join("..", "..")
+	page := filepath.Join(root, "docs", "conformance.md")
+	var rows strings.Builder
+	var met, byLint, open int
+	for _, d := range demands {
+		outcome := ""
+		switch {
+		case d.check != nil:
+			outcome = "met: `apis/npwg` TestConformance"
+			if met++; d.selects() {
+				outcome = "met by lint: `apis/npwg` TestConformance"
+				met, byLint = met-1, byLint+1
+			}
+			if !t.Run(d.section+" "+d.text, d.check) {
+				outcome = "failed"
+			}
+		case d.elsewhere[0] != "":
+			source, err := os.ReadFile(filepath.Join(root, d.elsewhere[0]))
+			if err != nil || !strings.Contains(string(source), "\nfunc "+d.elsewhere[1]+"(") {
+				t.Errorf("%s: %s has no %s: %v", d.section, d.elsewhere[0], d.elsewhere[1], err)
+			}
+			met++
+			outcome = fmt.Sprintf("met: `%s` %s", filepath.Dir(d.elsewhere[0]), d.elsewhere[1])
+		default:
+			open++
+			outcome = "open: " + d.open
+		}
+		fmt.Fprintf(&rows, "| %s | %s | %s |\n", d.section, d.text, outcome)
+	}
+	got := head + fmt.Sprintf("%d sentences: %d met, %d met by lint, %d open.\n\n| section | demand | Multinet |\n|---|---|---|\n", len(demands), met, byLint, open) + rows.String()
+	if *update && !t.Failed() {
+		if err := os.WriteFile(page, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("docs/conformance.md is out of step; -update writes it anew (-page +tests):\n%s", diff)
+	}
+}
+
+const head = `# Conformance to the multi-net-spec
+
+What the *Kubernetes Network Custom Resource Definition De-facto Standard* demands of an implementation, sentence by sentence in our own words, and whether Multinet
+does it. This page is written by ` + "`go test ./apis/npwg -run TestConformance -args -update`" + `, and that test fails when the page is not true.
+
+Sections are those of version 1.0, whose text is in the repository k8snetworkplumbingwg/multi-net-spec. Versions 1.1 to 1.3 are there as office documents only; what they
+added was read in the reference client (network-attachment-definition-client) and in the discussions of the changes, and is listed at the end as "1.3". Sentences under
+"CNI Delegating Plugin" bind only implementations that call CNI plugins, which Multinet does not do yet: those are open, or do not apply.
+
+"met by lint": Multinet understands it as the sentence says, in ` + "`kubectl multinet lint`" + ` and ` + "`convert`" + `, but pods do not get networks by it yet.
+
+`
+
+// selects tells whether the sentence is about what users write, which only lint reads so far.
+func (d demand) selects() bool {
+	return strings.HasPrefix(d.section, "3") || strings.HasPrefix(d.section, "4") || d.section == "1.3"
+}
+
+func TestDemandsAreComplete(t *testing.T) {
+	seen := map[string]bool{}
+	for _, d := range demands {
+		n := 0
+		for _, is := range []bool{d.check != nil, d.elsewhere[0] != "", d.open != ""} {
+			if is {
+				n++
+			}
+		}
+		if n != 1 || d.section == "" || d.text == "" || strings.Contains(d.text, "|") || seen[d.section+d.text] {
+			t.Errorf("%s %q: %d outcomes, or twice", d.section, d.text, n)
+		}
+		seen[d.section+d.text] = true
+	}
+}

@@ -1,0 +1,112 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// seedVariable repeats the random pods of a run that has printed its seed.
+const seedVariable = "MULTINET_E2E_SEED"
+
+// vfNetworks are the Networks on VFs, by the card that they are on; those of programs are green and amber.
+var vfNetworks = map[string][]string{"pf0": {"red", "amber"}, "pf1": {"blue", "green"}}
+
+// drawn is a random pod.
+type drawn struct {
+	name, selection string
+	containers      int
+}
+
+// drawPods returns up to four pods of one to three containers, which have one to three VFs each, no more than the cards have.
+func drawPods(random *rand.Rand, vfsPerCard int) (pods []drawn) {
+	free := map[string]int{}
+	for card := range vfNetworks {
+		free[card] = vfsPerCard
+	}
+	for i := range 4 {
+		var selection []string
+		for k := range 1 + random.IntN(3) {
+			card := fmt.Sprintf("pf%d", random.IntN(len(vfNetworks)))
+			if free[card] == 0 {
+				continue
+			}
+			free[card]--
+			network := vfNetworks[card][random.IntN(2)]
+			if random.IntN(2) == 0 {
+				network += "@" + interfaceOf(random, k)
+			}
+			selection = append(selection, network)
+		}
+		if len(selection) > 0 {
+			pods = append(pods, drawn{fmt.Sprintf("drawn-%d", i), strings.Join(selection, ","), 1 + random.IntN(3)})
+		}
+	}
+	return pods
+}
+
+// interfaceOf is a name of 3 to 15 letters, another one for each k.
+func interfaceOf(random *rand.Rand, k int) string {
+	name := []byte{'x', 'a' + byte(k)}
+	for range 1 + random.IntN(13) {
+		name = append(name, "abcdefghijklmnopqrstuvwxyz0123456789._-"[random.IntN(39)])
+	}
+	return string(name)
+}
+
+// randomVFs: whatever pods select, all that tells of their VFs tells of the same ones.
+func (s *scene) randomVFs(node string) {
+	s.t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv(seedVariable); text != "" {
+		var err error
+		seed, err = strconv.ParseUint(text, 10, 64)
+		s.must(err)
+	}
+	pods := drawPods(rand.New(rand.NewPCG(seed, 0)), vfsPerCard)
+	s.t.Logf("%s=%d draws %+v", seedVariable, seed, pods)
+	var names []string
+	for _, p := range pods {
+		names = append(names, p.name)
+		s.must(s.Create(s.ctx, s.vfPod(p.name, p.selection, p.containers)))
+	}
+	s.waitVFs(2*time.Minute, node, names...)
+	s.remove(false, names...)
+	s.waitGone(time.Minute, names...)
+}
+
+// TestDrawPods: a seed draws the same pods each time, and no card has to have more VFs than it has.
+func TestDrawPods(t *testing.T) {
+	sizes := map[int]bool{}
+	for seed := range uint64(200) {
+		pods := drawPods(rand.New(rand.NewPCG(seed, 0)), vfsPerCard)
+		if again := drawPods(rand.New(rand.NewPCG(seed, 0)), vfsPerCard); !slices.Equal(pods, again) {
+			t.Fatalf("seed %d draws %v and then %v", seed, pods, again)
+		}
+		used := map[string]int{}
+		for _, p := range pods {
+			for element := range strings.SplitSeq(p.selection, ",") {
+				network, _, _ := strings.Cut(element, "@")
+				for card, networks := range vfNetworks {
+					if slices.Contains(networks, network) {
+						used[card]++
+					}
+				}
+			}
+		}
+		sizes[used["pf0"]+used["pf1"]] = true
+		if used["pf0"] > vfsPerCard || used["pf1"] > vfsPerCard || len(pods) == 0 {
+			t.Errorf("seed %d draws %v", seed, pods)
+		}
+	}
+	if len(sizes) < 4 {
+		t.Errorf("all draws are of the sizes %v", sizes)
+	}
+}

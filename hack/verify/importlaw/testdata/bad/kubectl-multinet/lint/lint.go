@@ -1,0 +1,3 @@
+package lint
+
+import _ "github.com/multinet-dev/multinet/operator/decide"

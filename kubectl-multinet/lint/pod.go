@@ -1,0 +1,123 @@
+package lint
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/multinet-dev/multinet/apis/jsonpos"
+	"github.com/multinet-dev/multinet/apis/netattach"
+	"github.com/multinet-dev/multinet/apis/npwg"
+	"github.com/multinet-dev/multinet/apis/selection"
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/kubectl-multinet/manifest"
+)
+
+// podJudge collects what there is to say about one pod. The worst that was found is the verdict.
+type podJudge struct {
+	Judgement
+	pod *manifest.Pod
+	// instead are the elements of multinet.dev/networks that select the same.
+	instead []string
+}
+
+// severity orders verdicts.
+var severity = map[netattach.Verdict]int{netattach.Native: 0, netattach.Delegated: 1, unknown: 2, netattach.Refused: 3}
+
+func judgePod(o manifest.Object, known map[string]netattach.Translation) Judgement {
+	j := &podJudge{Judgement: Judgement{Object: o, Verdict: netattach.Native}, pod: o.Pod}
+	if d := o.Pod.Default; d != nil {
+		j.blame(netattach.Refused, d.Place(0), "%s: Multinet leaves the cluster's default network alone", npwg.AnnotationDefaultNetwork)
+	}
+	if o.Pod.HostNetwork {
+		j.blame(netattach.Refused, o.At, "the pod has the node's network, to which nothing can be attached")
+	}
+	if o.Pod.Networks != nil {
+		j.judgeSelection(o.Namespace, known)
+	}
+	switch {
+	case j.Verdict == netattach.Native && len(j.instead) > 0:
+		j.Text = fmt.Sprintf("select the same with %s: %s", v1alpha1.AnnotationNetworks, strings.Join(j.instead, ", "))
+	case j.Verdict == netattach.Native:
+		j.Text = "selects nothing"
+	case j.Verdict == netattach.Delegated:
+		j.Text = "this needs what this version of Multinet does not do"
+	case j.Verdict == unknown:
+		j.Text = "selects what is not among the objects read"
+	default:
+		j.Text = "this cannot be had"
+	}
+	return j.Judgement
+}
+
+func (j *podJudge) blame(verdict netattach.Verdict, at manifest.Place, format string, args ...any) {
+	if severity[verdict] > severity[j.Verdict] {
+		j.Verdict = verdict
+	}
+	j.Reasons = append(j.Reasons, Remark{At: at, Text: fmt.Sprintf(format, args...)})
+}
+
+func (j *podJudge) judgeSelection(namespace string, known map[string]netattach.Translation) {
+	text := *j.pod.Networks
+	elements, err := npwg.Parse(text.Value, namespace)
+	if err != nil {
+		j.judgeMalformed(text, err)
+		return
+	}
+	if len(elements) > selection.MaxElements {
+		j.blame(netattach.Delegated, text.Place(elements[selection.MaxElements].At.Offset), "element %d: a pod has at most %d networks",
+			selection.MaxElements+1, selection.MaxElements)
+	}
+	for i, e := range elements {
+		j.judgeElement(text, i+1, e, known)
+	}
+	if own := j.pod.Own; own != nil && strings.TrimSpace(own.Value) != "" {
+		j.Notes = append(j.Notes, Remark{At: own.Place(0), Text: v1alpha1.AnnotationNetworks + " is there already: it alone counts, the two must become one"})
+	}
+}
+
+func (j *podJudge) judgeMalformed(text manifest.Text, err error) {
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	for _, one := range all {
+		var e *npwg.Error
+		if !errors.As(one, &e) {
+			j.blame(netattach.Refused, text.At, "%v", one)
+			continue
+		}
+		what := ""
+		if e.Element > 0 {
+			what = fmt.Sprintf("element %d: ", e.Element)
+		}
+		if e.Key != "" {
+			what += e.Key + ": "
+		}
+		j.blame(netattach.Refused, text.Place(e.At.Offset), "%s%s", what, e.Problem)
+	}
+}
+
+func (j *podJudge) judgeElement(text manifest.Text, n int, e npwg.Element, known map[string]netattach.Translation) {
+	at, name := text.Place(e.At.Offset), e.Namespace+"/"+e.Name
+	translation, found := known[name]
+	switch {
+	case !found:
+		j.blame(unknown, at, "element %d: NetworkAttachmentDefinition %s was not read", n, name)
+		return
+	case translation.Verdict != netattach.Native:
+		j.blame(translation.Verdict, at, "element %d: NetworkAttachmentDefinition %s is %s", n, name, translation.Verdict)
+		return
+	}
+	what := fmt.Sprintf("element %d: ", n)
+	reasons, notes := netattach.Fit(e, translation.Network)
+	for _, r := range reasons {
+		j.blame(netattach.Delegated, text.Place(r.At.Offset), "%s%s: %s", what, r.Path, r.Text)
+	}
+	network := netattach.NetworkName(e.Namespace, e.Name)
+	if e.Namespace != j.Object.Namespace {
+		notes = append(notes, jsonpos.Problem{At: e.At, Text: fmt.Sprintf("the namespaceSelector of Network %s has to admit %s", network, j.Object.Namespace)})
+	}
+	j.Notes = append(j.Notes, remarks(text, what, notes)...)
+	j.instead = append(j.instead, network+"@"+e.Interface)
+}
