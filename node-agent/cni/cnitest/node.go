@@ -139,7 +139,7 @@ func (n *Node) Prepare(ctx context.Context, podUID types.UID, networks ...string
 		claim := fmt.Sprintf("multinet-%s-0", network)
 		n.Orders.add(podUID, network, fmt.Sprintf("net%d", i+1), claim)
 		err := n.Keeper().Prepare(ctx, sandboxes.Request{
-			Namespace: namespace, PodName: string(podUID), PodUID: podUID, PodClaimName: claim, Position: i,
+			Namespace: namespace, PodName: string(podUID), PodUID: podUID, PodClaimName: claim, Position: i, Network: network,
 			Claim: plan.Claim{Name: claim, UID: types.UID(string(podUID) + network), Device: uplinkDevice},
 		})
 		if err != nil {
