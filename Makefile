@@ -3,13 +3,19 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-PROGRAMS := operator agent
+PROGRAMS := operator agent cni
 SOURCE_operator := ./operator
 SOURCE_agent := ./node-agent
+SOURCE_cni := ./node-agent/multinet-cni
+# The agent brings the CNI plugin along and installs it on nodes without NRI.
+IMAGES := operator agent
+CONTENT_operator := operator
+CONTENT_agent := agent cni
 
 # Tools and the test cluster's programs are built from Go modules into a cache on first use.
 TOOL := hack/tools/tool
 CLUSTER := go -C hack/cluster run .
+PROTOC_GEN := {"local":"%s","out":"apis","opt":"paths=source_relative"}
 # Results that were proved on another kernel or cluster prove nothing: no cached ones.
 GOTEST := go run ./hack/verify/gotest -summary bin/test-summary.txt -count 1
 ASSETS = KUBEBUILDER_ASSETS="$$($(CLUSTER) envtest-assets)"
@@ -53,7 +59,8 @@ bin/kubectl-multinet:
 
 images: build ## Image archives of the programs, below bin/images/, for any container runtime
 	@mkdir -p bin/images
-	@for p in $(PROGRAMS); do $(CLUSTER) image --name multinet.dev/$$p:dev --binary "$(CURDIR)/bin/multinet-$$p" --out "$(CURDIR)/bin/images/$$p.tar"; done
+	@$(foreach image,$(IMAGES),$(CLUSTER) image --name multinet.dev/$(image):dev --out "$(CURDIR)/bin/images/$(image).tar" \
+		$(CONTENT_$(image):%=--binary "$(CURDIR)/bin/multinet-%") &&) true
 
 clean: ## Remove what was built here; `go -C hack/cluster run . clean-cache` removes the cache as well
 	@rm -rf bin
@@ -93,12 +100,14 @@ bench: need-root ## Measure ours against the same work by hand; one line `ratio 
 ##@ Keep in step
 
 .PHONY: generate manifests lint verify
-generate: ## Deepcopy, CRDs, roles and docs/api.md, from the Go types and their markers
+generate: ## Deepcopy, CRDs, roles and docs/api.md, from the Go types and their markers; gRPC from its .proto files
 	@"$$($(TOOL) controller-gen)" object crd paths=./apis/v1alpha1 output:crd:dir=manifests/crds
 	@"$$($(TOOL) controller-gen)" rbac:roleName=multinet-operator paths=./operator/... output:rbac:dir=manifests/rbac/operator
 	@"$$($(TOOL) controller-gen)" rbac:roleName=multinet-agent paths=./node-agent/... output:rbac:dir=manifests/rbac/agent
 	@"$$($(TOOL) crd-ref-docs)" --log-level=WARN --renderer=markdown --source-path=apis/v1alpha1 --output-path=docs/api.md \
 		--config=hack/tools/crd-ref-docs/config.yaml
+	@"$$($(TOOL) buf)" generate apis --template "$$(printf '{"version":"v2","plugins":[%s,%s]}' \
+		"$$(printf '$(PROTOC_GEN)' "$$($(TOOL) protoc-gen-go)")" "$$(printf '$(PROTOC_GEN)' "$$($(TOOL) protoc-gen-go-grpc)")")"
 
 manifests: generate ## manifests/multinet.yaml, the one file to apply
 	@hack/verify/bundle > manifests/multinet.yaml.new

@@ -19,7 +19,6 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/inventory"
 	"github.com/multinet-dev/multinet/node-agent/kernel"
 	"github.com/multinet-dev/multinet/node-agent/ledger"
-	"github.com/multinet-dev/multinet/node-agent/nri"
 	"github.com/multinet-dev/multinet/node-agent/overlay"
 	"github.com/multinet-dev/multinet/node-agent/plan"
 	"github.com/multinet-dev/multinet/node-agent/publish"
@@ -42,6 +41,7 @@ type agent struct {
 	events      *nodeEvents
 	qos         *qos.Manager
 	keeper      *sandboxes.Keeper
+	door        sandboxes.Door
 }
 
 func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
@@ -53,12 +53,17 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.door = doorOf(config, o.nodeName)
 	plans, err := ledger.Open(o.ledgerDir())
 	if err != nil {
 		return nil, err
 	}
 	for _, damaged := range plans.Damaged() {
 		log.Error(damaged, "a plan is made anew from the API")
+	}
+	records, err := o.openRecords(log)
+	if err != nil {
+		return nil, err
 	}
 	clients, err := a.connect()
 	if err != nil {
@@ -86,7 +91,8 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 		Claims: publish.Claims{Client: a.client}, Probe: probeOn(path),
 		TellNode: a.events.tell,
 		Files:    sandboxes.Files{Dir: o.filesDir()}, NamespaceLives: sandboxes.NamespaceLives,
-		Numbers: kernel.Sys(o.sysRoot).Numbers, CDI: sandboxes.CDI{Dir: o.cdiDir},
+		Numbers: kernel.Sys(o.sysRoot).Numbers, CDI: sandboxes.CDI{Dir: o.cdiDir}, DeviceInfo: sandboxes.DeviceInfo{Dir: o.deviceInfoDir},
+		Selected: records.selected, Present: records.present, Door: a.door,
 	}, plans.All())
 	counts := &vfCounts{
 		log: log.WithName("vfs"), config: config, place: a.node.Place, has: a.hasInterface,
@@ -182,14 +188,19 @@ func (a *agent) run(ctx context.Context) error {
 	parts.Go(func() { a.publisher.Run(ctx) })
 	parts.Go(func() { a.keeper.Run(ctx) })
 	parts.Go(func() { a.serveMetrics(ctx) })
-	parts.Go(func() { nri.Run(ctx, a.log.WithName("nri"), a.nriSocket, a.keeper) })
+	var doorErr error
+	parts.Go(func() {
+		if doorErr = a.openDoor(ctx); doorErr != nil {
+			cancel()
+		}
+	})
 	plugin, err := a.startPlugin(ctx, a.keeper)
 	if err != nil {
 		ended := ctx.Err() != nil
 		cancel()
 		parts.Wait()
 		if ended {
-			return nil
+			return doorErr
 		}
 		return err
 	}
@@ -200,7 +211,7 @@ func (a *agent) run(ctx context.Context) error {
 	parts.Go(func() { a.deviceLoop.run(ctx, plugin.Publish) })
 	a.deviceLoop.logDevices("node agent runs")
 	parts.Wait()
-	return nil
+	return doorErr
 }
 
 // startPlugin publishes the devices when it is known where the node is: without the attribute of their rack they would be

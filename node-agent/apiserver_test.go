@@ -58,7 +58,7 @@ type idle struct{}
 
 func (idle) CDIDevices(sandboxes.Request) ([]string, error)   { return nil, nil }
 func (idle) Prepare(context.Context, sandboxes.Request) error { return nil }
-func (idle) Wake()                                            {}
+func (idle) Unprepared([]types.UID)                           {}
 func (idle) AskAgain(time.Time)                               {}
 
 // attributes are the texts that a device carries, by name.

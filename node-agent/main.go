@@ -32,6 +32,11 @@ type options struct {
 	sysRoot        string
 	nriSocket      string
 	cdiDir         string
+	deviceInfoDir  string
+	cniConfDir     string
+	cniBinDir      string
+	cniProgram     string
+	takeOutCNI     bool
 	kubeletDir     string
 	kubeconfig     string
 	defaultNetwork string
@@ -53,12 +58,20 @@ func run() int {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
+	if o.takeOutCNI {
+		return report(log, o.cniPlace().TakeOut(true))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	a, err := newAgent(ctx, o, log)
 	if err == nil {
 		err = a.run(ctx)
 	}
+	return report(log, err)
+}
+
+// report returns the exit status.
+func report(log logr.Logger, err error) int {
 	if err != nil {
 		log.Error(err, "the node agent ends")
 		return 1
@@ -77,6 +90,11 @@ func parseFlags() options {
 	flag.StringVar(&o.sysRoot, "sys-root", "/sys", "where the node's sysfs is")
 	flag.StringVar(&o.nriSocket, "nri-socket", "/var/run/nri/nri.sock", "socket of the container runtime")
 	flag.StringVar(&o.cdiDir, "cdi-dir", "/var/run/cdi", "folder in which the container runtime looks for devices")
+	flag.StringVar(&o.deviceInfoDir, "device-info-dir", "/var/run/k8s.cni.cncf.io/devinfo", "folder in which other programs of the node look for the devices of pods")
+	flag.StringVar(&o.cniConfDir, "cni-conf-dir", "/etc/cni/net.d", "folder of the container runtime's CNI configuration; used on nodes without NRI, and where it is there, to take the plugin out")
+	flag.StringVar(&o.cniBinDir, "cni-bin-dir", "/opt/cni/bin", "folder of the container runtime's CNI plugins, for nodes without NRI")
+	flag.StringVar(&o.cniProgram, "cni-program", "/usr/local/bin/multinet-cni", "the CNI plugin to install there")
+	flag.BoolVar(&o.takeOutCNI, "take-out-cni", false, "take the CNI plugin out of the node's configuration, remove its program, and end")
 	flag.StringVar(&o.kubeletDir, "kubelet-dir", "/var/lib/kubelet", "folder of the kubelet, with its plugins")
 	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "how to reach the API server; the pod's own account if empty")
 	flag.StringVar(&o.defaultNetwork, "default-network", "default", "name of the cluster's default network in the network-status annotation")

@@ -66,8 +66,8 @@ func (s *slow) Prepare(_ context.Context, r sandboxes.Request) error {
 func (s *slow) CDIDevices(r sandboxes.Request) ([]string, error) {
 	return []string{"multinet.dev/vf=" + r.Claim.Name + "-" + r.Claim.BaseRequest()}, nil
 }
-func (s *slow) Wake()              {}
-func (s *slow) AskAgain(time.Time) {}
+func (s *slow) Unprepared([]types.UID) {}
+func (s *slow) AskAgain(time.Time)     {}
 
 func TestPrepareAllAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

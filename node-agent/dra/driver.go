@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,8 +24,8 @@ type Sandboxes interface {
 	Prepare(context.Context, sandboxes.Request) error
 	// CDIDevices are the devices of a prepared request.
 	CDIDevices(sandboxes.Request) ([]string, error)
-	// Wake has the sandboxes looked at.
-	Wake()
+	// Unprepared says that the kubelet needs claims no more, and has the sandboxes looked at.
+	Unprepared(claims []types.UID)
 	// AskAgain has the kubelet prepare the pods that it could not prepare while this agent was away.
 	AskAgain(now time.Time)
 }
@@ -37,14 +39,15 @@ type driver struct {
 	pod func(ctx context.Context, namespace, name string, uid types.UID) (*corev1.Pod, error)
 }
 
-// PrepareResourceClaims plans each claim, all at once: each may wait for the operator.
+// PrepareResourceClaims plans each claim, all at once: each may wait for the operator. The kubelet asks for the claims of one
+// pod together, in the order of its spec, which is that of its selection.
 func (d *driver) PrepareResourceClaims(ctx context.Context, claims []*resourceapi.ResourceClaim) (map[types.UID]kubeletplugin.PrepareResult, error) {
 	results := make(map[types.UID]kubeletplugin.PrepareResult, len(claims))
 	var mu sync.Mutex
 	var preparing sync.WaitGroup
-	for _, claim := range claims {
+	for position, claim := range claims {
 		preparing.Go(func() {
-			result := d.prepare(ctx, claim)
+			result := d.prepare(ctx, claim, position)
 			mu.Lock()
 			defer mu.Unlock()
 			results[claim.UID] = result
@@ -54,8 +57,11 @@ func (d *driver) PrepareResourceClaims(ctx context.Context, claims []*resourceap
 	return results, nil
 }
 
-func (d *driver) prepare(ctx context.Context, claim *resourceapi.ResourceClaim) kubeletplugin.PrepareResult {
+func (d *driver) prepare(ctx context.Context, claim *resourceapi.ResourceClaim, position int) kubeletplugin.PrepareResult {
 	requests, err := d.requestsOf(ctx, claim)
+	for i := range requests {
+		requests[i].Position = position
+	}
 	var devices []kubeletplugin.Device
 	if err == nil {
 		devices, err = d.prepareAll(ctx, requests)
@@ -98,7 +104,7 @@ func (d *driver) UnprepareResourceClaims(_ context.Context, claims []kubeletplug
 	for _, claim := range claims {
 		results[claim.UID] = nil
 	}
-	d.sandboxes.Wake()
+	d.sandboxes.Unprepared(slices.Collect(maps.Keys(results)))
 	return results, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -18,6 +19,16 @@ type Config struct {
 	TopologyKeys []string `json:"topologyKeys,omitempty"`
 	// VFs are how many virtual functions PFs are to have.
 	VFs []VFConfig `json:"vfs,omitempty"`
+	// CNINodes are names of nodes, or patterns with *, ? and [] as in path.Match, whose container runtime has no NRI.
+	CNINodes []string `json:"cniNodes,omitempty"`
+}
+
+// CNI tells whether the runtime of a node reaches the agent over CNI.
+func (c Config) CNI(node string) bool {
+	return slices.ContainsFunc(c.CNINodes, func(pattern string) bool {
+		matches, err := path.Match(pattern, node)
+		return matches && err == nil
+	})
 }
 
 // UplinkConfig is about the interfaces that one name or pattern matches. The first match counts.
@@ -41,6 +52,11 @@ func ParseConfig(text []byte) (Config, error) {
 	for i, uplink := range config.Uplinks {
 		if err := uplink.validate(); err != nil {
 			return Config{}, fmt.Errorf("configuration: uplinks[%d] %q: %w", i, uplink.Name, err)
+		}
+	}
+	for i, pattern := range config.CNINodes {
+		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+			return Config{}, fmt.Errorf("configuration: cniNodes[%d] %q: not the name of a node, nor a pattern", i, pattern)
 		}
 	}
 	if err := validateTopologyKeys(config.TopologyKeys); err != nil {

@@ -73,9 +73,9 @@ func readPlan(path string) (plan.Pod, error) {
 	return pod, nil
 }
 
-// writeFile replaces path in one step that survives a power cut: the content is on disk before the name points at
-// it (else an empty file may appear), and the name is on disk before writeFile returns.
-func writeFile(path string, content []byte) (err error) {
+// replaceFile replaces path in one step. One that is to survive a power cut is on disk before the name points at it (else an
+// empty file may appear), and the name is on disk before replaceFile returns.
+func replaceFile(path string, content []byte, powerCut bool) (err error) {
 	dir := filepath.Dir(path)
 	file, err := os.CreateTemp(dir, unfinished+"*") // mode 0600
 	if err != nil {
@@ -87,7 +87,7 @@ func writeFile(path string, content []byte) (err error) {
 		}
 	}()
 	_, err = file.Write(content)
-	if err == nil {
+	if err == nil && powerCut {
 		err = file.Sync()
 	}
 	if err := errors.Join(err, file.Close()); err != nil {
@@ -95,6 +95,9 @@ func writeFile(path string, content []byte) (err error) {
 	}
 	if err := os.Rename(file.Name(), path); err != nil {
 		return err
+	}
+	if !powerCut {
+		return nil
 	}
 	return syncDir(dir)
 }

@@ -76,7 +76,7 @@ func (l *Ledger) Put(pod plan.Pod) error {
 		return fmt.Errorf("ledger: encode plan of pod %s: %w", pod.UID, err)
 	}
 	defer l.lock(pod.UID).Unlock()
-	if err := writeFile(path, content); err != nil {
+	if err := replaceFile(path, content, true); err != nil {
 		return fmt.Errorf("ledger: store plan of pod %s: %w", pod.UID, err)
 	}
 	l.mu.Lock()
@@ -129,11 +129,12 @@ func (l *Ledger) lock(uid types.UID) *sync.Mutex {
 	return stripe
 }
 
-// path refuses what is no plain file name: UIDs come from the API, and static pods choose their own.
-func (l *Ledger) path(uid types.UID) (string, error) {
-	name := string(uid)
+func (l *Ledger) path(uid types.UID) (string, error) { return pathIn(l.dir, string(uid)) }
+
+// pathIn refuses what is no plain file name: UIDs come from the API, and static pods choose their own.
+func pathIn(dir, name string) (string, error) {
 	if name == "" || len(name) > 200 || strings.HasPrefix(name, ".") || strings.ContainsAny(name, "/\x00") {
-		return "", fmt.Errorf("ledger: %q cannot be the UID of a pod", name)
+		return "", fmt.Errorf("ledger: %q cannot be the UID of a pod or the ID of a sandbox", name)
 	}
-	return filepath.Join(l.dir, name+extension), nil
+	return filepath.Join(dir, name+extension), nil
 }

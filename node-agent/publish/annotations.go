@@ -29,7 +29,7 @@ func annotations(r Report, defaultNetwork string) (map[string]string, error) {
 	for _, i := range r.Interfaces {
 		element := netstatus.Interface{
 			Name: netattach.StatusName(i.Plan.Network), Interface: i.Plan.Interface, MAC: i.MAC.String(), MTU: i.MTU,
-			Gateway: slices.Clone(i.Plan.Gateways), DeviceInfo: deviceInfo(i.Plan),
+			Gateway: slices.Clone(i.Plan.Gateways), DeviceInfo: DeviceInfo(i.Plan),
 		}
 		for _, a := range i.Addresses {
 			element.IPs = append(element.IPs, a.Addr())
@@ -48,8 +48,8 @@ func annotations(r Report, defaultNetwork string) (map[string]string, error) {
 	return map[string]string{v1alpha1.AnnotationNetworkStatus: status, v1alpha1.AnnotationPodIPs: podIPs}, nil
 }
 
-// deviceInfo identifies the device of an interface that is one by itself. No container gets /dev/vhost-net, so that none is told.
-func deviceInfo(a plan.Attachment) *netstatus.DeviceInfo {
+// DeviceInfo identifies the device of an interface that is one by itself; nil for others. No container gets /dev/vhost-net, so that none is told.
+func DeviceInfo(a plan.Attachment) *netstatus.DeviceInfo {
 	if a.VF == nil {
 		return nil
 	}

@@ -12,14 +12,6 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/publish"
 )
 
-// hookLimit ends a hook with an error before the runtime's 2 s are over: a plugin that is later than that is
-// disconnected, and the pod starts without its networks.
-const hookLimit = 1500 * time.Millisecond
-
-// hookWait is how long a hook waits for anything but its own work in the kernel, all waits together: the hook lock is
-// node-wide, and pods without networks are to be delayed by no more than that.
-const hookWait = attach.AddressInUseWait
-
 // checkWait is how long a container's creation waits for a verification of its sandbox that is under way. It is
 // short because all hooks of a node share one lock in the runtime.
 const checkWait = 250 * time.Millisecond
@@ -33,7 +25,7 @@ func (k *Keeper) RunSandbox(ctx context.Context, sandbox Sandbox) error {
 	if sandbox.NetNS == "" {
 		return errors.New("a pod on the host's network cannot select networks: remove hostNetwork or the annotation")
 	}
-	ctx, cancel := context.WithTimeout(ctx, hookLimit)
+	ctx, cancel := context.WithTimeout(ctx, k.Door.limit())
 	defer cancel()
 	e := k.state.hold(sandbox)
 	made, attachments, err := k.run(ctx, e, selections)
@@ -66,13 +58,13 @@ func (k *Keeper) run(ctx context.Context, e *entry, selections []selection.Selec
 		k.state.remove(e.ID)
 		return nil, attachments, err
 	}
-	made, err := k.attachWithin(attach.WithPatience(ctx, hookWait-time.Since(begin)), e, attachments)
+	made, err := k.attachWithin(attach.WithPatience(ctx, k.Door.wait()-time.Since(begin)), e, attachments)
 	return made, attachments, err
 }
 
 // ready waits until the attach can begin, and acquires the sandbox for it.
 func (k *Keeper) ready(ctx context.Context, e *entry, attachments []plan.Attachment) error {
-	ctx, cancel := context.WithTimeout(ctx, hookWait)
+	ctx, cancel := context.WithTimeout(ctx, k.Door.wait())
 	defer cancel()
 	if err := k.probed(ctx, e.PodUID, attachments); err != nil {
 		return err
@@ -106,7 +98,7 @@ func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.
 	case o := <-done:
 		defer e.release()
 		if o.err != nil {
-			k.state.remove(e.ID)
+			k.forget(e.ID)
 			go k.readyAgain(e.PodUID, attachments) // for the runtime's next try
 			return nil, o.err
 		}
@@ -119,7 +111,7 @@ func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.
 			if o := <-done; o.err == nil {
 				k.detach(context.WithoutCancel(ctx), e, attachments)
 			}
-			k.state.remove(e.ID)
+			k.forget(e.ID)
 		}()
 		return nil, fmt.Errorf("the kernel has not attached the interfaces in time: %w", ctx.Err())
 	}
@@ -171,7 +163,7 @@ func (k *Keeper) StopSandbox(ctx context.Context, sandbox Sandbox) {
 	if e.NetNS == "" {
 		e.NetNS = sandbox.NetNS
 	}
-	waiting, cancel := context.WithTimeout(ctx, hookWait)
+	waiting, cancel := context.WithTimeout(ctx, k.Door.wait())
 	defer cancel()
 	if err := e.acquire(waiting); err != nil {
 		k.Log.Info("sandbox is stopped when the work on it has ended", "pod", e.Namespace+"/"+e.Name)
@@ -187,7 +179,7 @@ func (k *Keeper) StopSandbox(ctx context.Context, sandbox Sandbox) {
 
 // stop empties a sandbox that was acquired, and releases it.
 func (k *Keeper) stop(ctx context.Context, e *entry) {
-	ctx, cancel := context.WithTimeout(ctx, hookLimit)
+	ctx, cancel := context.WithTimeout(ctx, k.Door.limit())
 	defer cancel()
 	pod, planned := k.state.plan(e.PodUID)
 	if !planned || e.NetNS == "" || !k.NamespaceLives(e.NetNS) {
@@ -210,15 +202,23 @@ func (k *Keeper) stop(ctx context.Context, e *entry) {
 	}()
 }
 
-// attach does the kernel work of a sandbox that was acquired.
+// attach does the kernel work of a sandbox that was acquired, and writes what others read of its devices. That the sandbox is
+// there is recorded first: an agent that is killed after it finds the interfaces again.
 func (k *Keeper) attach(ctx context.Context, e *entry, attachments []plan.Attachment) ([]attach.Result, error) {
 	defer k.used(e.PodUID, attachments)
+	if err := k.arrive(e.Sandbox, attachments); err != nil {
+		return nil, err
+	}
 	unlock, err := k.vfLocks.lock(ctx, attachments...)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	return k.Path.Attach(ctx, e.NetNS, attachments)
+	results, err := k.Path.Attach(ctx, e.NetNS, attachments)
+	if err == nil {
+		k.tellDevices(e.Sandbox, attachments)
+	}
+	return results, err
 }
 
 func (k *Keeper) detach(ctx context.Context, e *entry, attachments []plan.Attachment) {
@@ -239,12 +239,13 @@ func (k *Keeper) removeLinks(ctx context.Context, e *entry, attachments []plan.A
 
 func (k *Keeper) stopped(e *entry) {
 	k.state.setPhase(e, stopped)
+	k.depart(e.ID)
 	k.Wake()
 }
 
 // RemoveSandbox forgets a sandbox.
 func (k *Keeper) RemoveSandbox(id string) {
-	k.state.remove(id)
+	k.forget(id)
 	k.Wake()
 }
 
@@ -257,7 +258,9 @@ func (k *Keeper) Synchronize(list []Sandbox) {
 			alive = append(alive, sandbox)
 		}
 	}
-	k.state.synchronize(alive)
+	k.state.replace(alive)
+	k.state.connect()
+	go k.adopt(alive, k.Present.All())
 	k.Wake()
 }
 

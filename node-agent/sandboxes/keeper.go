@@ -105,8 +105,14 @@ type Options struct {
 	Probe       Probe
 	// CDI is where the runtime looks for devices.
 	CDI CDI
-	// Files is where each pod's networks.json is written.
-	Files Files
+	// Files is where each pod's networks.json is written, DeviceInfo what others read of the devices of pods.
+	Files      Files
+	DeviceInfo DeviceInfo
+	// Selected is by pod UID, Present by the runtime's ID of the sandbox.
+	Selected Records[Selected]
+	Present  Records[Present]
+	// Door by which the runtime reaches the agent.
+	Door Door
 	// Numbers are those of a device's file, by its entry in sysfs.
 	Numbers func(entry string) (major, minor int64, err error)
 	// TellNode makes an event on the Node, for what happens to VFs that belong to no pod any more. It does not block.
@@ -132,6 +138,8 @@ type Keeper struct {
 	// ledgerMu makes read, change and write of one pod's plan one step.
 	ledgerMu sync.Mutex
 	vfLocks  vfLocks
+	// selectedMu makes read, change and write of what one pod selects one step.
+	selectedMu sync.Mutex
 	// numVFs is held for writing while the number of a PF's VFs changes.
 	numVFs sync.RWMutex
 	// inspecting makes looks at the VFs that nobody has one after the other; inspectDue is set while one is due.
@@ -234,7 +242,7 @@ func (k *Keeper) decide() actions {
 func (k *Keeper) forgetGone() {
 	for _, e := range k.state.idle() {
 		if !k.NamespaceLives(e.NetNS) {
-			k.state.remove(e.ID)
+			k.forget(e.ID)
 		}
 	}
 }

@@ -26,6 +26,8 @@ type Request struct {
 	Claim        plan.Claim
 	// Network is the one whose DeviceClass the claim asks for.
 	Network string
+	// Position of the claim among those of the pod, from 0.
+	Position int
 }
 
 // Prepare waits until the operator has ordered the attachment on the device and the runtime is connected, and
@@ -47,8 +49,11 @@ func (k *Keeper) Prepare(ctx context.Context, r Request) error {
 	select {
 	case <-k.state.whenSynchronized():
 	case <-ctx.Done():
-		return fmt.Errorf("pod %s/%s claim %s: the container runtime is not connected over NRI, without which the pod would start without its networks: see the log of the node agent: %w",
-			r.Namespace, r.PodName, r.PodClaimName, ctx.Err())
+		return fmt.Errorf("pod %s/%s claim %s: %s, without which the pod would start without its networks: see the log of the node agent: %w",
+			r.Namespace, r.PodName, r.PodClaimName, k.Door.closed(), ctx.Err())
+	}
+	if err := k.note(r, pna); err != nil {
+		return fmt.Errorf("pod %s/%s claim %s: record what it selects: %w", r.Namespace, r.PodName, r.PodClaimName, err)
 	}
 	return k.planReady(ctx, pna, &r.Claim)
 }
@@ -76,6 +81,10 @@ func (k *Keeper) planFor(ctx context.Context, pna *v1alpha1.PodNetworkAttachment
 	attachment, err := plan.FromAttachment(pna, device, claim)
 	if err != nil {
 		return plan.Attachment{}, fmt.Errorf("network %q interface %s: plan: %w", pna.Spec.NetworkName, pna.Spec.Interface, err)
+	}
+	if !attachment.HasInterface() && k.Door == DoorCNI {
+		return plan.Attachment{}, fmt.Errorf("network %q interface %s: deviceType VFIO gives containers a device, which needs NRI: the agent serves this node over CNI",
+			pna.Spec.NetworkName, pna.Spec.Interface)
 	}
 	pod := plan.Pod{Namespace: pna.Namespace, Name: pna.Spec.Pod.Name, UID: pna.Spec.Pod.UID}
 	if attachment.VF != nil {

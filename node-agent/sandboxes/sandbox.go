@@ -15,16 +15,20 @@ import (
 // Sandbox is a pod sandbox as the runtime tells of it.
 type Sandbox struct {
 	// ID is the runtime's.
-	ID        string
-	Namespace string
-	Name      string
-	PodUID    types.UID
+	ID        string    `json:"id"`
+	Namespace string    `json:"namespace"`
+	Name      string    `json:"name"`
+	PodUID    types.UID `json:"podUID"`
 	// NetNS is the path of the network namespace, empty for pods on the host's network.
-	NetNS string
+	NetNS string `json:"netns"`
 	// IPs are the addresses on the cluster's default network.
-	IPs []netip.Addr
+	IPs []netip.Addr `json:"ips,omitempty"`
 	// Selection is the value of the annotation multinet.dev/networks when the sandbox was made.
-	Selection string
+	Selection string `json:"selection"`
+	// Network and Interface are the name of the CNI configuration and the interface of the default network, where the runtime
+	// came over CNI.
+	Network   string `json:"network,omitempty"`
+	Interface string `json:"interface,omitempty"`
 }
 
 // phase is how far the kernel work on a sandbox is.

@@ -200,7 +200,8 @@ func TestStateSegments(t *testing.T) {
 			if _, known := s.segments(); known {
 				t.Error("known before the runtime has listed its sandboxes")
 			}
-			s.synchronize([]Sandbox{test.sandbox})
+			s.replace([]Sandbox{test.sandbox})
+			s.connect()
 			e, _ := s.entry("box")
 			s.setPhase(e, test.phase)
 			got, known := s.segments()

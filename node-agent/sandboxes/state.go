@@ -105,6 +105,15 @@ func (s *state) setPhase(e *entry, p phase) {
 	e.phase, e.due = p, false
 }
 
+// setBroken has a sandbox repaired that was found to lack something.
+func (s *state) setBroken(e *entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.phase == attached {
+		e.phase, e.due = broken, true
+	}
+}
+
 func (s *state) setMade(e *entry, made []publish.Interface) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,8 +132,8 @@ func (s *state) remove(id string) {
 	delete(s.entries, id)
 }
 
-// synchronize replaces the known sandboxes by the runtime's list. What is known of a sandbox that stays is kept.
-func (s *state) synchronize(list []Sandbox) {
+// replace makes the known sandboxes those of a list. What is known of a sandbox that stays is kept.
+func (s *state) replace(list []Sandbox) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.entries
@@ -138,6 +147,12 @@ func (s *state) synchronize(list []Sandbox) {
 		}
 		s.entries[sandbox.ID] = e
 	}
+}
+
+// connect says that the runtime comes to the door, and that the known sandboxes are all.
+func (s *state) connect() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !isClosed(s.synchronized) {
 		close(s.synchronized)
 	}

@@ -3,6 +3,7 @@ package sandboxes
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -60,6 +61,43 @@ type world struct {
 	// listedAt is when the API server has told of the orders.
 	listedAt time.Time
 	keeper   *Keeper
+	selected *records[Selected]
+	present  *records[Present]
+}
+
+// records are in memory.
+type records[T any] struct {
+	mu     sync.Mutex
+	values map[string]T
+}
+
+func newRecords[T any]() *records[T] { return &records[T]{values: map[string]T{}} }
+
+func (r *records[T]) Put(key string, value T) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.values[key] = value
+	return nil
+}
+
+func (r *records[T]) Get(key string) (value T, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	value, ok = r.values[key]
+	return value, ok
+}
+
+func (r *records[T]) All() []T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Values(r.values))
+}
+
+func (r *records[T]) Delete(key string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.values, key)
+	return nil
 }
 
 func newWorld(t *testing.T, pods ...plan.Pod) *world {
@@ -67,6 +105,7 @@ func newWorld(t *testing.T, pods ...plan.Pod) *world {
 		orders: map[string]*v1alpha1.PodNetworkAttachment{}, changed: make(chan struct{}),
 		links: map[string]map[string]bool{}, carrier: true, ledger: map[types.UID]plan.Pod{},
 		vf: newFakeVF(), probeTakes: 80 * time.Millisecond, segments: map[plan.Segment]bool{}, overlays: map[plan.Overlay]bool{},
+		selected: newRecords[Selected](), present: newRecords[Present](),
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	w.keeper = New(ctx, Options{
@@ -77,6 +116,7 @@ func newWorld(t *testing.T, pods ...plan.Pod) *world {
 		CDI:            CDI{Dir: t.TempDir()},
 		TellNode:       func(reason, message string) { w.set(func() { w.vf.told = append(w.vf.told, reason+" "+message) }) },
 		NamespaceLives: func(path string) bool { return w.hasNamespace(path) },
+		Selected:       w.selected, Present: w.present, DeviceInfo: DeviceInfo{Dir: t.TempDir()}, Door: DoorNRI,
 	}, pods)
 	w.keeper.StartOverlays()
 	w.keeper.StartQoS()

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/go-logr/logr"
+
+	contract "github.com/multinet-dev/multinet/apis/agent"
+	"github.com/multinet-dev/multinet/node-agent/cni"
+	"github.com/multinet-dev/multinet/node-agent/inventory"
+	"github.com/multinet-dev/multinet/node-agent/ledger"
+	"github.com/multinet-dev/multinet/node-agent/nri"
+	"github.com/multinet-dev/multinet/node-agent/sandboxes"
+)
+
+func doorOf(config inventory.Config, node string) sandboxes.Door {
+	if config.CNI(node) {
+		return sandboxes.DoorCNI
+	}
+	return sandboxes.DoorNRI
+}
+
+// openDoor serves the node's one door until ctx ends. The other is closed: a pod that came through both would be attached twice.
+func (a *agent) openDoor(ctx context.Context) error {
+	place := a.cniPlace()
+	if a.door == sandboxes.DoorCNI {
+		door := &cni.Door{Log: a.log.WithName("cni"), Place: place, Sandboxes: a.keeper}
+		return door.Run(ctx)
+	}
+	if err := place.TakeOut(false); err != nil {
+		return err
+	}
+	// The plugin of a sandbox that came over CNI may have noted its end. The runtime lists those that are left.
+	cni.Drain(ctx, a.log.WithName("cni"), place.Stanza.Deleted, a.keeper)
+	nri.Run(ctx, a.log.WithName("nri"), a.nriSocket, a.keeper)
+	return nil
+}
+
+// cniPlace has the paths of the node, which are those of the agent's container as well.
+func (o options) cniPlace() cni.Place {
+	return cni.Place{
+		ConfDir: o.cniConfDir, BinDir: o.cniBinDir, Program: o.cniProgram,
+		Stanza: cni.Stanza{
+			Type:   contract.PluginType,
+			Socket: filepath.Join(o.runDir, "cni", "agent.sock"), Selected: filepath.Join(o.runDir, "selected"),
+			Deleted: filepath.Join(o.stateDir, "cni", "deleted"),
+		},
+	}
+}
+
+// records are what of the node's pods is there since it was booted.
+type records struct {
+	selected *ledger.Folder[sandboxes.Selected]
+	present  *ledger.Folder[sandboxes.Present]
+}
+
+func (o options) openRecords(log logr.Logger) (r records, err error) {
+	if r.selected, err = ledger.OpenFolder[sandboxes.Selected](o.cniPlace().Stanza.Selected); err != nil {
+		return r, fmt.Errorf("what pods select: %w", err)
+	}
+	if r.present, err = ledger.OpenFolder[sandboxes.Present](filepath.Join(o.runDir, "sandboxes")); err != nil {
+		return r, fmt.Errorf("sandboxes: %w", err)
+	}
+	for _, damaged := range append(r.selected.Damaged(), r.present.Damaged()...) {
+		log.Error(damaged, "a record is left out")
+	}
+	return r, nil
+}

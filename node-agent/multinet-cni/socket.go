@@ -1,0 +1,75 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+)
+
+// socket is a connection to the agent. It blocks its thread, of which there is no other that had something to do: the network
+// poller of the package net is not started.
+type socket struct {
+	fd       int
+	deadline time.Time
+}
+
+// dial connects within a time; after it, answers have to come before the deadline.
+func dial(path string, within time.Duration, deadline time.Time) (*socket, error) {
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	s := &socket{fd: fd, deadline: time.Now().Add(within)}
+	err = s.try(syscall.SO_SNDTIMEO, func() (err error) { return syscall.Connect(fd, &syscall.SockaddrUnix{Name: path}) })
+	if err != nil && !errors.Is(err, syscall.EISCONN) {
+		_ = s.Close()
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	s.deadline = deadline
+	return s, nil
+}
+
+// Read is that of io.Reader.
+func (s *socket) Read(p []byte) (n int, err error) {
+	err = s.try(syscall.SO_RCVTIMEO, func() (err error) { n, err = syscall.Read(s.fd, p); return err })
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return max(n, 0), err
+}
+
+// Write is that of io.Writer.
+func (s *socket) Write(p []byte) (written int, err error) {
+	for written < len(p) && err == nil {
+		n := 0
+		err = s.try(syscall.SO_SNDTIMEO, func() (err error) {
+			n, err = syscall.SendmsgN(s.fd, p[written:], nil, nil, syscall.MSG_NOSIGNAL)
+			return err
+		})
+		written += max(n, 0)
+	}
+	return written, err
+}
+
+// Close closes the connection.
+func (s *socket) Close() error { return syscall.Close(s.fd) }
+
+// try gives the kernel what is left of the time. Signals of the Go runtime interrupt a call that has a limit.
+func (s *socket) try(limit int, call func() error) error {
+	for {
+		left := time.Until(s.deadline)
+		if left <= 0 {
+			return os.ErrDeadlineExceeded
+		}
+		timeval := syscall.NsecToTimeval(max(left, time.Millisecond).Nanoseconds())
+		if err := syscall.SetsockoptTimeval(s.fd, syscall.SOL_SOCKET, limit, &timeval); err != nil {
+			return os.NewSyscallError("setsockopt", err)
+		}
+		if err := call(); !errors.Is(err, syscall.EINTR) && !errors.Is(err, syscall.EAGAIN) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,272 @@
+package unary
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+
+	"golang.org/x/net/http2/hpack"
+)
+
+// Frames, flags and settings of HTTP/2, RFC 9113.
+const (
+	frameData         = 0x0
+	frameHeaders      = 0x1
+	frameReset        = 0x3
+	frameSettings     = 0x4
+	framePing         = 0x6
+	frameGoAway       = 0x7
+	frameWindowUpdate = 0x8
+	frameContinuation = 0x9
+
+	flagEndStream  = 0x1 // of DATA and HEADERS
+	flagAck        = 0x1 // of SETTINGS and PING
+	flagEndHeaders = 0x4
+	flagPadded     = 0x8
+	flagPriority   = 0x20
+
+	settingInitialWindow = 0x4
+
+	frameHead     = 9
+	maxFrame      = 16384 // that every peer takes, and that we do
+	initialWindow = 65535
+	maxWindow     = 1<<31 - 1
+	maxHeaders    = 16 << 10
+	stream        = 1 // the only one
+)
+
+const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+type frame struct {
+	kind, flags byte
+	stream      uint32
+	payload     []byte
+}
+
+// call is the one request of a connection.
+type call struct {
+	to   io.Writer
+	from *bufio.Reader
+
+	// window of the connection and of the stream: how much may still be sent.
+	connection, perStream int64
+	// granted is what the stream's window began with.
+	granted int64
+
+	block  []byte // of headers, until it is complete
+	ends   bool   // the block ends the stream
+	head   *hpack.Decoder
+	fields map[string]string
+	data   []byte
+	done   bool
+}
+
+func newCall(conn io.ReadWriter) *call {
+	c := &call{
+		to: conn, from: bufio.NewReaderSize(conn, frameHead+maxFrame),
+		connection: initialWindow, perStream: initialWindow, granted: initialWindow, fields: map[string]string{},
+	}
+	c.head = hpack.NewDecoder(4096, func(f hpack.HeaderField) { c.fields[f.Name] = f.Value })
+	c.head.SetMaxStringLength(maxHeaders)
+	return c
+}
+
+func appendFrame(to []byte, kind, flags byte, stream uint32, payload []byte) []byte {
+	n := len(payload)
+	to = append(to, byte(n>>16), byte(n>>8), byte(n), kind, flags)
+	to = binary.BigEndian.AppendUint32(to, stream)
+	return append(to, payload...)
+}
+
+// send writes the request, in one write where it fits. What does not fit waits until the server has made room.
+func (c *call) send(headers, data []byte) error {
+	out := appendFrame([]byte(preface), frameSettings, 0, 0, nil)
+	out = appendFrame(out, frameHeaders, flagEndHeaders, stream, headers)
+	for {
+		n := min(int64(len(data)), maxFrame, c.connection, c.perStream)
+		if n > 0 {
+			var last byte
+			if n == int64(len(data)) {
+				last = flagEndStream
+			}
+			out = appendFrame(out, frameData, last, stream, data[:n])
+			data, c.connection, c.perStream = data[n:], c.connection-n, c.perStream-n
+		}
+		if len(data) > 0 && min(c.connection, c.perStream) > 0 {
+			continue
+		}
+		if _, err := c.to.Write(out); err != nil {
+			return err
+		}
+		if out = nil; len(data) == 0 {
+			return nil
+		}
+		if err := c.next(); err != nil {
+			return err
+		}
+		if c.done {
+			return nil // the server has answered without having read it all
+		}
+	}
+}
+
+// receive reads until the server has ended the stream.
+func (c *call) receive() ([]byte, error) {
+	for !c.done {
+		if err := c.next(); err != nil {
+			return nil, err
+		}
+	}
+	status, err := strconv.Atoi(c.fields["grpc-status"])
+	if err != nil {
+		return nil, fmt.Errorf("the answer is none of gRPC: HTTP status %q, gRPC status %q", c.fields[":status"], c.fields["grpc-status"])
+	}
+	if status != 0 {
+		message, err := url.PathUnescape(c.fields["grpc-message"])
+		if err != nil {
+			message = c.fields["grpc-message"]
+		}
+		return nil, &Error{Code: status, Message: message}
+	}
+	return opened(c.data)
+}
+
+// next reads one frame and does what it demands.
+func (c *call) next() error {
+	f, err := c.read()
+	if err != nil {
+		return err
+	}
+	if len(c.block) > 0 && f.kind != frameContinuation {
+		return errors.New("headers are interrupted by another frame")
+	}
+	switch f.kind {
+	case frameSettings:
+		return c.settings(f)
+	case framePing:
+		if f.flags&flagAck == 0 {
+			_, err = c.to.Write(appendFrame(nil, framePing, flagAck, 0, f.payload))
+		}
+		return err
+	case frameWindowUpdate:
+		return c.windowUpdate(f)
+	case frameGoAway:
+		return errors.New("the server closes the connection")
+	}
+	if f.stream != stream {
+		return nil // a kind of frame that is not known is ignored
+	}
+	switch f.kind {
+	case frameReset:
+		return errors.New("the server has reset the call")
+	case frameData:
+		return c.receiveData(f)
+	case frameHeaders:
+		return c.headers(f)
+	case frameContinuation:
+		return c.addHeaders(f.flags, f.payload)
+	}
+	return nil
+}
+
+func (c *call) read() (frame, error) {
+	var head [frameHead]byte
+	if _, err := io.ReadFull(c.from, head[:]); err != nil {
+		return frame{}, err
+	}
+	n := int(head[0])<<16 | int(head[1])<<8 | int(head[2])
+	if n > maxFrame {
+		return frame{}, fmt.Errorf("a frame of %d bytes", n)
+	}
+	f := frame{kind: head[3], flags: head[4], stream: binary.BigEndian.Uint32(head[5:]) & maxWindow, payload: make([]byte, n)}
+	_, err := io.ReadFull(c.from, f.payload)
+	return f, err
+}
+
+// settings takes the window over. A larger frame than every peer takes is never sent.
+func (c *call) settings(f frame) error {
+	if f.flags&flagAck != 0 {
+		return nil
+	}
+	for p := f.payload; len(p) >= 6; p = p[6:] {
+		if binary.BigEndian.Uint16(p) == settingInitialWindow {
+			window := int64(binary.BigEndian.Uint32(p[2:]))
+			c.perStream += window - c.granted
+			c.granted = window
+		}
+	}
+	_, err := c.to.Write(appendFrame(nil, frameSettings, flagAck, 0, nil))
+	return err
+}
+
+func (c *call) windowUpdate(f frame) error {
+	if len(f.payload) != 4 {
+		return errors.New("a malformed window update")
+	}
+	more := int64(binary.BigEndian.Uint32(f.payload) & maxWindow)
+	if f.stream == 0 {
+		c.connection += more
+	} else if f.stream == stream {
+		c.perStream += more
+	}
+	return nil
+}
+
+func (c *call) receiveData(f frame) error {
+	payload, err := unpadded(f)
+	if err != nil {
+		return err
+	}
+	if len(c.data)+len(payload) > MaxAnswer {
+		return fmt.Errorf("the answer has more than %d bytes", MaxAnswer)
+	}
+	c.data = append(c.data, payload...)
+	c.done = c.done || f.flags&flagEndStream != 0
+	return nil
+}
+
+func (c *call) headers(f frame) error {
+	payload, err := unpadded(f)
+	if err != nil {
+		return err
+	}
+	if f.flags&flagPriority != 0 {
+		if len(payload) < 5 {
+			return io.ErrUnexpectedEOF
+		}
+		payload = payload[5:]
+	}
+	c.ends = f.flags&flagEndStream != 0
+	return c.addHeaders(f.flags, payload)
+}
+
+func (c *call) addHeaders(flags byte, payload []byte) error {
+	if len(c.block)+len(payload) > maxHeaders {
+		return fmt.Errorf("headers have more than %d bytes", maxHeaders)
+	}
+	c.block = append(c.block, payload...)
+	if flags&flagEndHeaders == 0 {
+		return nil
+	}
+	block := c.block
+	c.block = nil
+	if _, err := c.head.Write(block); err != nil {
+		return fmt.Errorf("decode headers: %w", err)
+	}
+	c.done = c.done || c.ends
+	return c.head.Close()
+}
+
+func unpadded(f frame) ([]byte, error) {
+	if f.flags&flagPadded == 0 {
+		return f.payload, nil
+	}
+	if len(f.payload) == 0 || int(f.payload[0]) >= len(f.payload) {
+		return nil, errors.New("more padding than frame")
+	}
+	return f.payload[1 : len(f.payload)-int(f.payload[0])], nil
+}

@@ -1,0 +1,45 @@
+package sandboxes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/multinet-dev/multinet/apis/selection"
+)
+
+// verifyWait is how long a check waits for other work on the sandbox, such as one of the agent's own looks.
+const verifyWait = time.Second
+
+// ErrUnknownSandbox is a sandbox that selects networks and has none of them.
+var ErrUnknownSandbox = errors.New("the sandbox is not attached to the networks that the pod selects")
+
+// VerifySandbox compares what is in a sandbox with what is planned for it. It changes nothing itself; what it finds wrong is
+// repaired a little later.
+func (k *Keeper) VerifySandbox(ctx context.Context, sandbox Sandbox) error {
+	selections, err := selection.Parse(sandbox.Selection)
+	if err != nil || len(selections) == 0 {
+		return err
+	}
+	e, phase := k.state.entry(sandbox.ID)
+	if e == nil || phase == stopped {
+		return ErrUnknownSandbox
+	}
+	waiting, cancel := context.WithTimeout(ctx, verifyWait)
+	defer cancel()
+	if err := e.acquire(waiting); err != nil {
+		return fmt.Errorf("other work on the sandbox has not ended: %w", err)
+	}
+	defer e.release()
+	attachments, missing := k.state.planned(sandbox.PodUID, selections)
+	if len(missing) > 0 {
+		return notPlannedError(missing[0])
+	}
+	if err := k.Path.Check(ctx, e.NetNS, attachments); err != nil {
+		k.state.setBroken(e)
+		k.Wake()
+		return err
+	}
+	return nil
+}
