@@ -22,7 +22,7 @@ var subcommands = map[string]subcommand{
 	"image":          {"pack static programs into an image archive", image},
 	"testbox":        {"write the image with a shell and network tools to an archive", testbox},
 	"node-image":     {"build the node image into the cache", nodeImage},
-	"envtest-assets": {"build kube-apiserver, etcd, kube-scheduler and kubectl; prints the folder for KUBEBUILDER_ASSETS", envtestAssets},
+	"envtest-assets": {"build kube-apiserver, etcd and kubectl; prints the folder for KUBEBUILDER_ASSETS", envtestAssets},
 	"vm":             {"run a command as root in a throw-away virtual machine", virtualMachine},
 	"vm-node":        {"run a virtual machine with SR-IOV cards as a node of a cluster until interrupted; prints its name when it is Ready", vmNode},
 	"vm-exec":        {"run a command as root in that virtual machine", vmExec},

@@ -12,7 +12,6 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	resourcev1 "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
@@ -153,8 +152,7 @@ func (w *world) cleanUp() {
 	var nodes corev1.NodeList
 	var claims v1alpha1.AddressClaimList
 	var classes v1alpha1.QoSClassList
-	var deviceClaims resourcev1.ResourceClaimList
-	for _, list := range []client.ObjectList{&pods, &attachments, &networks, &nodes, &claims, &classes, &deviceClaims} {
+	for _, list := range []client.ObjectList{&pods, &attachments, &networks, &nodes, &claims, &classes} {
 		w.must(w.List(ctx, list))
 	}
 	now := client.GracePeriodSeconds(0)
@@ -172,9 +170,6 @@ func (w *world) cleanUp() {
 	for i := range claims.Items {
 		w.must(client.IgnoreNotFound(w.Delete(ctx, &claims.Items[i])))
 	}
-	for i := range deviceClaims.Items {
-		w.endClaim(ctx, &deviceClaims.Items[i])
-	}
 	for i := range nodes.Items {
 		w.must(client.IgnoreNotFound(w.Delete(ctx, &nodes.Items[i])))
 	}
@@ -182,17 +177,6 @@ func (w *world) cleanUp() {
 		w.removeFinalizers(ctx, &classes.Items[i])
 		w.must(client.IgnoreNotFound(w.Delete(ctx, &classes.Items[i])))
 	}
-}
-
-// endClaim plays the controller that lets a claim go when its pod has gone.
-func (w *world) endClaim(ctx context.Context, claim *resourcev1.ResourceClaim) {
-	w.t.Helper()
-	w.must(client.IgnoreNotFound(w.Delete(ctx, claim)))
-	err := w.Get(ctx, client.ObjectKeyFromObject(claim), claim)
-	if err == nil {
-		w.removeFinalizers(ctx, claim)
-	}
-	w.must(client.IgnoreNotFound(err))
 }
 
 func (w *world) removeFinalizers(ctx context.Context, obj client.Object) {

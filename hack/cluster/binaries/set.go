@@ -61,14 +61,14 @@ func (b Builder) EnsureAll(ctx context.Context, s Set) error {
 	return nil
 }
 
-// EnvtestFolder is the folder for KUBEBUILDER_ASSETS. If it exists, it is complete: its name changes with what is in it.
+// EnvtestFolder is the folder for KUBEBUILDER_ASSETS. If it exists, it is complete.
 func (b Builder) EnvtestFolder(s Set) string {
-	return filepath.Join(b.Cache, "envtest", s.Kubernetes.Version+"-"+s.Kubernetes.Key+"-"+s.Etcd.Key+"-scheduler")
+	return filepath.Join(b.Cache, "envtest", s.Kubernetes.Version+"-"+s.Kubernetes.Key+"-"+s.Etcd.Key)
 }
 
-// EnsureEnvtest builds what a test API server and the scheduler on it need, and gathers it in the envtest folder.
+// EnsureEnvtest builds what a test API server needs and gathers it in the envtest folder.
 func (b Builder) EnsureEnvtest(ctx context.Context, s Set) error {
-	if err := b.Ensure(ctx, s.Kubernetes, "kube-apiserver", "kubectl", "kube-scheduler"); err != nil {
+	if err := b.Ensure(ctx, s.Kubernetes, "kube-apiserver", "kubectl"); err != nil {
 		return err
 	}
 	if err := b.Ensure(ctx, s.Etcd, "etcd"); err != nil {
@@ -85,7 +85,7 @@ func (b Builder) EnsureEnvtest(ctx context.Context, s Set) error {
 	if err := os.MkdirAll(partial, 0o755); err != nil {
 		return fmt.Errorf("making envtest folder: %w", err)
 	}
-	for name, m := range map[string]Module{"kube-apiserver": s.Kubernetes, "kubectl": s.Kubernetes, "kube-scheduler": s.Kubernetes, "etcd": s.Etcd} {
+	for name, m := range map[string]Module{"kube-apiserver": s.Kubernetes, "kubectl": s.Kubernetes, "etcd": s.Etcd} {
 		if err := os.Symlink(filepath.Join(b.Folder(m), name), filepath.Join(partial, name)); err != nil {
 			return fmt.Errorf("linking %s into envtest folder: %w", name, err)
 		}

@@ -126,12 +126,14 @@ func (uplinks) VFs() []plan.Device                                   { return ni
 func (uplinks) Carrier(plan.Device) bool                             { return true }
 func (uplinks) SetDirty(string, string) bool                         { return false }
 
-// none has no overlays, and nobody to tell.
+// none has no overlays, no classes, and nobody to tell.
 type none struct{}
 
 func (none) Start([]plan.Overlay)                              {}
 func (none) Ensure(context.Context, plan.Overlay) error        { return nil }
 func (none) Keep(func() (overlays []plan.Overlay, known bool)) {}
+func (none) Apply([]plan.Attachment, bool) (more bool)         { return false }
+func (none) Report(plan.Attachment) plan.QoSReport             { return plan.QoSReport{} }
 func (none) Publish(publish.Report)                            {}
 func (none) Release(string, string, types.UID)                 {}
 func (none) Forget(types.UID)                                  {}
