@@ -79,7 +79,11 @@ func (r *PodReconciler) shortOfBandwidth(ctx context.Context, pod *corev1.Pod, p
 	if err != nil {
 		return nil, err
 	}
-	return decide.ShortOfBandwidth(planned, slices.Items, booked), nil
+	var nodes corev1.NodeList
+	if err := r.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing Nodes: %w", err)
+	}
+	return decide.ShortOfBandwidth(planned, decide.Admitting(pod, nodes.Items, slices.Items), booked), nil
 }
 
 func unschedulable(pod *corev1.Pod) bool {

@@ -83,6 +83,7 @@ func stripPod(pod *corev1.Pod) {
 		}
 		kept.Spec = corev1.PodSpec{
 			NodeName: pod.Spec.NodeName, HostNetwork: pod.Spec.HostNetwork, OS: pod.Spec.OS, ResourceClaims: pod.Spec.ResourceClaims,
+			NodeSelector: pod.Spec.NodeSelector, Affinity: nodeAffinity(pod), Tolerations: pod.Spec.Tolerations,
 		}
 		kept.Status.Phase, kept.Status.ResourceClaimStatuses = pod.Status.Phase, pod.Status.ResourceClaimStatuses
 		for _, c := range pod.Status.Conditions {
@@ -92,6 +93,14 @@ func stripPod(pod *corev1.Pod) {
 		}
 	}
 	*pod = kept
+}
+
+// nodeAffinity is what is required of nodes.
+func nodeAffinity(pod *corev1.Pod) *corev1.Affinity {
+	if pod.Spec.Affinity == nil || pod.Spec.Affinity.NodeAffinity == nil {
+		return nil
+	}
+	return &corev1.Affinity{NodeAffinity: pod.Spec.Affinity.NodeAffinity}
 }
 
 // stripNode leaves what racks are made of: labels and addresses.

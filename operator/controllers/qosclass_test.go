@@ -269,7 +269,7 @@ func TestPodShortOfBandwidth(t *testing.T) {
 		Message: "0/1 nodes are available: 1 cannot allocate all claims."}}
 	w.must(w.Status().Patch(w.ctx, third, client.MergeFrom(before)))
 	c := w.planned(third, "False", v1alpha1.ReasonInsufficientBandwidth)
-	if !strings.Contains(c.Message, `Network "storage" with QoSClass "four" guarantees 4G egress; nodes with a NIC for it: 1, with as much left: 0.`) ||
+	if !strings.Contains(c.Message, `Network "storage" with QoSClass "four" guarantees 4G egress; nodes with a NIC for it that admit the pod: 1, with as much left: 0.`) ||
 		!strings.Contains(c.Message, "node1 (eth1): 2G of 10G egress") {
 		t.Errorf("message %q", c.Message)
 	}

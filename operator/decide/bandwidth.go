@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
+	"k8s.io/klog/v2"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
@@ -150,6 +154,22 @@ func eachDevice(published []resourcev1.ResourceSlice, f func(node string, slice 
 	}
 }
 
+// Admitting leaves out the slices of nodes that the pod's node selector, its required node affinity or a taint keep it from.
+// A node that is not known yet stays in, and so does one that is not ready, which it will be.
+func Admitting(pod *corev1.Pod, nodes []corev1.Node, published []resourcev1.ResourceSlice) []resourcev1.ResourceSlice {
+	affinity, closed := nodeaffinity.GetRequiredNodeAffinity(pod), map[string]bool{}
+	for i := range nodes {
+		matches, err := affinity.Match(&nodes[i])
+		_, kept := corev1helpers.FindMatchingUntoleratedTaint(klog.Background(), nodes[i].Spec.Taints, pod.Spec.Tolerations, func(t *corev1.Taint) bool {
+			return t.Effect != corev1.TaintEffectPreferNoSchedule && t.Key != corev1.TaintNodeNotReady
+		}, false)
+		closed[nodes[i].Name] = err != nil || !matches || kept
+	}
+	return slices.DeleteFunc(slices.Clone(published), func(slice resourcev1.ResourceSlice) bool {
+		return slice.Spec.NodeName != nil && closed[*slice.Spec.NodeName]
+	})
+}
+
 // ShortOfBandwidth tells why a pod that the scheduler has no node for finds none with as much bandwidth as its classes
 // guarantee, or nil where that is not why. The scheduler's own event only says that claims cannot be allocated. Claims that
 // users write are left out: they may have a second choice.
@@ -211,7 +231,7 @@ func shortage(p Planned, asked Rates, nics []NIC) *Refusal {
 		}
 	}
 	return &Refusal{v1alpha1.ReasonInsufficientBandwidth, fmt.Sprintf(
-		"Network %q with QoSClass %q guarantees %s; nodes with a NIC for it: %d, with as much left%s: 0. The most is left on node %s (%s): %s of %s egress, %s of %s ingress. "+
+		"Network %q with QoSClass %q guarantees %s; nodes with a NIC for it that admit the pod: %d, with as much left%s: 0. The most is left on node %s (%s): %s of %s egress, %s of %s ingress. "+
 			"The pod starts when others with a guarantee go; or select a class that guarantees less",
 		p.Network.Name, p.QoS.Name, asked, len(nodes), beside, most.Node, most.Interface,
 		bits(max(most.free().Egress, 0)), bits(most.Total.Egress), bits(max(most.free().Ingress, 0)), bits(most.Total.Ingress))}

@@ -5,8 +5,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/multinet-dev/multinet/apis/selection"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
@@ -105,14 +107,14 @@ func TestShortOfBandwidth(t *testing.T) {
 		"room everywhere":    {[]Planned{{Network: storage, QoS: four}, {Network: fast, QoS: four}}, nil, nil},
 		"by a user's claim":  {[]Planned{{Network: storage, QoS: four, Selection: selection.Selection{Request: "nic"}}}, full, nil},
 		"no NIC at all":      {[]Planned{{Network: network("rack", overlaid), QoS: four}}, full, nil},
-		"full": {[]Planned{{Network: storage, QoS: four}}, full, []string{`Network "storage" with QoSClass "four" guarantees 4G egress; nodes with a NIC for it: 2, with as much left: 0.`,
+		"full": {[]Planned{{Network: storage, QoS: four}}, full, []string{`Network "storage" with QoSClass "four" guarantees 4G egress; nodes with a NIC for it that admit the pod: 2, with as much left: 0.`,
 			"node a (eth1): 2G of 10G egress, 10G of 10G ingress"}},
 		"full for ingress is room for egress": {[]Planned{{Network: storage, QoS: qosClass("three", "3G", "")}}, full, nil},
 		"ingress fits on one":                 {[]Planned{{Network: storage, QoS: in}}, full, nil},
 		"more promised than there is":         {[]Planned{{Network: storage, QoS: four}}, over, []string{"0 of 10G egress, 10G of 10G ingress"}},
 		"more than any NIC has":               {[]Planned{{Network: storage, QoS: qosClass("huge", "11G", "1G")}}, nil, []string{"11G egress and 1G ingress"}},
 		"three of one pod": {[]Planned{{Network: storage, QoS: four}, {Network: storage, QoS: four}, {Network: fast, QoS: four}}, nil,
-			[]string{`Network "fast"`, "for it: 1, with as much left beside what else the pod asks for"}},
+			[]string{`Network "fast"`, "that admit the pod: 1, with as much left beside what else the pod asks for"}},
 		"on different nodes": {[]Planned{{Network: fast, QoS: four}, {Network: storage, QoS: four}}, map[DeviceKey]Rates{{"a", "uplink-eth1"}: {4e9, 0}},
 			[]string{`Network "storage"`, "with as much left beside what else"}},
 	} {
@@ -160,5 +162,40 @@ func TestBandwidthStatus(t *testing.T) {
 	}
 	if uplinks, fullest, summary = bandwidthStatus(nil); uplinks != nil || fullest != nil || summary != "" {
 		t.Errorf("of nothing: %v %v %q", uplinks, fullest, summary)
+	}
+}
+
+// A NIC counts where the pod can be: what another node has left is no use to it.
+func TestAdmitting(t *testing.T) {
+	node := func(name string, taints ...corev1.Taint) corev1.Node {
+		return corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: name}}, Spec: corev1.NodeSpec{Taints: taints}}
+	}
+	closed := corev1.Taint{Key: "example.com/own", Effect: corev1.TaintEffectNoSchedule}
+	nodes := []corev1.Node{node("a"), node("b"), node("c", closed), node("d", corev1.Taint{Key: "x", Effect: corev1.TaintEffectPreferNoSchedule},
+		corev1.Taint{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoSchedule})}
+	var all []resourcev1.ResourceSlice
+	for _, name := range []string{"a", "b", "c", "d", "unknown"} {
+		all = append(all, published(name))
+	}
+	for name, test := range map[string]struct {
+		spec corev1.PodSpec
+		want []string
+	}{
+		"anywhere":   {corev1.PodSpec{}, []string{"a", "b", "d", "unknown"}},
+		"tolerating": {corev1.PodSpec{Tolerations: []corev1.Toleration{{Key: closed.Key, Operator: corev1.TolerationOpExists}}}, []string{"a", "b", "c", "d", "unknown"}},
+		"selecting":  {corev1.PodSpec{NodeSelector: map[string]string{corev1.LabelHostname: "b"}}, []string{"b", "unknown"}},
+		"by affinity": {corev1.PodSpec{Affinity: &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
+			RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{
+				{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpNotIn, Values: []string{"a", "b"}}}}}}}}}, []string{"d", "unknown"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, slice := range Admitting(&corev1.Pod{Spec: test.spec}, nodes, all) {
+				got = append(got, *slice.Spec.NodeName)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
 }
