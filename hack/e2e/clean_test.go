@@ -35,8 +35,8 @@ func attached(pod *corev1.Pod, all []v1alpha1.PodNetworkAttachment, state nodeSt
 	}
 	for _, want := range selections {
 		a, ok := byInterface[want.Interface]
-		if !ok || a.Spec.NetworkName != want.Network {
-			return fmt.Errorf("pod %s has no attachment of network %s on %s", pod.Name, want.Network, want.Interface)
+		if !ok || !want.OwnClaim() && a.Spec.NetworkName != want.Network {
+			return fmt.Errorf("pod %s has no attachment of %s on %s", pod.Name, want, want.Interface)
 		}
 		if !meta.IsStatusConditionTrue(a.Status.Conditions, v1alpha1.AttachmentConditionReady) {
 			return fmt.Errorf("pod %s: attachment %s has conditions %v", pod.Name, a.Name, a.Status.Conditions)

@@ -38,7 +38,9 @@ func TestClassEnforced(t *testing.T) {
 	s.must(client.IgnoreNotFound(s.Delete(s.ctx, class.DeepCopy())))
 	s.must(s.Create(s.ctx, class))
 	t.Cleanup(func() { _ = s.Delete(s.ctx, class) })
-	s.network("shaped", networkSpec("eth1"))
+	spec := networkSpec("eth1")
+	spec.AllowedQoSClasses = []string{class.Name}
+	s.network("shaped", spec)
 	s.create("slow", nodeA, "shaped:e2e-limited")
 	s.create("peer", nodeB, "shaped")
 	s.waitReady(time.Minute, "slow", "peer")
@@ -53,7 +55,6 @@ func TestClassEnforced(t *testing.T) {
 	s.must(s.Get(s.ctx, client.ObjectKeyFromObject(class), class))
 	class.Spec = changed.Spec
 	s.must(s.Update(s.ctx, class))
-	s.rollOut("slow", class)
 	s.waitEnforced("slow", 40)
 	s.wantRate("slow", "peer", 40)
 
@@ -74,15 +75,6 @@ func TestClassEnforced(t *testing.T) {
 		}
 		return nil
 	})
-}
-
-// rollOut writes the values of a class into the attachments of a pod, if nobody else has done so.
-func (s *scene) rollOut(pod string, class *v1alpha1.QoSClass) {
-	s.t.Helper()
-	attachment := s.attachments(pod)["net1"]
-	patch := client.MergeFrom(attachment.DeepCopy())
-	attachment.Spec.QoS.QoSClassSpec = class.Spec
-	s.must(s.Patch(s.ctx, &attachment, patch))
 }
 
 // waitEnforced waits until a pod's attachment says that all of its class is in force, with a maximum in Mbit/s.

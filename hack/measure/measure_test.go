@@ -13,8 +13,8 @@ import (
 func TestAlternate(t *testing.T) {
 	var order strings.Builder
 	side := func(name string, each time.Duration) Side {
-		n := time.Duration(0)
-		return func() (time.Duration, error) { order.WriteString(name); n++; return n * each, nil }
+		took := time.Duration(0)
+		return func() (time.Duration, error) { order.WriteString(name); took += each; return took, nil }
 	}
 	ones, others, err := Alternate(t.Context(), 3, side("a", 1), side("b", 10))
 	if err != nil || order.String() != "abbaab" {

@@ -208,9 +208,10 @@ func (c *call) windowUpdate(f frame) error {
 		return errors.New("a malformed window update")
 	}
 	more := int64(binary.BigEndian.Uint32(f.payload) & maxWindow)
-	if f.stream == 0 {
+	switch f.stream {
+	case 0:
 		c.connection += more
-	} else if f.stream == stream {
+	case stream:
 		c.perStream += more
 	}
 	return nil
