@@ -140,7 +140,7 @@ func (s *scene) waitEvent(name, reason string) string {
 func (s *scene) waitEventWith(name, reason, part string) string {
 	s.t.Helper()
 	var text string
-	s.until(time.Minute, fmt.Sprintf("event %s %s on pod %s", reason, part, name), func(ctx context.Context) error {
+	s.until(3*time.Minute, fmt.Sprintf("event %s %s on pod %s", reason, part, name), func(ctx context.Context) error {
 		var events corev1.EventList
 		if err := s.List(ctx, &events, client.InNamespace(s.namespace)); err != nil {
 			return err

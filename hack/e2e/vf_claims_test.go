@@ -66,8 +66,8 @@ func (s *scene) ownClaims(node string) {
 	modest.Spec.NodeSelector = map[string]string{corev1.LabelHostname: nodeA} // which has no VFs
 	s.again(modest, "modest")
 
-	s.waitVFs(time.Minute, node, "trainer", "redundant", "flexible")
-	s.waitReady(time.Minute, "modest")
+	s.waitVFs(3*time.Minute, node, "trainer", "redundant", "flexible")
+	s.waitReady(3*time.Minute, "modest")
 	s.belowOneRoot(node, "trainer")
 	if a := s.attachments("redundant"); a["left"].Status.Device.PF == a["right"].Status.Device.PF {
 		s.t.Errorf("both VFs are of card %s", a["left"].Status.Device.PF)
@@ -94,7 +94,7 @@ func (s *scene) ownClaims(node string) {
 	s.notReady("second")
 	s.remove(false, "second", "idle", "trainer", "flexible", "modest")
 	s.remove(true, "redundant")
-	s.waitGone(time.Minute, "second", "idle", "trainer", "redundant", "flexible", "modest")
+	s.waitGone(2*time.Minute, "second", "idle", "trainer", "redundant", "flexible", "modest")
 }
 
 // belowOneRoot compares the PCIe roots of a pod's GPU and VF as the two drivers publish them.
@@ -104,7 +104,7 @@ func (s *scene) belowOneRoot(node, name string) {
 	s.must(err)
 	claim, err := s.claimBehind(s.ctx, pod, "pair")
 	s.must(err)
-	s.until(20*time.Second, "the devices of claim "+claim.Name+" to be below one PCIe root", func(ctx context.Context) error {
+	s.until(time.Minute, "the devices of claim "+claim.Name+" to be below one PCIe root", func(ctx context.Context) error {
 		var slices resourceapi.ResourceSliceList
 		if err := s.List(ctx, &slices); err != nil {
 			return err

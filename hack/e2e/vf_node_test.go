@@ -78,7 +78,7 @@ func (s *scene) waitMade(node string) (g guest) {
 // waitDevices waits until the scheduler can have every VF.
 func (s *scene) waitDevices(node string, g guest) {
 	s.t.Helper()
-	s.until(time.Minute, "all VFs to be offered", func(ctx context.Context) error {
+	s.until(2*time.Minute, "all VFs to be offered", func(ctx context.Context) error {
 		devices, err := s.devices(ctx, node)
 		for address := range g.vfs {
 			d, found := devices[address]

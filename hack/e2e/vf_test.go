@@ -51,17 +51,17 @@ func TestVirtualFunctions(t *testing.T) {
 	for name, selection := range map[string]string{"left": "red@data, blue", "right": "blue@backup, red@data", "program": "green"} {
 		s.must(s.Create(s.ctx, s.vfPod(name, selection, 2)))
 	}
-	s.waitVFs(2*time.Minute, node, "left", "right", "program")
+	s.waitVFs(4*time.Minute, node, "left", "right", "program")
 	s.vfsReach(node, "left", "right", map[string]string{"data": "data", "net2": "backup"})
 
 	s.agentKilledUnderVFs(node)
 	s.must(s.Create(s.ctx, s.vfPod("late", "red@data", 2)))
-	s.waitVFs(time.Minute, node, "left", "right", "program", "late")
+	s.waitVFs(3*time.Minute, node, "left", "right", "program", "late")
 	s.vfsReach(node, "late", "left", map[string]string{"data": "data"})
 
 	s.remove(true, "left")
 	s.remove(false, "right", "program", "late")
-	s.waitGone(time.Minute, "left", "right", "program", "late")
+	s.waitGone(2*time.Minute, "left", "right", "program", "late")
 	s.refusedAttribute()
 	s.waitDevices(node, before)
 	s.randomVFs(node)
@@ -76,7 +76,7 @@ func TestVirtualFunctions(t *testing.T) {
 // waitClean waits until the VFs are what they were, and the scheduler can have them.
 func (s *scene) waitClean(node string, before guest) {
 	s.t.Helper()
-	s.until(time.Minute, "the VFs to be as before", func(ctx context.Context) error {
+	s.until(3*time.Minute, "the VFs to be as before", func(ctx context.Context) error {
 		after, err := s.guest(ctx, node)
 		if diff := cmp.Diff(before.vfs, after.vfs, cmpopts.IgnoreUnexported(virtualFunction{})); diff != "" {
 			return fmt.Errorf("(-before +after)\n%s", diff)
@@ -103,7 +103,7 @@ func (s *scene) waitVFs(limit time.Duration, node string, names ...string) {
 		}
 		return errors.Join(trouble...)
 	})
-	s.until(30*time.Second, "all to tell of the same VFs", func(ctx context.Context) error {
+	s.until(2*time.Minute, "all to tell of the same VFs", func(ctx context.Context) error {
 		g, err := s.guest(ctx, node)
 		if err != nil {
 			return err
@@ -159,7 +159,7 @@ func (s *scene) agentKilledUnderVFs(node string) {
 		result <- errors.Join(err, lost(out))
 	}()
 	s.killAgent(node)
-	s.until(time.Minute, "the agent to be back", func(ctx context.Context) error {
+	s.until(2*time.Minute, "the agent to be back", func(ctx context.Context) error {
 		now, err := s.restarts(ctx, node)
 		if err == nil && now == former {
 			err = errors.New("it has not restarted")

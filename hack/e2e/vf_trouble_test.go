@@ -27,7 +27,7 @@ func (s *scene) refusedAttribute() {
 	if text := s.waitEventWith("refused", "FailedPrepareDynamicResources", refusal); !strings.Contains(text, "of PF pf0 (0000:") {
 		s.t.Errorf("the event names no VF: %s", text)
 	}
-	s.until(20*time.Second, "the attachment's condition", func(context.Context) error {
+	s.until(time.Minute, "the attachment's condition", func(context.Context) error {
 		for _, a := range s.attachments("refused") {
 			for _, c := range a.Status.Conditions {
 				if c.Type == v1alpha1.AttachmentConditionReady && c.Status == metav1.ConditionFalse && strings.Contains(c.Message, refusal) {
@@ -39,7 +39,7 @@ func (s *scene) refusedAttribute() {
 	})
 	s.notReady("refused")
 	s.remove(false, "refused")
-	s.waitGone(time.Minute, "refused")
+	s.waitGone(2*time.Minute, "refused")
 }
 
 // dirtiedVF: a VF that somebody changes is tainted when an agent starts, and the Node's events tell why and when it is over.
@@ -59,7 +59,7 @@ func (s *scene) dirtiedVF(node string, before guest) {
 	vlan("7")
 	s.killAgent(node)
 	s.waitNodeEvent(node, v1alpha1.ReasonVFNotClean, fmt.Sprintf("no pod gets VF 2 of PF pf1 (%s): the vlan is 7", address))
-	s.until(20*time.Second, "the taint", func(ctx context.Context) error {
+	s.until(time.Minute, "the taint", func(ctx context.Context) error {
 		devices, err := s.devices(ctx, node)
 		if taints := devices[address].Taints; len(taints) != 1 || taints[0].Value != "the-vlan-is-7" {
 			return fmt.Errorf("%s has taints %v (%v)", address, taints, err)
