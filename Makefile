@@ -26,7 +26,7 @@ VM = CGO_ENABLED=0 $(ALL) $(GOTEST) -name "virtual machine" -exec "'$(CURDIR)/bi
 	-skip '^TestAttachPathCannotStartProcesses$$|^TestRate' $(addprefix ./node-agent/,attach plumb kernel inventory qos)
 NO_CARDS = -skip '^TestSRIOV'
 # Three groups of tests run beside each other and mostly wait, however few cores there are.
-E2E = $(ALL) $(GOTEST) -name "end to end" -tags e2e -parallel 3 -timeout 40m ./hack/e2e/...
+E2E = $(ALL) $(GOTEST) -name "end to end" -tags e2e -parallel 3 -timeout 60m ./hack/e2e/...
 
 .PHONY: help
 help: ## List the targets

@@ -66,7 +66,7 @@ func (s *scene) ownClaims(node string) {
 	modest.Spec.NodeSelector = map[string]string{corev1.LabelHostname: nodeA} // which has no VFs
 	s.again(modest, "modest")
 
-	s.waitVFs(3*time.Minute, node, "trainer", "redundant", "flexible")
+	s.waitVFs(6*time.Minute, node, "trainer", "redundant", "flexible")
 	s.waitReady(3*time.Minute, "modest")
 	s.belowOneRoot(node, "trainer")
 	if a := s.attachments("redundant"); a["left"].Status.Device.PF == a["right"].Status.Device.PF {
@@ -94,7 +94,7 @@ func (s *scene) ownClaims(node string) {
 	s.notReady("second")
 	s.remove(false, "second", "idle", "trainer", "flexible", "modest")
 	s.remove(true, "redundant")
-	s.waitGone(2*time.Minute, "second", "idle", "trainer", "redundant", "flexible", "modest")
+	s.waitGone(4*time.Minute, "second", "idle", "trainer", "redundant", "flexible", "modest")
 }
 
 // belowOneRoot compares the PCIe roots of a pod's GPU and VF as the two drivers publish them.

@@ -77,9 +77,9 @@ func (s *scene) randomVFs(node string) {
 		names = append(names, p.name)
 		s.must(s.Create(s.ctx, s.vfPod(p.name, p.selection, p.containers)))
 	}
-	s.waitVFs(4*time.Minute, node, names...)
+	s.waitVFs(8*time.Minute, node, names...)
 	s.remove(false, names...)
-	s.waitGone(2*time.Minute, names...)
+	s.waitGone(4*time.Minute, names...)
 }
 
 // TestDrawPods: a seed draws the same pods each time, and no card has to have more VFs than it has.

@@ -51,17 +51,17 @@ func TestVirtualFunctions(t *testing.T) {
 	for name, selection := range map[string]string{"left": "red@data, blue", "right": "blue@backup, red@data", "program": "green"} {
 		s.must(s.Create(s.ctx, s.vfPod(name, selection, 2)))
 	}
-	s.waitVFs(4*time.Minute, node, "left", "right", "program")
+	s.waitVFs(8*time.Minute, node, "left", "right", "program")
 	s.vfsReach(node, "left", "right", map[string]string{"data": "data", "net2": "backup"})
 
 	s.agentKilledUnderVFs(node)
 	s.must(s.Create(s.ctx, s.vfPod("late", "red@data", 2)))
-	s.waitVFs(3*time.Minute, node, "left", "right", "program", "late")
+	s.waitVFs(6*time.Minute, node, "left", "right", "program", "late")
 	s.vfsReach(node, "late", "left", map[string]string{"data": "data"})
 
 	s.remove(true, "left")
 	s.remove(false, "right", "program", "late")
-	s.waitGone(2*time.Minute, "left", "right", "program", "late")
+	s.waitGone(4*time.Minute, "left", "right", "program", "late")
 	s.refusedAttribute()
 	s.waitDevices(node, before)
 	s.randomVFs(node)

@@ -39,7 +39,7 @@ func (s *scene) refusedAttribute() {
 	})
 	s.notReady("refused")
 	s.remove(false, "refused")
-	s.waitGone(2*time.Minute, "refused")
+	s.waitGone(4*time.Minute, "refused")
 }
 
 // dirtiedVF: a VF that somebody changes is tainted when an agent starts, and the Node's events tell why and when it is over.
