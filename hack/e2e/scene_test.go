@@ -34,7 +34,7 @@ type scene struct {
 func newScene(t *testing.T, nodes ...string) *scene {
 	t.Helper()
 	// One test that hangs must not eat the time of the others.
-	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 25*time.Minute)
 	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
 	s := &scene{Cluster: multi, t: t, ctx: ctx, namespace: fmt.Sprintf("%.40s-%d", name, os.Getpid()), nodes: nodes}
 	t.Cleanup(func() {
