@@ -68,7 +68,7 @@ clean: ## Remove what was built here; `go -C hack/cluster run . clean-cache` rem
 ##@ Test
 
 .PHONY: test test-unit test-kernel test-vm test-api test-e2e bench
-test: need-root ## Everything that proves the project (root; about 10 minutes with warm caches)
+test: need-root ## Everything that proves the project (root; half an hour or more with warm caches)
 	@rm -f bin/test-summary.txt; status=0; \
 	$(ALL) $(ASSETS) $(GOTEST) -name "unit, kernel, API server" $(NO_CARDS) ./... || status=1; \
 	$(ALL) $(GOTEST) -name "tooling" -C hack/cluster ./... || status=1; \
