@@ -58,7 +58,7 @@ type Selection struct {
 func (s Selection) OwnClaim() bool { return s.Request != "" }
 
 // ByClass tells whether the network is to be the cheapest that has the class.
-func (s Selection) ByClass() bool { return s.Network == "" && s.Request == "" }
+func (s Selection) ByClass() bool { return s.Network == "" && s.Request == "" && s.QoSClass != "" }
 
 // String is how messages call what was selected: network "storage", request "vf" of claim "pair", or network of class "bulk".
 func (s Selection) String() string {

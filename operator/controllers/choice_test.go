@@ -67,7 +67,9 @@ func TestClassTemplateFollowsItsNetworks(t *testing.T) {
 		t.Errorf("%s are asked for", asked.String())
 	}
 
-	w.must(w.editNetwork("cheap", func(n *v1alpha1.Network) { n.Spec.IPAM.Ranges[0].Start, n.Spec.IPAM.Ranges[0].End = "10.30.0.9", "10.30.0.9" }))
+	w.must(w.editNetwork("cheap", func(n *v1alpha1.Network) {
+		n.Spec.IPAM.Ranges[0].Start, n.Spec.IPAM.Ranges[0].End = "10.30.0.9", "10.30.0.9"
+	}))
 	last := w.pod("last", "cheap", "node1")
 	w.attached(last, 1)
 	w.offered("bulk", "dear ours")

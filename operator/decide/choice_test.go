@@ -67,11 +67,11 @@ func TestOffers(t *testing.T) {
 		want []string
 		says []string
 	}{
-		"by the Network's cost":   {"bulk", []*v1alpha1.Network{network("b", allowing("bulk"), costing(3)), network("a", allowing("bulk"), costing(4)), network("c", allowing("bulk"), costing(2))}, []string{"c", "b", "a"}, nil},
-		"by its default class's":  {"bulk", []*v1alpha1.Network{network("a", defaulting("gold"), allowing("bulk")), network("b", defaulting("bulk")), network("c", allowing("bulk"))}, []string{"c", "b", "a"}, nil},
+		"by the Network's cost":      {"bulk", []*v1alpha1.Network{network("b", allowing("bulk"), costing(3)), network("a", allowing("bulk"), costing(4)), network("c", allowing("bulk"), costing(2))}, []string{"c", "b", "a"}, nil},
+		"by its default class's":     {"bulk", []*v1alpha1.Network{network("a", defaulting("gold"), allowing("bulk")), network("b", defaulting("bulk")), network("c", allowing("bulk"))}, []string{"c", "b", "a"}, nil},
 		"its own before its class's": {"bulk", []*v1alpha1.Network{network("a", defaulting("gold"), allowing("bulk"), costing(0)), network("b", defaulting("bulk"))}, []string{"a", "b"}, nil},
-		"by name among equals":    {"bulk", []*v1alpha1.Network{network("c", allowing("bulk")), network("a", allowing("*")), network("b", defaulting("absent"), allowing("bulk"))}, []string{"a", "b", "c"}, nil},
-		"only those that have it": {"gold", []*v1alpha1.Network{network("a", allowing("bulk")), network("b", defaulting("gold")), network("c")}, []string{"b"}, nil},
+		"by name among equals":       {"bulk", []*v1alpha1.Network{network("c", allowing("bulk")), network("a", allowing("*")), network("b", defaulting("absent"), allowing("bulk"))}, []string{"a", "b", "c"}, nil},
+		"only those that have it":    {"gold", []*v1alpha1.Network{network("a", allowing("bulk")), network("b", defaulting("gold")), network("c")}, []string{"b"}, nil},
 		"only those that the pod may be on": {"bulk", []*v1alpha1.Network{network("a", allowing("bulk"), onlyFor("web")), network("b", allowing("bulk"), onlyFor("db")),
 			network("c", allowing("bulk"), leaving), network("d", allowing("bulk"), exhausted), network("e", allowing("bulk"), func(n *v1alpha1.Network) { n.Spec.IPAM.Ranges[0].Start = "10.99.0.0" })}, []string{"b"}, nil},
 		"no more than a claim can list": {"bulk", many, []string{"n9", "n8", "n7", "n6", "n5", "n4", "n3", "n2"}, nil},
@@ -144,8 +144,8 @@ func TestPlanByClass(t *testing.T) {
 			want: []string{v1alpha1.ReasonResourceClaimNotReady}},
 		"annotation added later": {pod: podSelecting("class=bulk", func(p *corev1.Pod) { p.Spec.ResourceClaims = nil }), want: []string{v1alpha1.ReasonUnsupportedPod},
 			says: `without a claim for network of class "bulk" interface net1`},
-		"nobody has the class": {pod: podSelecting("class=bulk"), edit: func(s *PodSnapshot) { s.Networks = networksOf(network("plain")) }, want: []string{v1alpha1.ReasonClassNotOffered}},
-		"a route of an offer": {pod: podSelecting("class=bulk,routed"), want: []string{v1alpha1.ReasonRouteConflict}, says: `"fast" and "routed" both have a route to 10.99.0.0/16`},
+		"nobody has the class":           {pod: podSelecting("class=bulk"), edit: func(s *PodSnapshot) { s.Networks = networksOf(network("plain")) }, want: []string{v1alpha1.ReasonClassNotOffered}},
+		"a route of an offer":            {pod: podSelecting("class=bulk,routed"), want: []string{v1alpha1.ReasonRouteConflict}, says: `"fast" and "routed" both have a route to 10.99.0.0/16`},
 		"a route of what was not chosen": {pod: podSelecting("class=bulk,routed", bound), chosen: "cheap", want: []string{"net1=cheap/bulk of cheap, fast", "net2=routed/ of "}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -220,8 +220,8 @@ func TestChoice(t *testing.T) {
 		booked map[DeviceKey]Rates
 		want   string
 	}{
-		"the only one":  {offers: offer(fast), got: fast, want: "No other Network was offered to the pod with this class."},
-		"the cheapest":  {offers: offer(cheap, fast), got: cheap, want: "It is the cheapest of those that were offered."},
+		"the only one": {offers: offer(fast), got: fast, want: "No other Network was offered to the pod with this class."},
+		"the cheapest": {offers: offer(cheap, fast), got: cheap, want: "It is the cheapest of those that were offered."},
 		"all that can be short": {offers: append(offer(cheap, rack, vf), append([]Offer{{"past", nil}}, offer(fast)...)...), class: four, got: fast, slices: []resourcev1.ResourceSlice{here, there}, booked: booked,
 			want: `The scheduler could not give a cheaper one on node "a": Network "cheap" with QoSClass "four" guarantees 4G egress; nodes with a NIC for it that admit the pod: 1, with as much left: 0. ` +
 				`The most is left on node a (eth1): 1G of 10G egress, 10G of 10G ingress; Network "rack" has no device on node "a"; Network "vf" has 2 virtual functions on node "a", all in use; Network "past" is gone.`},
