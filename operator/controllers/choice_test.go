@@ -45,6 +45,7 @@ func (w *world) offered(class, networks string) resourcev1.ResourceClaimSpec {
 func TestClassTemplateFollowsItsNetworks(t *testing.T) {
 	w := newWorld(t)
 	w.startManager()
+	w.sliceWith("node1", "10G")
 	w.class("bulk", "1G")
 	pod := w.pod("a", "class=bulk", "")
 	w.planned(pod, corev1.ConditionFalse, v1alpha1.ReasonClassNotOffered)
