@@ -46,10 +46,11 @@ func (h VFs) Configure(ctx context.Context, vf VF, settings plan.VFSettings, cla
 
 // verify compares what the PF was told with what it says. What is not there of a class is added to unmet.
 func (h VFs) verify(vf VF, want plan.VFState, class plan.VFSettings, unmet map[string]string, pod *kernel.Namespace) error {
-	is, err := h.State(vf, pod)
+	seen, err := h.look(vf, pod)
 	if err != nil {
 		return err
 	}
+	is := seen.state
 	var failed []error
 	ofClass := map[string]bool{"maxTxRate": class.MaxTxRate != nil, "minTxRate": class.MinTxRate != nil, "vlanQoS": class.VLANQoS != nil}
 	for _, a := range vfAttributes(is, want) {
@@ -85,11 +86,15 @@ func (h VFs) ensureMAC(ctx context.Context, vf VF, seen view, mac net.HardwareAd
 			return err
 		}
 	}
-	if seen.link == nil || now.MAC == want || !seen.inPod && h.setInterfaceMAC(vf, seen.link, mac) == nil {
+	if seen.link == nil || now.MAC == want || !seen.inPod && answersForMAC(vf) && h.setInterfaceMAC(vf, seen.link, mac) == nil {
 		return nil
 	}
 	return h.rebindForMAC(ctx, vf, want)
 }
+
+// answersForMAC tells whether the PF's driver lets a VF take the very MAC that it was told for it. igb does not (Linux 6.12,
+// igb_rcv_msg_from_vf), warns of the attempt in the kernel's log, and makes the VF's driver wait for the answer.
+func answersForMAC(vf VF) bool { return vf.PFDriver != "igb" }
 
 func (h VFs) setAdminMAC(vf VF, pf *netlink.LinkAttrs, mac net.HardwareAddr) error {
 	if err := h.checkpoint("mac"); err != nil {
