@@ -55,13 +55,13 @@ func TestVirtualFunctions(t *testing.T) {
 	s.network("paid", paid)
 
 	for name, selection := range map[string]string{"left": "paid@data, blue", "right": "blue@backup, paid@data", "program": "green"} {
-		s.must(s.Create(s.ctx, s.vfPod(name, selection, 2)))
+		s.must(s.Create(s.ctx, s.vfPod(name, selection, 1)))
 	}
 	s.waitVFs(8*time.Minute, node, "left", "right", "program")
 	s.vfsReach(node, "left", "right", map[string]string{"data": "data", "net2": "backup"})
 
 	s.agentKilledUnderVFs(node)
-	s.must(s.Create(s.ctx, s.vfPod("late", "paid@data", 2)))
+	s.must(s.Create(s.ctx, s.vfPod("late", "paid@data", 1)))
 	s.waitCondition("late", v1alpha1.PodConditionPlanned, corev1.ConditionFalse, v1alpha1.ReasonInsufficientBandwidth)
 	s.remove(true, "left")
 	s.waitVFs(6*time.Minute, node, "right", "program", "late")
