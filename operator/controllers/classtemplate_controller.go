@@ -68,7 +68,7 @@ func (r *ClassTemplateReconciler) all(ctx context.Context, _ client.Object) []ty
 
 func (r *ClassTemplateReconciler) templates(ctx context.Context, where ...client.ListOption) (keys []types.NamespacedName) {
 	var templates resourcev1.ResourceClaimTemplateList
-	options := append(where, client.MatchingLabels{decide.LabelNetwork: decide.AnyNetwork}, client.UnsafeDisableDeepCopy)
+	options := append([]client.ListOption{client.MatchingLabels{decide.LabelNetwork: decide.AnyNetwork}, client.UnsafeDisableDeepCopy}, where...)
 	if err := r.List(ctx, &templates, options...); err != nil {
 		return nil
 	}

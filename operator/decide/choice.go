@@ -135,9 +135,9 @@ func choiceDevices(offers []Offer, class *v1alpha1.QoSClass) resourcev1.DeviceCl
 }
 
 // Choice says why a pod on a node has the Network that it has: what keeps it there from those that are cheaper. booked leaves
-// out the pod's own claims. The devices of a Network that is the cheapest are not looked at.
+// out the pod's own claims. Of a pod that has the cheapest no devices are looked at.
 func Choice(p Planned, node string, published []resourcev1.ResourceSlice, booked map[DeviceKey]Rates) *v1alpha1.NetworkChoice {
-	here := room{booked: booked, taken: map[[2]string]Rates{}, where: fmt.Sprintf("on node %q", node)}
+	here := room{booked: booked, where: fmt.Sprintf("on node %q", node)}
 	for _, slice := range published {
 		if slice.Spec.NodeName != nil && *slice.Spec.NodeName == node {
 			here.published = append(here.published, slice)
@@ -163,12 +163,14 @@ func Choice(p Planned, node string, published []resourcev1.ResourceSlice, booked
 	return choice
 }
 
+// inTheWay is what keeps a pod from an offer, for itself alone.
 func (r room) inTheWay(o Offer, class *v1alpha1.QoSClass) string {
+	r.taken = map[[2]string]Rates{}
 	if o.Network == nil {
 		return fmt.Sprintf("Network %q is gone", o.Name)
 	}
 	if _, why := r.nodes(o.Network, class); why != "" {
 		return why
 	}
-	return fmt.Sprintf("Network %q has room there now", o.Name)
+	return fmt.Sprintf("Network %q has room there now, but for what the pod itself has", o.Name)
 }

@@ -228,7 +228,10 @@ func TestChoice(t *testing.T) {
 		"without a carrier": {offers: offer(cheap, fast), got: fast, slices: []resourcev1.ResourceSlice{published("a", withTaint(newDevice("Uplink", "uplink-eth1", "eth1"))), there},
 			want: `The scheduler could not give a cheaper one on node "a": Network "cheap" has devices on node "a", each of which is tainted.`},
 		"has come since": {offers: offer(cheap, fast, vf), class: four, got: fast, slices: []resourcev1.ResourceSlice{here, there},
-			want: `The scheduler could not give a cheaper one on node "a": Network "cheap" has room there now.`},
+			want: `The scheduler could not give a cheaper one on node "a": Network "cheap" has room there now, but for what the pod itself has.`},
+		"two have come since": {offers: offer(cheap, vf, fast), class: qosClass("nine", "9G", ""), got: fast, slices: []resourcev1.ResourceSlice{here, there},
+			want: `The scheduler could not give a cheaper one on node "a": Network "cheap" has room there now, but for what the pod itself has; ` +
+				`Network "vf" has room there now, but for what the pod itself has.`},
 		"without bandwidth": {offers: offer(vf, fast), class: four, got: fast, slices: []resourcev1.ResourceSlice{published("a", newDevice("VF", "vf0", "eth1"))},
 			want: `The scheduler could not give a cheaper one on node "a": Network "vf" has no NIC on node "a" whose bandwidth is known.`},
 	} {

@@ -68,7 +68,10 @@ func (s PodSnapshot) choices(sel selection.Selection) (choices []choice, _ *Refu
 		return choices, refusal
 	}
 	claim := s.DeviceClaims[sel.PodClaimName]
-	if claim.Spec == nil {
+	switch {
+	case claim.Spec == nil && sel.ByClass():
+		return nil, claim.refuse(sel, v1alpha1.ReasonResourceClaimNotReady, "does not exist yet")
+	case claim.Spec == nil:
 		return nil, claim.refuse(sel, v1alpha1.ReasonResourceClaimNotReady, "does not exist; create it")
 	}
 	choices, problem := requested(claim.Spec, requestOf(sel))
