@@ -128,6 +128,10 @@ const (
 	ReasonInsufficientBandwidth = "InsufficientBandwidth"
 	// ReasonAddressClaim: the addresses that an AddressClaim names for the pod cannot be given to it now.
 	ReasonAddressClaim = "AddressClaim"
+	// ReasonClassNotOffered: no Network that the pod may be on has the class that it selects.
+	ReasonClassNotOffered = "ClassNotOffered"
+	// ReasonClassUnavailable: none of the Networks that have the class has a place for the pod.
+	ReasonClassUnavailable = "ClassUnavailable"
 	// ReasonInvalidResourceClaim: the claim that the pod's user wrote asks for what no attachment can be made of.
 	ReasonInvalidResourceClaim = "InvalidResourceClaim"
 	// ReasonResourceClaimNotReady: the user's claim is not there, not allocated, or not the pod's alone.

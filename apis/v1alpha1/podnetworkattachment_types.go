@@ -38,7 +38,7 @@ type PodNetworkAttachment struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// +kubebuilder:validation:XValidation:rule="has(self.podClaimName) == has(oldSelf.podClaimName) && has(self.request) == has(oldSelf.request) && has(self.macvlan) == has(oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && has(self.mtu) == has(oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && has(self.routes) == has(oldSelf.routes)",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	// +kubebuilder:validation:XValidation:rule="has(self.podClaimName) == has(oldSelf.podClaimName) && has(self.request) == has(oldSelf.request) && has(self.macvlan) == has(oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && has(self.mtu) == has(oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && has(self.routes) == has(oldSelf.routes) && has(self.choice) == has(oldSelf.choice)",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	// +kubebuilder:validation:XValidation:rule="has(self.qos) == has(oldSelf.qos)",message="spec.qos is of one QoSClass for ever: only its values change"
 	// +required
 	Spec PodNetworkAttachmentSpec `json:"spec"`
@@ -61,7 +61,7 @@ type PodNetworkAttachmentSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	Pod PodReference `json:"pod"`
 
-	// networkName is the Network that was selected.
+	// networkName is the Network that was selected, or that the scheduler chose.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	NetworkName string `json:"networkName"`
@@ -131,6 +131,11 @@ type PodNetworkAttachmentSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	Routes []Route `json:"routes,omitempty"`
 
+	// choice is set where the pod selected a QoSClass and no Network.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	Choice *NetworkChoice `json:"choice,omitempty"`
+
 	// qos is the QoSClass by value. Its values alone may change: the node agent brings the running pod to them.
 	// +optional
 	QoS *ResolvedQoS `json:"qos,omitempty"`
@@ -140,6 +145,18 @@ type PodNetworkAttachmentSpec struct {
 type PodReference struct {
 	Name string    `json:"name"`
 	UID  types.UID `json:"uid"`
+}
+
+// NetworkChoice tells why an attachment is on its Network.
+type NetworkChoice struct {
+	// offered are the Networks that the pod's claim asked the scheduler for, the cheapest first.
+	// +kubebuilder:validation:MaxItems=8
+	// +listType=atomic
+	Offered []string `json:"offered"`
+	// message says why it is this one and none that is cheaper, as far as that could be seen on the pod's node when the
+	// attachment was made.
+	// +kubebuilder:validation:MaxLength=8192
+	Message string `json:"message"`
 }
 
 // AttachmentRack is the rack that the pod's node was in when the attachment was made, and the path there.

@@ -35,7 +35,7 @@ func attached(pod *corev1.Pod, all []v1alpha1.PodNetworkAttachment, state nodeSt
 	}
 	for _, want := range selections {
 		a, ok := byInterface[want.Interface]
-		if !ok || !want.OwnClaim() && a.Spec.NetworkName != want.Network {
+		if !ok || want.Network != "" && a.Spec.NetworkName != want.Network {
 			return fmt.Errorf("pod %s has no attachment of %s on %s", pod.Name, want, want.Interface)
 		}
 		if !meta.IsStatusConditionTrue(a.Status.Conditions, v1alpha1.AttachmentConditionReady) {

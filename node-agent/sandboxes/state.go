@@ -204,7 +204,7 @@ func (s *state) plannedLocked(podUID types.UID, selections []selection.Selection
 	attachments := s.plans[podUID].Attachments
 	for _, selected := range selections {
 		i := slices.IndexFunc(attachments, func(a plan.Attachment) bool {
-			return a.Interface == selected.Interface && (a.Network == selected.Network || selected.OwnClaim() && isOf(a, selected))
+			return a.Interface == selected.Interface && (a.Network == selected.Network || selected.Network == "" && isOf(a, selected))
 		})
 		if i < 0 {
 			missing = append(missing, selected)
@@ -215,9 +215,10 @@ func (s *state) plannedLocked(podUID types.UID, selections []selection.Selection
 	return found, missing
 }
 
-// isOf tells whether the device is that of the request which was selected. The attachment says which Network it is.
+// isOf tells whether the device is that of the request which was selected, or of the claim that a class has. The attachment
+// says which Network it is.
 func isOf(a plan.Attachment, selected selection.Selection) bool {
-	return a.PodClaimName == selected.PodClaimName && a.Claim != nil && a.Claim.BaseRequest() == selected.Request
+	return a.PodClaimName == selected.PodClaimName && a.Claim != nil && (selected.ByClass() || a.Claim.BaseRequest() == selected.Request)
 }
 
 // plan returns a pod's plan, which the caller must not change.

@@ -107,6 +107,9 @@ func (r *PodReconciler) apply(ctx context.Context, pod *corev1.Pod, planned []de
 			continue
 		}
 		desired := decide.ClaimTemplate(pod.Namespace, p.Network, p.Selection.QoSClass, p.QoS)
+		if p.Selection.ByClass() {
+			desired = decide.ClassTemplate(pod.Namespace, p.QoS, p.Offers)
+		}
 		if err := ensureClaimTemplate(ctx, r.Client, desired); err != nil {
 			return nil, err
 		}
@@ -131,8 +134,13 @@ func (r *PodReconciler) snapshot(ctx context.Context, pod *corev1.Pod) (decide.P
 	if err = r.readDeviceClaims(ctx, &s); err != nil {
 		return s, err
 	}
+	if decide.ChoosesByClass(pod, s.Attached) {
+		if err = readOffers(ctx, r.Client, &s); err != nil {
+			return s, err
+		}
+	}
 	candidates := s.Candidates()
-	r.waitForAll(client.ObjectKeyFromObject(pod), candidates)
+	r.waitForAll(pod, candidates)
 	for _, candidate := range candidates {
 		var network v1alpha1.Network
 		found, err := r.find(ctx, candidate.Network, &network)

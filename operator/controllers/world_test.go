@@ -54,6 +54,9 @@ func (w *world) pod(name, networks, node string, own ...corev1.PodResourceClaim)
 			continue
 		}
 		template := v1alpha1.ClaimTemplateName(s.Network, s.QoSClass)
+		if s.ByClass() {
+			template = v1alpha1.ClassTemplateName(s.QoSClass)
+		}
 		p.Spec.ResourceClaims = append(p.Spec.ResourceClaims, corev1.PodResourceClaim{Name: s.PodClaimName, ResourceClaimTemplateName: &template})
 	}
 	w.must(w.Create(w.ctx, p))

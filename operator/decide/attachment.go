@@ -1,7 +1,6 @@
 package decide
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"net"
@@ -57,7 +56,7 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			NodeName:     pod.Spec.NodeName,
 			Interface:    v1alpha1.InterfaceName(iface),
 			PodClaimName: p.Selection.PodClaimName,
-			Request:      cmp.Or(p.Selection.Request, claimRequest),
+			Request:      requestOf(p.Selection),
 			Type:         network.Spec.Type,
 			Macvlan:      network.Spec.Macvlan.DeepCopy(),
 			SRIOV:        network.Spec.SRIOV.DeepCopy(),
@@ -66,6 +65,7 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			MAC:          p.attachmentMAC(pod, addresses),
 			Addresses:    attachmentAddresses(addresses),
 			Routes:       resolveRoutes(p.Routes, addresses),
+			Choice:       p.Choice,
 			QoS:          resolveQoS(p.QoS),
 		},
 	}

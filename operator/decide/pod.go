@@ -14,7 +14,8 @@ import (
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
-// PodSnapshot is everything that planning a pod looks at. A Network or QoSClass that does not exist is absent.
+// PodSnapshot is everything that planning a pod looks at. A Network or QoSClass that does not exist is absent. All that exist
+// are there where ChoosesByClass holds.
 type PodSnapshot struct {
 	Pod             *corev1.Pod
 	NamespaceLabels map[string]string
@@ -22,8 +23,8 @@ type PodSnapshot struct {
 	QoSClasses      map[string]*v1alpha1.QoSClass
 	// Claims for the pod's name; others do no harm.
 	Claims []*v1alpha1.AddressClaim
-	// DeviceClaims are the entries of spec.resourceClaims that the pod's user wrote and that it selects, by name. Those whose
-	// interfaces are all in Attached may be left out.
+	// DeviceClaims are the entries of spec.resourceClaims that the pod's user wrote and that it selects, by name, and when the
+	// pod has a node those by which it selects a class. Those whose interfaces are all in Attached may be left out.
 	DeviceClaims map[string]DeviceClaim
 	// Attached are the Networks of the attachments that exist, by interface.
 	Attached map[string]string
@@ -43,6 +44,10 @@ type Planned struct {
 	Claim *v1alpha1.AddressClaim
 	// Outdated is why the operator's own Claim cannot be kept: it is to be made anew.
 	Outdated string
+	// Offers are the Networks that the scheduler chooses from, or has chosen from, where the pod selects a class. Choice, which
+	// says why it is this one, is set when the attachment is made.
+	Offers []Offer
+	Choice *v1alpha1.NetworkChoice
 }
 
 // Refusal says why a pod cannot have its networks now. It is the reason and message of an event and of the
@@ -55,7 +60,7 @@ func Plan(s PodSnapshot) ([]Planned, *Refusal) {
 	selections, err := selection.Parse(s.Pod.Annotations[v1alpha1.AnnotationNetworks])
 	if err != nil {
 		return nil, &Refusal{v1alpha1.ReasonMalformedSelection,
-			err.Error() + "; write network[@interface][:qosclass], or claim=entry/request in the place of network, separated by commas"}
+			err.Error() + "; write network[@interface][:qosclass], or claim=entry/request in the place of network, or class=qosclass[@interface], separated by commas"}
 	}
 	if len(selections) == 0 {
 		return nil, nil
@@ -74,7 +79,7 @@ func Plan(s PodSnapshot) ([]Planned, *Refusal) {
 		}
 		planned = append(planned, p)
 	}
-	if refusal := assignRoutes(planned); refusal != nil {
+	if refusal := s.assignRoutes(planned); refusal != nil {
 		return nil, refusal
 	}
 	if refusal := s.assignClaims(planned); refusal != nil {
@@ -83,23 +88,42 @@ func Plan(s PodSnapshot) ([]Planned, *Refusal) {
 	return planned, nil
 }
 
-// assignRoutes gives each Network's routes to its first interface, and refuses two Networks that route one destination.
-func assignRoutes(planned []Planned) *Refusal {
-	routedBy := map[string]string{}
+// assignRoutes gives each Network's routes to its first interface, and refuses two Networks that route one destination. The
+// scheduler may choose any Network that is offered, so each has to go with all others.
+func (s PodSnapshot) assignRoutes(planned []Planned) *Refusal {
+	type router struct {
+		element int
+		network string
+	}
+	routers := map[string][]router{}
 	for i, p := range planned {
-		for _, route := range p.Network.Spec.Routes {
-			switch other, taken := routedBy[route.To]; {
-			case !taken:
-				routedBy[route.To] = p.Network.Name
-				planned[i].Routes = append(planned[i].Routes, route)
-			case other != p.Network.Name:
-				return &Refusal{v1alpha1.ReasonRouteConflict, fmt.Sprintf(
-					"Networks %q and %q both have a route to %s, and a pod can have one; select one of them or change spec.routes of a Network",
-					other, p.Network.Name, route.To)}
+		for _, network := range s.networksOf(p) {
+			for _, route := range network.Spec.Routes {
+				others := routers[route.To]
+				if k := slices.IndexFunc(others, func(o router) bool { return o.element != i && o.network != network.Name }); k >= 0 {
+					return &Refusal{v1alpha1.ReasonRouteConflict, fmt.Sprintf(
+						"Networks %q and %q both have a route to %s, and a pod can have one; select one of them or change spec.routes of a Network",
+						others[k].network, network.Name, route.To)}
+				}
+				if len(others) == 0 && network.Name == p.Network.Name {
+					planned[i].Routes = append(planned[i].Routes, route)
+				}
+				routers[route.To] = append(others, router{i, network.Name})
 			}
 		}
 	}
 	return nil
+}
+
+// networksOf are those that a planned interface may be on.
+func (s PodSnapshot) networksOf(p Planned) (networks []*v1alpha1.Network) {
+	if s.Pod.Spec.NodeName != "" || len(p.Offers) == 0 {
+		return []*v1alpha1.Network{p.Network}
+	}
+	for _, o := range p.Offers {
+		networks = append(networks, o.Network)
+	}
+	return networks
 }
 
 // plan checks every Network that the selection may be on, and returns the first choice.
@@ -117,6 +141,7 @@ func (s PodSnapshot) plan(sel selection.Selection) (first Planned, _ *Refusal) {
 			first = p
 		}
 	}
+	first.Offers = s.offersTo(first)
 	return first, nil
 }
 
@@ -138,7 +163,7 @@ func (s PodSnapshot) planOn(sel selection.Selection, c choice) (Planned, *Refusa
 		}
 	}
 	if p.QoS != nil {
-		if problem := c.shortOf(p.QoS); problem != "" {
+		if problem := c.shortOf(p.QoS); sel.OwnClaim() && problem != "" {
 			return p, s.DeviceClaims[sel.PodClaimName].refuse(sel, v1alpha1.ReasonInvalidResourceClaim, problem)
 		}
 		return p, nil
@@ -215,11 +240,14 @@ func checkClaims(pod *corev1.Pod, selections []selection.Selection) *Refusal {
 			continue
 		}
 		template := v1alpha1.ClaimTemplateName(sel.Network, sel.QoSClass)
+		if sel.ByClass() {
+			template = v1alpha1.ClassTemplateName(sel.QoSClass)
+		}
 		if entry == nil || entry.ResourceClaimTemplateName == nil || *entry.ResourceClaimTemplateName != template {
 			return &Refusal{v1alpha1.ReasonUnsupportedPod, fmt.Sprintf(
-				"the pod was created without a claim for network %q interface %s; create it again: the annotation %s cannot be "+
+				"the pod was created without a claim for %s interface %s; create it again: the annotation %s cannot be "+
 					"changed later, and needs the admission policy pod-networks.%s when the pod is created",
-				sel.Network, sel.Interface, v1alpha1.AnnotationNetworks, v1alpha1.GroupName)}
+				sel, sel.Interface, v1alpha1.AnnotationNetworks, v1alpha1.GroupName)}
 		}
 	}
 	return nil
@@ -227,7 +255,7 @@ func checkClaims(pod *corev1.Pod, selections []selection.Selection) *Refusal {
 
 // checkEntry notes who selects what of claims that have a name: two entries may name one claim.
 func checkEntry(sel selection.Selection, entry *corev1.PodResourceClaim, selectedBy map[string]string) *Refusal {
-	element := selection.ClaimElement(sel.PodClaimName, sel.Request)
+	element := sel.Subject()
 	if entry == nil {
 		return &Refusal{v1alpha1.ReasonUnsupportedPod, fmt.Sprintf(
 			"the pod has no entry %q in spec.resourceClaims, which %q selects; create it again with one", sel.PodClaimName, element)}
@@ -259,8 +287,16 @@ func Selected(pod *corev1.Pod) []selection.Selection {
 	return selections
 }
 
+// AnyNetwork stands for all of them, those that do not exist yet as well.
+const AnyNetwork = ""
+
+// ChoosesByClass tells whether the pod selects a class for an interface that is not in attached.
+func ChoosesByClass(pod *corev1.Pod, attached map[string]string) bool {
+	return slices.ContainsFunc(Selected(pod), func(s selection.Selection) bool { return s.ByClass() && attached[s.Interface] == "" })
+}
+
 // SelectedNetworks returns the names in the pod's selection without duplicates, none if it is malformed. Networks that a
-// user's claim brings are not among them.
+// user's claim brings are not among them. AnyNetwork is, where the pod selects a class.
 func SelectedNetworks(pod *corev1.Pod) []string {
 	var names []string
 	for _, s := range Selected(pod) {
