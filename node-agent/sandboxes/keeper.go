@@ -51,6 +51,8 @@ type Devices interface {
 type Path interface {
 	Attach(ctx context.Context, netns string, attachments []plan.Attachment) ([]attach.Result, error)
 	Check(ctx context.Context, netns string, attachments []plan.Attachment) error
+	// Guard follows Attach, and holds the links to their classes.
+	Guard(ctx context.Context, netns string, attachments []plan.Attachment) error
 	ReleaseAddresses(ctx context.Context, netns string, attachments []plan.Attachment) error
 	RemoveLinks(ctx context.Context, netns string, attachments []plan.Attachment) error
 	Announce(ctx context.Context, netns string, attachments []plan.Attachment) error

@@ -141,6 +141,8 @@ func (n *node) pod(a plan.Attachment) (*kernel.Namespace, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = n.attacher.Attach(context.Background(), ns.Path(), []plan.Attachment{a})
+	if _, err = n.attacher.Attach(context.Background(), ns.Path(), []plan.Attachment{a}); err == nil {
+		err = n.attacher.Guard(context.Background(), ns.Path(), []plan.Attachment{a})
+	}
 	return ns, err
 }
