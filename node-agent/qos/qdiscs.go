@@ -113,16 +113,12 @@ func removeHTB(node *kernel.Namespace, link int) error {
 	return nil
 }
 
-// setLimit gives a class a queue of so many bytes. A queue that is a bfifo already is changed in place, without loss.
-func setLimit(node *kernel.Namespace, link int, minor uint16, limit uint32) error {
-	request := nl.NewNetlinkRequest(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_REPLACE|unix.NLM_F_ACK)
-	request.AddData(&nl.TcMsg{Family: unix.AF_UNSPEC, Ifindex: int32(link), Parent: handle(minor)})
-	request.AddData(nl.NewRtAttr(nl.TCA_KIND, nl.ZeroTerminated("bfifo")))
-	request.AddData(nl.NewRtAttr(nl.TCA_OPTIONS, nl.Uint32Attr(limit)))
-	if err := node.Execute(request); err != nil {
-		return explained(fmt.Sprintf("queue of class %x", minor), err)
-	}
-	return nil
+// queue gives a class a queue of so many bytes. A queue that is a bfifo already is changed in place, without loss.
+func (c *classChanges) queue(leaf class) {
+	message := nl.TcMsg{Family: unix.AF_UNSPEC, Ifindex: int32(c.link), Parent: handle(leaf.minor)} //nolint:gosec // An index.
+	body := append(message.Serialize(), nl.NewRtAttr(nl.TCA_KIND, nl.ZeroTerminated("bfifo")).Serialize()...)
+	body = append(body, nl.NewRtAttr(nl.TCA_OPTIONS, nl.Uint32Attr(leaf.limit)).Serialize()...)
+	c.add(fmt.Sprintf("queue of class %x", leaf.minor), unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, body)
 }
 
 func gone(err error) bool {

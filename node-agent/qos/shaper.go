@@ -81,18 +81,22 @@ func (s shaper) ensure(speed uint64, gso int, members []member, tokens map[mac]u
 			return done, err
 		}
 	}
-	if err := ensureClasses(s.node, s.queue, done.tree, limitsOf(list, s.queue)); err != nil {
+	found, err := classes(s.node, s.queue)
+	if err != nil {
+		return done, err
+	}
+	changes := changesFor(s.queue, done.tree, found, limitsOf(list, s.queue))
+	if err := changes.send(s.node); err != nil {
 		return done, err
 	}
 	if err := s.ensurePlaces(places, present, members, tokens, nodeMAC, prune); err != nil {
 		return done, err
 	}
-	if prune {
-		if done.removed, err = pruneClasses(s.node, s.queue, done.tree); err != nil {
-			return done, err
-		}
+	// What is reported, and what classes have counted that go now.
+	if done.found, err = classes(s.node, s.queue); err != nil || !prune {
+		return done, err
 	}
-	done.found, err = classes(s.node, s.queue)
+	done.removed, err = pruneClasses(s.node, s.queue, done.tree, done.found)
 	return done, err
 }
 

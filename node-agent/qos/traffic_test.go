@@ -78,8 +78,8 @@ func (w *world) wantRates(holds func(rates []float64) bool, k kind, flows ...*ke
 	w.t.Errorf("in no round as it should be; at last %.2f Mbit/s", rates)
 }
 
-// between holds for a first rate that is between two bounds, in Mbit/s.
-func between(low, high float64) func([]float64) bool {
+// within holds for a first rate that is between two bounds, in Mbit/s.
+func within(low, high float64) func([]float64) bool {
 	return func(rates []float64) bool { return rates[0] >= low && rates[0] <= high }
 }
 
@@ -105,7 +105,7 @@ func TestRateMaximum(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 200*mbit)
 			p := w.pod(1, both("slow", plan.Bandwidth{Maximum: 20 * mbit}))
-			w.wantRates(between(0.95*20, 1.05*20), k, w.flow(k, p, 2, 60*mbit))
+			w.wantRates(within(0.95*20, 1.05*20), k, w.flow(k, p, 2, 60*mbit))
 		})
 	}
 }
@@ -116,7 +116,7 @@ func TestRateBorrowed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 50*mbit)
 			w.pod(1, both("gold", plan.Bandwidth{Guaranteed: 30 * mbit}))
-			w.wantRates(between(0.9*50, 1.05*50), k, w.flow(k, w.pod(2, nil), 4, 80*mbit))
+			w.wantRates(within(0.9*50, 1.05*50), k, w.flow(k, w.pod(2, nil), 4, 80*mbit))
 		})
 	}
 }
@@ -182,25 +182,42 @@ func TestRateOwnQueue(t *testing.T) {
 	}
 }
 
-// Pods on one uplink reach each other without its queues: the programs on their links hold them to the maximum.
+// Pods on one uplink reach each other without the queues of what it sends: the programs on their links hold them to the maximum. What
+// they receive passes the queues of what it receives.
 func TestRateBetweenPods(t *testing.T) {
-	for name, k := range map[string]kind{"TCP": {udp: false}, "UDP": {udp: true}} {
+	for name, k := range kinds {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 200*mbit)
-			p, other := w.pod(1, asking("slow", plan.Bandwidth{Maximum: 20 * mbit}, plan.Bandwidth{})), w.pod(2, nil)
-			send := func(from, to *testPod) *kerneltest.Flow {
-				if k.udp {
-					return kerneltest.UDP(t, from.Namespace, to.Namespace, to.v4, 60*mbit)
-				}
-				return kerneltest.TCP(t, from.Namespace, to.Namespace, to.v4, 2)
+			qos := asking("slow", plan.Bandwidth{Maximum: 20 * mbit}, plan.Bandwidth{})
+			// Round for round TCP gets more or less than its due where nothing queues, on average never more.
+			least := 0.7
+			if k.direction == ingress {
+				qos, least = asking("slow", plan.Bandwidth{}, plan.Bandwidth{Maximum: 20 * mbit}), 0.95
 			}
-			f := send(p, other)
-			// Round for round TCP gets more or less than its due, on average never more.
-			w.wantRates(between(0.7*20, 1.05*20), k, f)
+			limited, other := w.pod(1, qos), w.pod(2, nil)
+			from, to := limited, other
+			if k.direction == ingress {
+				from, to = other, limited
+			}
+			f := w.between(k, from, to)
+			w.wantRates(within(least*20, 1.05*20), k, f)
 			f.Stop()
-			w.wantRates(between(25, 1e6), k, send(other, p)) // which has no class
+			w.wantRates(within(25, 1e6), k, w.between(k, to, from)) // which has no limit
 		})
 	}
+}
+
+// between sends between two pods of the uplink.
+func (w *world) between(k kind, from, to *testPod) *kerneltest.Flow {
+	w.t.Helper()
+	addr := to.v4
+	if k.v6 {
+		addr = to.v6
+	}
+	if k.udp {
+		return kerneltest.UDP(w.t, from.Namespace, to.Namespace, addr, 60*mbit)
+	}
+	return kerneltest.TCP(w.t, from.Namespace, to.Namespace, addr, 2)
 }
 
 // A class changes under a running pod without the loss of a packet, to less and to more.
