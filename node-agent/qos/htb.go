@@ -22,13 +22,13 @@ type classChanges struct {
 
 // changesFor are those that bring the classes of a link to a tree. Classes that are there are changed in place, without loss. None
 // is removed: see pruneClasses.
-func changesFor(link int, want tree, found map[uint16]*netlink.HtbClass, limits map[uint16]uint32) classChanges {
+func changesFor(link, mtu int, want tree, found map[uint16]*netlink.HtbClass, queues map[uint16]qdisc) classChanges {
 	c := classChanges{link: link}
 	c.class(handle(0), want.root, found)
 	for _, leaf := range want.leaves {
 		c.class(handle(minorRoot), leaf, found)
-		if limits[leaf.minor] != leaf.limit {
-			c.queue(leaf)
+		if queue := leaf.queue(queues[leaf.minor], mtu); !sameQueue(queue, queues[leaf.minor]) {
+			c.queue(leaf.minor, queue)
 		}
 	}
 	return c

@@ -42,6 +42,8 @@ type shaper struct {
 	direction
 	// link is the index of the link, queue that of the interface that has the tree.
 	link, queue int
+	// mtu of the link.
+	mtu int
 }
 
 func pinName(link int, d direction) string { return fmt.Sprintf("%d-%s", link, d) }
@@ -85,7 +87,7 @@ func (s shaper) ensure(speed uint64, gso int, members []member, tokens map[mac]u
 	if err != nil {
 		return done, err
 	}
-	changes := changesFor(s.queue, done.tree, found, limitsOf(list, s.queue))
+	changes := changesFor(s.queue, s.mtu, done.tree, found, queuesOf(list, s.queue))
 	if err := changes.send(s.node); err != nil {
 		return done, err
 	}
