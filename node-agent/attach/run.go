@@ -56,20 +56,9 @@ func (r *run) attach(p plan.Attachment) (Result, error) {
 
 func (r *run) linkSteps(p plan.Attachment, link *plumb.Link) []step {
 	var uplink plumb.Uplink
-	steps := []step{
+	return []step{
 		{StepUplink, func() (err error) { uplink, err = r.uplink(p); return err }},
 		{StepLink, func() (err error) { *link, err = r.ensureLink(p, uplink); return err }},
-	}
-	if r.guards != nil {
-		// Before the link is up: nothing of the pod passes without it.
-		steps = append(steps, step{StepGuard, func() error { r.guard(p, link.Index); return nil }})
-	}
-	return steps
-}
-
-func (r *run) guard(p plan.Attachment, index int) {
-	if r.guards.Guard(p, index) {
-		r.undo.push("remove the program from interface "+p.Interface, func() error { return r.guards.Unguard(p) })
 	}
 }
 

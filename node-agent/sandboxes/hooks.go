@@ -33,8 +33,28 @@ func (k *Keeper) RunSandbox(ctx context.Context, sandbox Sandbox) error {
 		go k.Publisher.Publish(failed(sandbox, attachments, err))
 		return err
 	}
-	go k.tell(e, attachments, made)
+	if k.Door == DoorCNI {
+		k.guard(e, attachments)
+		e.release()
+		go k.tell(e, attachments, made)
+		return nil
+	}
+	k.state.setGuarding(e, true)
+	go func() {
+		k.guard(e, attachments)
+		k.state.setGuarding(e, false)
+		e.release()
+		k.tell(e, attachments, made)
+	}()
 	return nil
+}
+
+// guard has the links of a sandbox that is attached and acquired held to their classes. Over NRI a hook does not wait for it, since
+// every pod of the node would: containers of the sandbox do.
+func (k *Keeper) guard(e *entry, attachments []plan.Attachment) {
+	if err := k.Path.Guard(k.base, e.NetNS, attachments); err != nil && k.NamespaceLives(e.NetNS) {
+		k.Log.Error(err, "classes are not enforced on the pod's links", "pod", e.Namespace+"/"+e.Name)
+	}
 }
 
 func (k *Keeper) run(ctx context.Context, e *entry, selections []selection.Selection) ([]publish.Interface, []plan.Attachment, error) {
@@ -83,7 +103,7 @@ func notPlannedError(s selection.Selection) error {
 }
 
 // attachWithin attaches a sandbox that was acquired, and gives up when ctx ends even if the kernel does not answer. What the kernel then
-// still makes is taken away again; the sandbox holds until that is done.
+// still makes is taken away again; the sandbox holds until that is done. One that is attached stays acquired.
 func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.Attachment) ([]publish.Interface, error) {
 	type outcome struct {
 		results []attach.Result
@@ -96,8 +116,8 @@ func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.
 	}()
 	select {
 	case o := <-done:
-		defer e.release()
 		if o.err != nil {
+			e.release()
 			k.forget(e.ID)
 			go k.readyAgain(e.PodUID, attachments) // for the runtime's next try
 			return nil, o.err
@@ -133,7 +153,7 @@ func (k *Keeper) CheckSandbox(ctx context.Context, sandbox Sandbox) (Container, 
 		return Container{}, err
 	}
 	e, phase := k.state.entry(sandbox.ID)
-	if e != nil && phase != attached {
+	if e != nil && (phase != attached || k.state.guarding(e)) {
 		waiting, cancel := context.WithTimeout(ctx, checkWait)
 		defer cancel()
 		if e.acquire(waiting) == nil {

@@ -51,13 +51,16 @@ type Devices interface {
 type Path interface {
 	Attach(ctx context.Context, netns string, attachments []plan.Attachment) ([]attach.Result, error)
 	Check(ctx context.Context, netns string, attachments []plan.Attachment) error
+	// Guard follows Attach, and holds the links to their classes.
+	Guard(ctx context.Context, netns string, attachments []plan.Attachment) error
 	ReleaseAddresses(ctx context.Context, netns string, attachments []plan.Attachment) error
 	RemoveLinks(ctx context.Context, netns string, attachments []plan.Attachment) error
 	Announce(ctx context.Context, netns string, attachments []plan.Attachment) error
-	// VFState is what a VF of the node is like, ConfigureVF makes it what an attachment needs, as far as the driver takes what a QoSClass
-	// asks for, and ReleaseVFs makes it what it was.
+	// VFState is what a VF of the node is like, ConfigureVF makes it what an attachment needs, QualifyVF tells the card of its QoSClass,
+	// and ReleaseVFs makes it what it was.
 	VFState(plan.Attachment) (plan.VFState, error)
-	ConfigureVF(context.Context, plan.Attachment) (unmet map[string]string, err error)
+	ConfigureVF(context.Context, plan.Attachment) error
+	QualifyVF(plan.Attachment) (plan.VFOutcome, error)
 	ReleaseVFs(ctx context.Context, netns string, attachments []plan.Attachment) error
 	// PruneSegments removes the links of VLANs and overlays that are not planned. It returns attach.ErrBusy where it has to be tried again.
 	PruneSegments(planned func() (segments []plan.Segment, known bool)) error
@@ -208,6 +211,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	k.shape()
 	for {
 		k.requalify()
+		k.qualifyVFs()
 		k.act(k.decide())
 		k.planReplacements(time.Now())
 		if k.inspectDue.CompareAndSwap(true, false) {

@@ -96,7 +96,7 @@ func (k *Keeper) told(e *entry, attachments []plan.Attachment) bool {
 		pna := byName[a.Name]
 		if pna == nil || pna.Status.SandboxID != e.ID || !k.hasCarrier(a) ||
 			!meta.IsStatusConditionTrue(pna.Status.Conditions, v1alpha1.AttachmentConditionReady) ||
-			a.QoS != nil && !publish.ToldQoS(pna.Status, a.QoS, k.qosReport(e.PodUID, a)) {
+			a.QoS != nil && !publish.ToldQoS(pna.Status, a.QoS, k.qosReport(a)) {
 			return false
 		}
 	}

@@ -22,6 +22,8 @@ type entry struct {
 	due   bool
 	// made is what the last attach of this process found, in the order of the selection.
 	made []publish.Interface
+	// unguarded is set while an attached sandbox waits for the programs on its links.
+	unguarded bool
 }
 
 // state is guarded by one lock, which is never held during I/O: the hook takes it.
@@ -118,6 +120,18 @@ func (s *state) setMade(e *entry, made []publish.Interface) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.made, e.phase, e.due = made, attached, false
+}
+
+func (s *state) setGuarding(e *entry, yes bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.unguarded = yes
+}
+
+func (s *state) guarding(e *entry) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return e.unguarded
 }
 
 func (s *state) made(e *entry) []publish.Interface {

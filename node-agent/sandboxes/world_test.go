@@ -47,6 +47,9 @@ type world struct {
 	ensureTakes time.Duration
 	ensured     int
 	announced   []string
+	// guarded are the interfaces that were guarded, guardTakes how long that takes.
+	guarded     []string
+	guardTakes  time.Duration
 	pruneError  error
 	pruneLooked int
 	carrier     bool
@@ -308,6 +311,18 @@ func (w *world) Check(_ context.Context, netns string, attachments []plan.Attach
 		if !w.links[netns][a.Interface] {
 			return errors.New("the interface is missing")
 		}
+	}
+	return nil
+}
+func (w *world) Guard(_ context.Context, netns string, attachments []plan.Attachment) error {
+	w.mu.Lock()
+	takes := w.guardTakes
+	w.mu.Unlock()
+	<-time.After(takes)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range attachments {
+		w.guarded = append(w.guarded, netns+" "+a.Interface)
 	}
 	return nil
 }
