@@ -27,7 +27,7 @@ func Parse(value, podNamespace string) ([]Element, error) {
 		return nil, nil
 	}
 	p := &parser{value: value}
-	if strings.ContainsAny(value, `[{"`) {
+	if IsJSON(value) {
 		p.parseJSON()
 	} else {
 		p.parseCommaList()
@@ -43,6 +43,9 @@ func Parse(value, podNamespace string) ([]Element, error) {
 	}
 	return p.elements, nil
 }
+
+// IsJSON tells which of the two forms a value has.
+func IsJSON(value string) bool { return strings.ContainsAny(value, `[{"`) }
 
 type parser struct {
 	value    string

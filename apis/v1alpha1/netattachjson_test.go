@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/multinet-dev/multinet/apis/netattach"
+	"github.com/multinet-dev/multinet/apis/npwg"
 )
 
 // longestJSON is a list of 16 elements that ask for all that there is: some 9 KiB.
@@ -113,8 +114,8 @@ func TestJSONIsReadAsTheParserDoes(t *testing.T) {
 	s := requireAPIServer(t)
 	namespace := s.multusNamespace(t)
 	var made, malformed, refused int
-	for seed := range uint64(1500) {
-		w := &jsonWriter{Rand: rand.New(rand.NewPCG(seed, 6)), broken: seed%3 == 0}
+	for seed := range uint64(600) {
+		w := jsonWriter{Rand: rand.New(rand.NewPCG(seed, 6)), broken: seed%3 == 0}
 		value := w.list()
 		want, errParser := selectedByElements(value, namespace)
 		pod := multusPod(namespace, value)
@@ -122,7 +123,7 @@ func TestJSONIsReadAsTheParserDoes(t *testing.T) {
 		switch {
 		case errCreate != nil && !strings.Contains(errCreate.Error(), "annotation "):
 			t.Fatalf("seed %d: %q: %v", seed, value, errCreate)
-		case errCreate != nil && errParser == nil && !w.odd:
+		case errCreate != nil && errParser == nil && len(npwg.Unreadable(value)) == 0:
 			t.Errorf("seed %d: %q is refused: %v", seed, value, errCreate)
 		case errCreate != nil:
 			refused++
@@ -136,7 +137,7 @@ func TestJSONIsReadAsTheParserDoes(t *testing.T) {
 		}
 	}
 	t.Logf("%d are read alike, %d are refused by the policy, %d by the parser alone", made, refused, malformed)
-	if made < 300 || refused < 100 || malformed < 10 {
+	if made < 200 || refused < 100 || malformed < 5 {
 		t.Errorf("%d are read alike, %d are refused by the policy, %d by the parser alone: too few of one kind", made, refused, malformed)
 	}
 }
@@ -146,15 +147,13 @@ type jsonWriter struct {
 	*rand.Rand
 	// broken lets bytes go or come.
 	broken bool
-	// odd tells that the policy may refuse it though it is JSON.
-	odd bool
 }
 
-func (w *jsonWriter) one(of ...string) string { return of[w.IntN(len(of))] }
+func (w jsonWriter) one(of ...string) string { return of[w.IntN(len(of))] }
 
-func (w *jsonWriter) blank() string { return w.one("", "", " ", "\n  ", "\t", "\r\n") }
+func (w jsonWriter) blank() string { return w.one("", "", " ", "\n  ", "\t", "\r\n") }
 
-func (w *jsonWriter) list() string {
+func (w jsonWriter) list() string {
 	var elements []string
 	for range w.IntN(5) {
 		elements = append(elements, w.blank()+w.element()+w.blank())
@@ -163,7 +162,6 @@ func (w *jsonWriter) list() string {
 	if !w.broken {
 		return text
 	}
-	w.odd = true
 	for range 1 + w.IntN(2) {
 		at := w.IntN(len(text) + 1)
 		text = text[:at] + w.one("", `"`, `\`, "{", "}", "[", "]", ",", ":", "\n", "x", `"name":"z",`) + text[min(len(text), at+w.IntN(3)):]
@@ -172,7 +170,7 @@ func (w *jsonWriter) list() string {
 	return strings.ToValidUTF8(text, "")
 }
 
-func (w *jsonWriter) element() string {
+func (w jsonWriter) element() string {
 	members := []string{`"name"` + w.blank() + ":" + w.blank() + w.name()}
 	if w.IntN(2) == 0 {
 		members = append(members, `"namespace":`+w.one(w.name(), `""`, "null"))
@@ -189,25 +187,23 @@ func (w *jsonWriter) element() string {
 		}
 	}
 	if w.IntN(20) == 0 {
-		members, w.odd = append(members, w.one(`"n\u0061me": "e"`, `"name": "twice"`, `"x.\n": 1`)), true
+		members = append(members, w.one(`"n\u0061me": "e"`, `"name": "twice"`, `"x.\n": 1`))
 	}
 	w.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
 	return "{" + w.blank() + strings.Join(members, w.blank()+","+w.blank()) + w.blank() + "}"
 }
 
 // name in few cases is none, or written in a way that the policy does not read.
-func (w *jsonWriter) name() string {
+func (w jsonWriter) name() string {
 	if w.IntN(30) == 0 {
-		w.odd = true
 		return w.one(`"\u0061"`, `"A"`, `"a/b"`, "7", `["a"]`)
 	}
 	return w.one(`"a"`, `"b-1"`, `"storage"`, `"0"`)
 }
 
 // value has so many levels at most, and one more in few cases.
-func (w *jsonWriter) value(levels int) string {
+func (w jsonWriter) value(levels int) string {
 	if levels == 0 && w.IntN(60) == 0 {
-		w.odd = true
 		return "[]"
 	}
 	kind := w.IntN(3)

@@ -41,6 +41,8 @@ type Planned struct {
 	Rack *v1alpha1.AttachmentRack
 	// Claim is the AddressClaim of the interface, nil where there is none.
 	Claim *v1alpha1.AddressClaim
+	// Asked is what the pod itself asks for in the JSON form of Multus' annotation, nil for nothing that has to be looked for.
+	Asked *Asked
 	// Outdated is why the operator's own Claim cannot be kept: it is to be made anew.
 	Outdated string
 }
@@ -78,6 +80,9 @@ func Plan(s PodSnapshot) ([]Planned, *Refusal) {
 		return nil, refusal
 	}
 	if refusal := s.assignClaims(planned); refusal != nil {
+		return nil, refusal
+	}
+	if refusal := s.assignAsked(planned); refusal != nil {
 		return nil, refusal
 	}
 	return planned, nil
