@@ -61,7 +61,7 @@ var because = map[string]string{
 func cannot(e npwg.Element) map[string]bool {
 	asked := map[string]bool{
 		"bandwidth": e.Bandwidth != nil, "portMappings": len(e.PortMappings) > 0, "infiniband-guid": e.InfinibandGUID != nil,
-		"default-route": len(e.DefaultRoute) > 0, "cni-args": e.CNIArgs, "ipam-claim-reference": e.IPAMClaim != "",
+		"default-route": e.DefaultRoute != nil, "cni-args": e.CNIArgs, "ipam-claim-reference": e.IPAMClaim != "",
 	}
 	for key, is := range asked {
 		if !is {

@@ -84,6 +84,7 @@ var demands = []demand{
 	{section: "1.3", text: "infiniband-guid has 8 bytes.", check: malformed(`[{"name": "a", "infiniband-guid": "02:00:00:00:00:01"}]`)},
 	{section: "1.3", text: "cni-args is a map.", check: malformed(`[{"name": "a", "cni-args": []}]`)},
 	{section: "1.3", text: "default-route is a list of addresses.", check: malformed(`[{"name": "a", "default-route": ["here"]}]`)},
+	{section: "1.3", text: "default-route may be empty.", check: selects(`[{"name": "a", "default-route": []}]`, "pod/a")},
 	{section: "1.3", text: "One element at most has default-route.",
 		check: malformed(`[{"name": "a", "default-route": ["10.0.0.1"]}, {"name": "b", "default-route": ["10.0.0.1"]}]`)},
 	{section: "1.3", text: "ipam-claim-reference and ips exclude each other.", check: malformed(`[{"name": "a", "ips": ["10.0.0.1"], "ipam-claim-reference": "c"}]`)},

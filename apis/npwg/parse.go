@@ -138,10 +138,10 @@ func (p *parser) complete(podNamespace string) {
 		} else {
 			owner[e.Interface] = i + 1
 		}
-		if len(e.DefaultRoute) > 0 && gateway > 0 {
+		if e.DefaultRoute != nil && gateway > 0 {
 			at, key := e.place("default-route")
 			p.refuse(at, i+1, key, "element %d has the default route already", gateway)
-		} else if len(e.DefaultRoute) > 0 {
+		} else if e.DefaultRoute != nil {
 			gateway = i + 1
 		}
 	}

@@ -133,8 +133,8 @@ func (j *podJudge) judgeElement(text manifest.Text, n int, e npwg.Element, known
 		j.blame(netattach.Delegated, text.Place(r.At.Offset), "%s%s: %s", what, r.Path, r.Text)
 	}
 	for _, key := range []string{"ips", "mac"} {
-		if place, asked := e.Keys[key]; asked {
-			notes = append(notes, jsonpos.Problem{Path: key, At: place, Text: "with " + v1alpha1.AnnotationNetworks + " it is asked for by an AddressClaim, which names the pod"})
+		if key == "ips" && len(e.IPs) > 0 || key == "mac" && e.MAC != nil {
+			notes = append(notes, jsonpos.Problem{Path: key, At: e.Keys[key], Text: "with " + v1alpha1.AnnotationNetworks + " it is asked for by an AddressClaim, which names the pod"})
 		}
 	}
 	network := netattach.NetworkName(e.Namespace, e.Name)
