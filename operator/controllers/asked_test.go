@@ -151,3 +151,16 @@ func TestAskedIsNotGivenTwice(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
+
+// An interface that will have any address leaves the one to another that asks for it.
+func TestAskedComesFirst(t *testing.T) {
+	a := configured(t, "10.0.0.0/30")
+	other := Want{Network: "n", Key: attachmentKey("y"), Pod: attachmentKey("pod")}
+	asked := Want{Network: "n", Key: attachmentKey("z"), Pod: attachmentKey("pod"), Asked: askedFor(t, `"ips": ["10.0.0.1"]`)}
+	for range 2 {
+		got, err := a.Reserve([]Want{other, asked}, now0)
+		if err != nil || got[other.Key][0].Addr.String() != "10.0.0.2" || got[asked.Key][0].Addr.String() != "10.0.0.1" {
+			t.Errorf("%v, %v", got, err)
+		}
+	}
+}

@@ -37,6 +37,17 @@ func (a *Allocator) Reserve(wants []Want, now time.Time) (map[types.NamespacedNa
 	defer a.mu.Unlock()
 	assigned := map[types.NamespacedName][]ipam.Assignment{}
 	var fresh []types.NamespacedName
+	// Who will have any address must not take the one that another interface of the pod asks for.
+	wants = slices.Clone(wants)
+	slices.SortStableFunc(wants, func(a, b Want) int {
+		switch {
+		case a.Asked != nil && b.Asked == nil:
+			return -1
+		case a.Asked == nil && b.Asked != nil:
+			return 1
+		}
+		return 0
+	})
 	for _, want := range wants {
 		owner := reservationOwner(want.Key)
 		if a.names[owner] > 0 {

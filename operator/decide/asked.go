@@ -69,8 +69,8 @@ func (s PodSnapshot) askedElements(planned []Planned) ([]npwg.Element, *Refusal)
 	if err == nil && sameSelection(elements, planned) {
 		return elements, nil
 	}
-	has := func(p Planned) bool { return s.Attached[p.Selection.Interface] != "" }
-	if s.NamespaceLabels[netattach.LabelDefinitions] != netattach.LabelDefinitionsNative || !slices.ContainsFunc(planned, func(p Planned) bool { return !has(p) }) {
+	lacks := func(p Planned) bool { return s.Attached[p.Selection.Interface] == "" }
+	if s.NamespaceLabels[netattach.LabelDefinitions] != netattach.LabelDefinitionsNative || !slices.ContainsFunc(planned, lacks) {
 		// It is for Multus, or was when the pod was made.
 		return nil, nil
 	}
@@ -112,7 +112,7 @@ func asked(e npwg.Element, position int) *Asked {
 // have their way.
 func (p *Planned) checkAsked(before []Planned) *Refusal {
 	for _, other := range before {
-		if other.Asked == nil || other.Network != p.Network {
+		if other.Asked == nil || other.Network.Name != p.Network.Name {
 			continue
 		}
 		for _, addr := range p.Asked.Addresses {
