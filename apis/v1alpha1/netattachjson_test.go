@@ -14,6 +14,7 @@ import (
 
 	"github.com/multinet-dev/multinet/apis/netattach"
 	"github.com/multinet-dev/multinet/apis/npwg"
+	"github.com/multinet-dev/multinet/apis/selection"
 )
 
 // longestJSON is a list of 16 elements that ask for all that there is: some 9 KiB.
@@ -118,12 +119,13 @@ func TestJSONIsReadAsTheParserDoes(t *testing.T) {
 		w := jsonWriter{Rand: rand.New(rand.NewPCG(seed, 6)), broken: seed%3 == 0}
 		value := w.list()
 		want, errParser := selectedByElements(value, namespace)
+		_, errSelection := selection.Parse(strings.Join(want, ","))
 		pod := multusPod(namespace, value)
 		errCreate := s.admin.Create(t.Context(), pod, client.DryRunAll)
 		switch {
 		case errCreate != nil && !strings.Contains(errCreate.Error(), "annotation "):
 			t.Fatalf("seed %d: %q: %v", seed, value, errCreate)
-		case errCreate != nil && errParser == nil && len(npwg.Unreadable(value)) == 0:
+		case errCreate != nil && errParser == nil && errSelection == nil && len(npwg.Unreadable(value)) == 0:
 			t.Errorf("seed %d: %q is refused: %v", seed, value, errCreate)
 		case errCreate != nil:
 			refused++
