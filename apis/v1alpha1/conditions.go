@@ -111,6 +111,8 @@ const (
 const (
 	ReasonPlanned            = "Planned"
 	ReasonMalformedSelection = "MalformedSelection"
+	// ReasonCannotHonour: the annotation of Multus asks for what a Network does not do.
+	ReasonCannotHonour       = "CannotHonour"
 	ReasonUnknownNetwork     = "UnknownNetwork"
 	ReasonUnknownQoSClass    = "UnknownQoSClass"
 	ReasonQoSClassNotAllowed = "QoSClassNotAllowed"

@@ -42,6 +42,8 @@ type Planned struct {
 	Rack *v1alpha1.AttachmentRack
 	// Claim is the AddressClaim of the interface, nil where there is none.
 	Claim *v1alpha1.AddressClaim
+	// Asked is what the pod itself asks for in the JSON form of Multus' annotation, nil for nothing that has to be looked for.
+	Asked *Asked
 	// Outdated is why the operator's own Claim cannot be kept: it is to be made anew.
 	Outdated string
 	// Offers are the Networks that the scheduler chooses from, or has chosen from, where the pod selects a class. Choice, which
@@ -83,6 +85,9 @@ func Plan(s PodSnapshot) ([]Planned, *Refusal) {
 		return nil, refusal
 	}
 	if refusal := s.assignClaims(planned); refusal != nil {
+		return nil, refusal
+	}
+	if refusal := s.assignAsked(planned); refusal != nil {
 		return nil, refusal
 	}
 	return planned, nil
