@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/multinet-dev/multinet/apis/selection"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/operator/ipam"
 )
@@ -57,7 +58,7 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			NodeName:     pod.Spec.NodeName,
 			Interface:    v1alpha1.InterfaceName(iface),
 			PodClaimName: p.Selection.PodClaimName,
-			Request:      cmp.Or(p.Selection.Request, claimRequest),
+			Request:      requestOf(p.Selection),
 			Type:         network.Spec.Type,
 			Macvlan:      network.Spec.Macvlan.DeepCopy(),
 			SRIOV:        network.Spec.SRIOV.DeepCopy(),
@@ -69,6 +70,14 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			QoS:          resolveQoS(p.QoS),
 		},
 	}
+}
+
+// requestOf is empty where an element has no claim.
+func requestOf(sel selection.Selection) string {
+	if sel.PodClaimName == "" {
+		return ""
+	}
+	return cmp.Or(sel.Request, claimRequest)
 }
 
 func attachmentAddresses(assigned []ipam.Assignment) []v1alpha1.AttachmentAddress {

@@ -55,8 +55,8 @@ func (s PodSnapshot) choices(sel selection.Selection) ([]choice, *Refusal) {
 	if !sel.OwnClaim() {
 		return []choice{{network: sel.Network}}, nil
 	}
-	if network, made := s.Attached[sel.Interface]; made {
-		return []choice{{network: network}}, nil
+	if made := s.Attached[sel.Interface]; made != nil && serves(made, sel) {
+		return []choice{{network: made.Spec.NetworkName}}, nil
 	}
 	claim := s.DeviceClaims[sel.PodClaimName]
 	if claim.Spec == nil {
