@@ -104,10 +104,11 @@ func unschedulable(pod *corev1.Pod) bool {
 	return false
 }
 
-// podsShort are those that wait and that the scheduler has no place for: bandwidth came or went.
+// podsShort are those that wait and that the scheduler has no place for, or whose node lacks what was added to them: bandwidth
+// or a NIC came or went.
 func (r *PodReconciler) podsShort(ctx context.Context, _ client.Object) []types.NamespacedName {
 	return r.waiting.where(func(key types.NamespacedName) bool {
 		var pod corev1.Pod
-		return r.Get(ctx, key, &pod) == nil && pod.Spec.NodeName == "" && unschedulable(&pod)
+		return r.Get(ctx, key, &pod) == nil && (pod.Spec.NodeName == "" && unschedulable(&pod) || decide.Edited(&pod))
 	})
 }

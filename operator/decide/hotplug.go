@@ -47,7 +47,9 @@ func serves(pna *v1alpha1.PodNetworkAttachment, sel selection.Selection) bool {
 	return spec.NetworkName == sel.Network && (spec.PodClaimName == "" || strings.HasPrefix(spec.PodClaimName, v1alpha1.PodClaimPrefix))
 }
 
-func isGoing(pna *v1alpha1.PodNetworkAttachment) bool { return !pna.DeletionTimestamp.IsZero() || pna.Spec.Detach }
+func isGoing(pna *v1alpha1.PodNetworkAttachment) bool {
+	return !pna.DeletionTimestamp.IsZero() || pna.Spec.Detach
+}
 
 // planEdited returns what an edited pod has and is to get, and the first reason why it cannot get an element. The others go on,
 // since the pod runs. What waits for an attachment to go is left out: its end wakes the pod.
