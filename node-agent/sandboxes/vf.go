@@ -42,7 +42,7 @@ func (k *Keeper) planVF(ctx context.Context, pod plan.Pod, a plan.Attachment) (p
 	if a.VF.QoS != nil && former.VF != nil && former.VF != a.VF && former.VF.QoS != nil {
 		a.VF.QoS.Refused = former.VF.QoS.Refused
 	}
-	held := k.state.holding(pod.UID)
+	held := k.state.uses(pod.UID, a.Interface)
 	a, err = k.storeVF(pod, a, held)
 	for begin := time.Now(); errors.Is(err, errUnclean) && time.Since(begin) < settleVF; a, err = k.storeVF(pod, a, held) {
 		select {
@@ -188,7 +188,7 @@ func (k *Keeper) configurePlanned(ctx context.Context, me planned, a plan.Attach
 		return err
 	}
 	defer unlock()
-	if k.state.holding(me.PodUID) || !k.state.hasPlan(me.PodUID, me.Name) {
+	if k.state.uses(me.PodUID, a.Interface) || !k.state.hasPlan(me.PodUID, me.Name) {
 		return nil
 	}
 	_, err = k.Path.ConfigureVF(ctx, a)

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -36,7 +37,7 @@ func (w *world) offer(node string) {
 			v1alpha1.DeviceAttributeKind: text(string(v1alpha1.DeviceKindUplink)), v1alpha1.DeviceAttributeInterface: text("eth1")}}},
 	}}
 	w.must(w.Create(w.ctx, slice))
-	w.t.Cleanup(func() { _ = w.Delete(w.ctx, slice) })
+	w.t.Cleanup(func() { w.must(w.Delete(context.WithoutCancel(w.ctx), slice)) })
 }
 
 // going waits until an interface is told to go, and plays the agent that lets it.
