@@ -41,6 +41,9 @@ func (k *Keeper) passBy(sandbox Sandbox) {
 		return
 	}
 	k.state.addBystander(sandbox)
+	if len(k.Attachments.ForPod(sandbox.PodUID)) > 0 {
+		k.Wake() // it is to be given something at once
+	}
 	if k.Door != DoorCNI {
 		return // the runtime lists it
 	}
