@@ -122,6 +122,10 @@ const (
 	ReasonNetworkDeleting    = "NetworkDeleting"
 	ReasonUnsupportedPod     = "UnsupportedPod"
 	ReasonRouteConflict      = "RouteConflict"
+	// ReasonNeedsScheduling: what was added to a running pod has to be set aside by the scheduler, which has placed the pod already.
+	ReasonNeedsScheduling = "NeedsScheduling"
+	// ReasonNotOnNode: the running pod's node does not offer the Network that was added.
+	ReasonNotOnNode = "NotOnNode"
 	// ReasonNodeWithoutRack: the pod's node has lost its topology label, or has no address for the overlay.
 	ReasonNodeWithoutRack = "NodeWithoutRack"
 	// ReasonRackNotServed: the Network has no prefix or no VNI left for the pod's rack.

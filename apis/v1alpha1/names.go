@@ -14,6 +14,10 @@ const (
 	// claim=entry/request in the place of network, or class=qosclass[@interface].
 	AnnotationNetworks = GroupName + "/networks"
 
+	// AnnotationAtCreation on a pod is the value of AnnotationNetworks that it was created with, empty for none. The admission
+	// policy writes it when AnnotationNetworks changes for the first time, so it is there on pods that were edited and on no others.
+	AnnotationAtCreation = GroupName + "/networks-at-creation"
+
 	// AnnotationPodIPs on a pod lists its addresses: [{"networkName","interface","ip"}]. Written by the agent.
 	AnnotationPodIPs = GroupName + "/pod-ips"
 

@@ -143,18 +143,3 @@ func TestDefinitionsElsewhere(t *testing.T) {
 		}
 	}
 }
-
-func TestSelectionOfDefinitionsIsImmutable(t *testing.T) {
-	s := requireAPIServer(t)
-	pod := multusPod(s.multusNamespace(t), "storage")
-	if err := s.admin.Create(t.Context(), pod); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.admin.Delete(context.Background(), pod, client.GracePeriodSeconds(0)) })
-	before := pod.DeepCopy()
-	pod.Annotations[npwg.AnnotationNetworks] = "storage,lan"
-	err := s.admin.Patch(t.Context(), pod, client.MergeFrom(before))
-	if want := "annotation k8s.v1.cni.cncf.io/networks cannot change after the pod's creation"; err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("got %v, want %s", err, want)
-	}
-}

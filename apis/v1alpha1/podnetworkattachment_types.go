@@ -9,7 +9,7 @@ import (
 // PodNetworkAttachment is one interface of one pod, and the record of its addresses.
 //
 // spec is written by the operator and is a complete order: the node agent needs no other object. It is written once, apart
-// from the values of spec.qos, which follow the QoSClass while the pod runs.
+// from the values of spec.qos, which follow the QoSClass while the pod runs, and from spec.detach.
 // status is written by the node agent alone. An address is free again when this object is gone, and the
 // object goes only when the agent has taken its finalizer away.
 //
@@ -139,6 +139,11 @@ type PodNetworkAttachmentSpec struct {
 	// qos is the QoSClass by value. Its values alone may change: the node agent brings the running pod to them.
 	// +optional
 	QoS *ResolvedQoS `json:"qos,omitempty"`
+
+	// detach is set before the attachment of a pod is deleted that runs on without the interface: the node agent then takes the
+	// interface away at once. Otherwise it waits for the end of the pod's sandbox.
+	// +optional
+	Detach bool `json:"detach,omitempty"`
 }
 
 // PodReference names one pod, not its successor of the same name. The pod is in the attachment's namespace.

@@ -126,8 +126,12 @@ func wantedLink(p plan.Attachment, uplink plumb.Uplink) plumb.Macvlan {
 	}
 }
 
-// bringUp leaves alone a link that is up: its sysctls were written before it came up, or changed by the pod since.
+// bringUp leaves alone a link that is up: its sysctls were written before it came up, or changed by the pod since. Only that it was
+// alone then may be true no more.
 func (r *run) bringUp(p plan.Attachment, link *plumb.Link) error {
+	if link.Up && r.several {
+		return plumb.SetUpStrict(r.pod, link.Index)
+	}
 	if link.Up {
 		return nil
 	}

@@ -18,7 +18,10 @@ const checkWait = 250 * time.Millisecond
 
 // RunSandbox attaches a new sandbox to the networks that it selects, or to none of them and returns an error.
 func (k *Keeper) RunSandbox(ctx context.Context, sandbox Sandbox) error {
-	selections, err := selection.Parse(sandbox.Selection)
+	sandbox, selections, err := k.due(sandbox)
+	if err == nil && len(selections) == 0 {
+		k.passBy(sandbox)
+	}
 	if err != nil || len(selections) == 0 {
 		return err
 	}
@@ -148,11 +151,10 @@ func (k *Keeper) tell(e *entry, attachments []plan.Attachment, made []publish.In
 
 // CheckSandbox returns what a container of the pod gets if its sandbox is attached.
 func (k *Keeper) CheckSandbox(ctx context.Context, sandbox Sandbox) (Container, error) {
-	selections, err := selection.Parse(sandbox.Selection)
-	if err != nil || len(selections) == 0 {
+	e, phase := k.state.entry(sandbox.ID)
+	if selections, err := sandbox.selections(); e == nil && (err != nil || len(selections) == 0) {
 		return Container{}, err
 	}
-	e, phase := k.state.entry(sandbox.ID)
 	if e != nil && (phase != attached || k.state.guarding(e)) {
 		waiting, cancel := context.WithTimeout(ctx, checkWait)
 		defer cancel()
@@ -165,9 +167,9 @@ func (k *Keeper) CheckSandbox(ctx context.Context, sandbox Sandbox) (Container, 
 		k.Wake()
 		return Container{}, fmt.Errorf("the pod is not attached to its networks yet: see its condition %s and its PodNetworkAttachments", "multinet.dev/attached")
 	}
-	made := k.madeOrPlanned(e, selections)
+	made := k.madeOrPlanned(e)
 	container, err := k.containerOf(made)
-	if err != nil {
+	if err != nil || len(made) == 0 {
 		return Container{}, err
 	}
 	container.NetworksFile, err = k.Files.Write(e.PodUID, made)
@@ -178,10 +180,13 @@ func (k *Keeper) CheckSandbox(ctx context.Context, sandbox Sandbox) (Container, 
 // runtime goes on with the teardown in any case, and the namespace's end is the end of what is in it.
 func (k *Keeper) StopSandbox(ctx context.Context, sandbox Sandbox) {
 	e, phase := k.state.entry(sandbox.ID)
+	if e == nil && k.passed(sandbox) {
+		return
+	}
 	// The runtime stops what it could not start as well, and tries again.
 	failed := e == nil || phase == attaching
 	if e == nil {
-		e = &entry{Sandbox: sandbox, busy: make(chan struct{}, 1)}
+		e = newEntry(sandbox, found)
 	}
 	if e.NetNS == "" {
 		e.NetNS = sandbox.NetNS
@@ -232,7 +237,7 @@ func (k *Keeper) stop(ctx context.Context, e *entry, failed bool) {
 // there is recorded first: an agent that is killed after it finds the interfaces again.
 func (k *Keeper) attach(ctx context.Context, e *entry, attachments []plan.Attachment) ([]attach.Result, error) {
 	defer k.used(e.PodUID, attachments)
-	if err := k.arrive(e.Sandbox, attachments); err != nil {
+	if err := k.arrive(k.state.sandbox(e), attachments); err != nil {
 		return nil, err
 	}
 	unlock, err := k.vfLocks.lock(ctx, attachments...)
@@ -271,16 +276,22 @@ func (k *Keeper) stopped(e *entry) {
 
 // RemoveSandbox forgets a sandbox.
 func (k *Keeper) RemoveSandbox(id string) {
+	if k.state.removeBystander(id) {
+		return
+	}
 	k.forget(id)
 	k.Wake()
 }
 
-// Synchronize takes over the runtime's list of sandboxes of pods that select networks, and returns at once.
-// Sandboxes whose namespace is gone hold nothing.
+// Synchronize takes over the runtime's list of sandboxes, and returns at once. What they have got and lost since they were made
+// the runtime does not know. Sandboxes whose namespace is gone hold nothing.
 func (k *Keeper) Synchronize(list []Sandbox) {
 	alive := make([]Sandbox, 0, len(list))
 	for _, sandbox := range list {
 		if sandbox.NetNS != "" && k.NamespaceLives(sandbox.NetNS) {
+			if known, ok := k.Present.Get(sandbox.ID); ok {
+				sandbox.Without, sandbox.With = known.Sandbox.Without, known.Sandbox.With
+			}
 			alive = append(alive, sandbox)
 		}
 	}

@@ -89,6 +89,8 @@ type Publisher interface {
 type Claims interface {
 	// ForPod returns the device of a request, of the claim behind an entry of a pod's spec.resourceClaims.
 	ForPod(ctx context.Context, namespace, name string, podUID types.UID, podClaimName, request string) (*plan.Claim, error)
+	// Edited tells whether the selection of a pod was changed since its creation.
+	Edited(ctx context.Context, namespace, name string, podUID types.UID) (bool, error)
 }
 
 // Probe looks for other users of an attachment's addresses on the segment that it will be on.
@@ -233,6 +235,7 @@ func (k *Keeper) decide() actions {
 	k.forgetGone()
 	// Orders before sandboxes: a hook that begins in between is then seen holding.
 	listed, orders := k.Attachments.Listed(), k.Attachments.All()
+	k.state.involve(orders)
 	snap := k.state.snapshot()
 	snap.Listed = listed
 	for _, pna := range orders {
@@ -255,6 +258,7 @@ func orderOf(pna *v1alpha1.PodNetworkAttachment) order {
 	o := order{
 		Namespace: pna.Namespace, Name: pna.Name, UID: pna.UID,
 		PodUID: pna.Spec.Pod.UID, Deleting: pna.DeletionTimestamp != nil,
+		Interface: string(pna.Spec.Interface), Detach: pna.Spec.Detach,
 	}
 	for _, f := range pna.Finalizers {
 		o.Finalizer = o.Finalizer || f == v1alpha1.FinalizerRelease
@@ -289,13 +293,18 @@ func (k *Keeper) drop(p planned) {
 	k.probes.forget(p)
 	k.used(p.PodUID, []plan.Attachment{dropped})
 	k.shape()
-	if _, more := k.state.plan(p.PodUID); !more {
-		k.Files.Remove(p.PodUID)
-		k.Publisher.Forget(p.PodUID)
-	}
+	k.letGo(p.PodUID)
 	if err := k.record(k.state.record(p.PodUID)); err != nil {
 		// The plan comes back with the next start and is dropped then.
 		k.Log.Error(err, "ledger", "podUID", p.PodUID)
+	}
+}
+
+// letGo ends what is there for a pod that has no plan, nor a sandbox that may have had one and lost it.
+func (k *Keeper) letGo(podUID types.UID) {
+	if _, planned := k.state.plan(podUID); !planned && !k.state.holding(podUID) {
+		k.Files.Remove(podUID)
+		k.Publisher.Forget(podUID)
 	}
 }
 
@@ -311,7 +320,7 @@ func (k *Keeper) record(pod plan.Pod) error {
 func (k *Keeper) release(orders []order) {
 	still := make(map[types.UID]bool, len(orders))
 	for _, o := range orders {
-		if k.state.holding(o.PodUID) || k.state.restores(o.PodUID, o.Name) {
+		if k.state.uses(o.PodUID, o.Interface) || k.state.restores(o.PodUID, o.Name) {
 			continue
 		}
 		if !k.released[o.UID] {

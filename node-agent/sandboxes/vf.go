@@ -38,7 +38,7 @@ func (k *Keeper) planVF(ctx context.Context, pod plan.Pod, a plan.Attachment) (p
 		return plan.Attachment{}, fmt.Errorf("the pod has VF %s already, and cannot have %s for the same interface", former.VF.PCIAddress, a.VF.PCIAddress)
 	}
 	a.Before = former.Before
-	held := k.state.holding(pod.UID)
+	held := k.state.uses(pod.UID, a.Interface)
 	if held && former.VF != nil && a.QoS.Equal(former.QoS) {
 		a.VF.QoS = former.VF.QoS // with what came of it
 	}
@@ -189,7 +189,7 @@ func (k *Keeper) configurePlanned(ctx context.Context, me planned, a plan.Attach
 		return err
 	}
 	defer unlock()
-	if k.state.holding(me.PodUID) || !k.state.hasPlan(me.PodUID, me.Name) {
+	if k.state.uses(me.PodUID, a.Interface) || !k.state.hasPlan(me.PodUID, me.Name) {
 		return nil
 	}
 	return k.Path.ConfigureVF(ctx, a) // the attach sees to the class

@@ -77,7 +77,7 @@ func stripPod(pod *corev1.Pod) {
 	if decide.Selects(pod) {
 		kept.CreationTimestamp, kept.DeletionTimestamp, kept.Finalizers = pod.CreationTimestamp, pod.DeletionTimestamp, pod.Finalizers
 		kept.Annotations = map[string]string{}
-		for _, key := range []string{v1alpha1.AnnotationNetworks, corev1.MirrorPodAnnotationKey} {
+		for _, key := range []string{v1alpha1.AnnotationNetworks, v1alpha1.AnnotationAtCreation, corev1.MirrorPodAnnotationKey} {
 			if value, ok := pod.Annotations[key]; ok {
 				kept.Annotations[key] = value
 			}

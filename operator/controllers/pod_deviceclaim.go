@@ -12,6 +12,7 @@ import (
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/operator/decide"
 )
 
@@ -32,7 +33,7 @@ func (r *PodReconciler) readDeviceClaims(ctx context.Context, s *decide.PodSnaps
 		}
 		entry := decide.PodClaim(s.Pod, sel.PodClaimName)
 		_, known := s.DeviceClaims[sel.PodClaimName]
-		if _, made := s.Attached[sel.Interface]; made || known || entry == nil {
+		if s.Attached[sel.Interface] != nil || known || entry == nil {
 			continue
 		}
 		claim, err := r.deviceClaim(ctx, s.Pod, entry)
@@ -48,13 +49,13 @@ func (r *PodReconciler) readDeviceClaims(ctx context.Context, s *decide.PodSnaps
 }
 
 func (r *PodReconciler) readAttached(ctx context.Context, s *decide.PodSnapshot) error {
-	s.Attached = map[string]string{}
+	s.Attached = map[string]*v1alpha1.PodNetworkAttachment{}
 	attachments, err := r.existing(ctx, s.Pod)
 	if err != nil {
 		return fmt.Errorf("listing its attachments: %w", err)
 	}
 	for _, pna := range attachments {
-		s.Attached[string(pna.Spec.Interface)] = pna.Spec.NetworkName
+		s.Attached[string(pna.Spec.Interface)] = pna
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func (s PodSnapshot) assignAsked(planned []Planned) *Refusal {
 	elements, refusal := s.askedElements(planned)
 	for i, e := range elements {
 		p := &planned[i]
-		if refusal != nil || s.Attached[p.Selection.Interface] != "" {
+		if refusal != nil || s.Attached[p.Selection.Interface] != nil {
 			continue
 		}
 		if problems, _ := netattach.Fit(e, &p.Network.Spec); len(problems) > 0 {
@@ -69,7 +69,7 @@ func (s PodSnapshot) askedElements(planned []Planned) ([]npwg.Element, *Refusal)
 	if err == nil && sameSelection(elements, planned) {
 		return elements, nil
 	}
-	lacks := func(p Planned) bool { return s.Attached[p.Selection.Interface] == "" }
+	lacks := func(p Planned) bool { return s.Attached[p.Selection.Interface] == nil }
 	if s.NamespaceLabels[netattach.LabelDefinitions] != netattach.LabelDefinitionsNative || !slices.ContainsFunc(planned, lacks) {
 		// It is for Multus, or was when the pod was made.
 		return nil, nil

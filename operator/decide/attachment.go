@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"net"
@@ -11,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/multinet-dev/multinet/apis/selection"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/operator/ipam"
 )
@@ -69,6 +71,15 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			QoS:          resolveQoS(p.QoS),
 		},
 	}
+}
+
+// requestOf is the name of the request that an element stands for: in claims that the operator's templates make, always the same.
+// It is empty where an element has no claim.
+func requestOf(sel selection.Selection) string {
+	if sel.PodClaimName == "" {
+		return ""
+	}
+	return cmp.Or(sel.Request, claimRequest)
 }
 
 func attachmentAddresses(assigned []ipam.Assignment) []v1alpha1.AttachmentAddress {

@@ -1,7 +1,6 @@
 package decide
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 
@@ -57,8 +56,8 @@ func (s PodSnapshot) choices(sel selection.Selection) (choices []choice, _ *Refu
 	if sel.Network != "" {
 		return []choice{{network: sel.Network}}, nil
 	}
-	if network, made := s.Attached[sel.Interface]; made {
-		return []choice{{network: network}}, nil
+	if made := s.Attached[sel.Interface]; made != nil && serves(made, sel) {
+		return []choice{{network: made.Spec.NetworkName}}, nil
 	}
 	if sel.ByClass() && s.Pod.Spec.NodeName == "" {
 		offers, refusal := s.Offers(sel.QoSClass)
@@ -87,9 +86,6 @@ func (s PodSnapshot) choices(sel selection.Selection) (choices []choice, _ *Refu
 func (c DeviceClaim) refuse(sel selection.Selection, reason, problem string) *Refusal {
 	return &Refusal{reason, fmt.Sprintf("%s, which %q selects, %s", c.Object, sel.Subject(), problem)}
 }
-
-// requestOf is the name of the request that an element stands for: in claims that the operator's templates make, always the same.
-func requestOf(sel selection.Selection) string { return cmp.Or(sel.Request, claimRequest) }
 
 // requested are the alternatives of a request in the order of its user's preference, or a problem. Each must be one device of
 // a Network, since the scheduler may choose any.

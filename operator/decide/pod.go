@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -26,8 +27,11 @@ type PodSnapshot struct {
 	// DeviceClaims are the entries of spec.resourceClaims that the pod's user wrote and that it selects, by name, and when the
 	// pod has a node those by which it selects a class. Those whose interfaces are all in Attached may be left out.
 	DeviceClaims map[string]DeviceClaim
-	// Attached are the Networks of the attachments that exist, by interface.
-	Attached map[string]string
+	// Attached are the attachments that exist, by interface.
+	Attached map[string]*v1alpha1.PodNetworkAttachment
+	// Slices of our driver and Quotas of the pod's namespace are needed for pods that were edited.
+	Slices []resourcev1.ResourceSlice
+	Quotas []corev1.ResourceQuota
 }
 
 // Planned is one interface that the pod is to get.
@@ -56,8 +60,8 @@ type Planned struct {
 // condition multinet.dev/planned, so the message says what to do.
 type Refusal struct{ Reason, Message string }
 
-// Plan returns what the pod is to get in the order of its selection, or the first reason why it cannot.
-// Whether addresses are left is not decided here.
+// Plan returns what the pod is to get in the order of its selection, or the first reason why it cannot. Of a pod that was edited
+// while it runs it returns both, what it has first. Whether addresses are left is not decided here.
 func Plan(s PodSnapshot) ([]Planned, *Refusal) {
 	selections, err := selection.Parse(s.Pod.Annotations[v1alpha1.AnnotationNetworks])
 	if err != nil {
@@ -70,9 +74,16 @@ func Plan(s PodSnapshot) ([]Planned, *Refusal) {
 	if refusal := checkPod(s.Pod); refusal != nil {
 		return nil, refusal
 	}
+	if Edited(s.Pod) {
+		return s.planEdited(selections)
+	}
 	if refusal := checkClaims(s.Pod, selections); refusal != nil {
 		return nil, refusal
 	}
+	return s.planAll(selections)
+}
+
+func (s PodSnapshot) planAll(selections []selection.Selection) ([]Planned, *Refusal) {
 	planned := make([]Planned, 0, len(selections))
 	for _, sel := range selections {
 		p, refusal := s.plan(sel)
@@ -162,7 +173,7 @@ func (s PodSnapshot) planOn(sel selection.Selection, c choice) (Planned, *Refusa
 	}
 	p.QoS = s.QoSClasses[class]
 	// What a pod has it keeps.
-	if s.Attached[sel.Interface] == "" {
+	if s.Attached[sel.Interface] == nil {
 		if refusal := checkClass(class, p.QoS, network); refusal != nil {
 			return p, refusal
 		}
@@ -244,18 +255,22 @@ func checkClaims(pod *corev1.Pod, selections []selection.Selection) *Refusal {
 			}
 			continue
 		}
-		template := v1alpha1.ClaimTemplateName(sel.Network, sel.QoSClass)
-		if sel.ByClass() {
-			template = v1alpha1.ClassTemplateName(sel.QoSClass)
-		}
-		if entry == nil || entry.ResourceClaimTemplateName == nil || *entry.ResourceClaimTemplateName != template {
+		if entry == nil || entry.ResourceClaimTemplateName == nil || *entry.ResourceClaimTemplateName != templateOf(sel) {
 			return &Refusal{v1alpha1.ReasonUnsupportedPod, fmt.Sprintf(
-				"the pod was created without a claim for %s interface %s; create it again: the annotation %s cannot be "+
-					"changed later, and needs the admission policy pod-networks.%s when the pod is created",
+				"the pod was created without a claim for %s interface %s; create it again: the annotation %s "+
+					"needs the admission policy pod-networks.%s when the pod is created",
 				sel, sel.Interface, v1alpha1.AnnotationNetworks, v1alpha1.GroupName)}
 		}
 	}
 	return nil
+}
+
+// templateOf is the name of the template that the claim of a network or class is made from.
+func templateOf(sel selection.Selection) string {
+	if sel.ByClass() {
+		return v1alpha1.ClassTemplateName(sel.QoSClass)
+	}
+	return v1alpha1.ClaimTemplateName(sel.Network, sel.QoSClass)
 }
 
 // checkEntry notes who selects what of claims that have a name: two entries may name one claim.
@@ -296,8 +311,8 @@ func Selected(pod *corev1.Pod) []selection.Selection {
 const AnyNetwork = ""
 
 // ChoosesByClass tells whether the pod selects a class for an interface that is not in attached.
-func ChoosesByClass(pod *corev1.Pod, attached map[string]string) bool {
-	return slices.ContainsFunc(Selected(pod), func(s selection.Selection) bool { return s.ByClass() && attached[s.Interface] == "" })
+func ChoosesByClass(pod *corev1.Pod, attached map[string]*v1alpha1.PodNetworkAttachment) bool {
+	return slices.ContainsFunc(Selected(pod), func(s selection.Selection) bool { return s.ByClass() && attached[s.Interface] == nil })
 }
 
 // SelectedNetworks returns the names in the pod's selection without duplicates, none if it is malformed. Networks that a
@@ -313,9 +328,9 @@ func SelectedNetworks(pod *corev1.Pod) []string {
 	return slices.Compact(names)
 }
 
-// Selects tells whether the pod has a selection, well-formed or not.
+// Selects tells whether the pod has a selection, well-formed or not, or may have had one.
 func Selects(pod metav1.Object) bool {
-	return strings.TrimSpace(pod.GetAnnotations()[v1alpha1.AnnotationNetworks]) != ""
+	return strings.TrimSpace(pod.GetAnnotations()[v1alpha1.AnnotationNetworks]) != "" || Edited(pod)
 }
 
 // Lingers tells whether the pod's containers will never run again while the pod stays. A pod that is about to go

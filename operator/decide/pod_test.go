@@ -106,7 +106,7 @@ func TestPlan(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			planned, refusal := Plan(PodSnapshot{Pod: c.pod, NamespaceLabels: map[string]string{"team": "db"}, Networks: networks, QoSClasses: classes, Attached: c.attached})
+			planned, refusal := Plan(PodSnapshot{Pod: c.pod, NamespaceLabels: map[string]string{"team": "db"}, Networks: networks, QoSClasses: classes, Attached: onNetworks(c.attached)})
 			var got []string
 			for _, p := range planned {
 				class := ""

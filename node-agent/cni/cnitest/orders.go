@@ -137,6 +137,9 @@ func (none) Report(plan.Attachment) plan.QoSReport             { return plan.QoS
 func (none) Publish(publish.Report)                            {}
 func (none) Release(string, string, types.UID)                 {}
 func (none) Forget(types.UID)                                  {}
+func (none) Edited(context.Context, string, string, types.UID) (bool, error) {
+	return false, nil
+}
 func (none) ForPod(_ context.Context, _, _ string, uid types.UID, claim, _ string) (*plan.Claim, error) {
 	return &plan.Claim{Name: claim, UID: types.UID(string(uid) + claim), Device: uplinkDevice}, nil
 }
