@@ -114,7 +114,7 @@ func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		results, err := k.attach(ctx, e, attachments)
+		results, err := k.attachLinks(ctx, e, attachments)
 		done <- outcome{results, err}
 	}()
 	select {
@@ -233,9 +233,18 @@ func (k *Keeper) stop(ctx context.Context, e *entry, failed bool) {
 	}()
 }
 
-// attach does the kernel work of a sandbox that was acquired, and writes what others read of its devices. That the sandbox is
-// there is recorded first: an agent that is killed after it finds the interfaces again.
+// attach does the kernel work of a sandbox that was acquired.
 func (k *Keeper) attach(ctx context.Context, e *entry, attachments []plan.Attachment) ([]attach.Result, error) {
+	results, err := k.attachLinks(ctx, e, attachments)
+	if err == nil {
+		k.guard(e, attachments)
+	}
+	return results, err
+}
+
+// attachLinks is attach for a hook, after which guard is to come. It writes what others read of the devices. That the sandbox is
+// there is recorded first: an agent that is killed after it finds the interfaces again.
+func (k *Keeper) attachLinks(ctx context.Context, e *entry, attachments []plan.Attachment) ([]attach.Result, error) {
 	defer k.used(e.PodUID, attachments)
 	if err := k.arrive(k.state.sandbox(e), attachments); err != nil {
 		return nil, err

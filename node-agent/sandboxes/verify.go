@@ -108,7 +108,6 @@ func (k *Keeper) repair(ctx context.Context, e *entry, attachments []plan.Attach
 		}
 		return
 	}
-	k.guard(e, attachments)
 	made := madeOf(attachments, results)
 	k.state.setMade(e, made)
 	if _, err := k.Files.Write(e.PodUID, made); err != nil {
