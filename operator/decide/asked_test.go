@@ -85,7 +85,7 @@ func TestPlanInJSON(t *testing.T) {
 			if c.elsewhere {
 				labels = nil
 			}
-			planned, refusal := Plan(PodSnapshot{Pod: c.pod, NamespaceLabels: labels, Networks: networks, Attached: c.attached, Claims: c.claims})
+			planned, refusal := Plan(PodSnapshot{Pod: c.pod, NamespaceLabels: labels, Networks: networks, Attached: onNetworks(c.attached), Claims: c.claims})
 			var got []string
 			for _, p := range planned {
 				text := p.Selection.Interface + "=" + p.Network.Name

@@ -149,9 +149,12 @@ func TestPlanByClass(t *testing.T) {
 		"a route of what was not chosen": {pod: podSelecting("class=bulk,routed", bound), chosen: "cheap", want: []string{"net1=cheap/bulk of cheap, fast", "net2=routed/ of "}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := PodSnapshot{Pod: test.pod, Networks: networks, QoSClasses: map[string]*v1alpha1.QoSClass{"bulk": bulk}, Attached: test.attached, DeviceClaims: map[string]DeviceClaim{}}
+			s := PodSnapshot{Pod: test.pod, Networks: networks, QoSClasses: map[string]*v1alpha1.QoSClass{"bulk": bulk}, Attached: onNetworks(test.attached), DeviceClaims: map[string]DeviceClaim{}}
 			if test.chosen != "" {
 				s.DeviceClaims["multinet--bulk-0"] = madeFor(bulk, test.chosen, cheap, fast)
+			}
+			for _, pna := range s.Attached {
+				pna.Spec.Choice, pna.Spec.QoS = &v1alpha1.NetworkChoice{}, &v1alpha1.ResolvedQoS{ClassName: "bulk"}
 			}
 			if test.edit != nil {
 				test.edit(&s)

@@ -111,7 +111,13 @@ func TestPlanOfAnEditedPod(t *testing.T) {
 			says: []string{"net1 has QoSClass gold, and the pod now selects best", "take the element out"}},
 		"no class any more":     {s: editedPod("storage:gold", "storage"), want: []string{v1alpha1.ReasonQoSClassNotAllowed}, says: []string{"has QoSClass gold, and the pod now selects none"}},
 		"a claim of the user's": {s: editedPod("storage", "storage,claim=pair/vf"), want: []string{"net1=storage/multinet-storage-0", v1alpha1.ReasonUnsupportedPod}},
-		"malformed":             {s: editedPod("storage", "Storage"), want: []string{v1alpha1.ReasonMalformedSelection}},
+		"the scheduler's choice": {s: editedPod("storage", "storage,class=best,other"),
+			want: []string{"net1=storage/multinet-storage-0", "net3=other/", v1alpha1.ReasonNeedsScheduling}, says: []string{`network of class "best" interface net2`, "select a network by its name"}},
+		"beside the scheduler's choice": {s: editedPod("", "class=best@a,storage"), edit: func(s PodSnapshot) {
+			s.Attached["a"] = attachmentOn("a", "other", "multinet--best-0")
+			s.Attached["a"].Spec.Choice, s.Attached["a"].Spec.QoS = &v1alpha1.NetworkChoice{}, &v1alpha1.ResolvedQoS{ClassName: "best"}
+		}, want: []string{"a=other/multinet--best-0", "net2=storage/"}},
+		"malformed": {s: editedPod("storage", "Storage"), want: []string{v1alpha1.ReasonMalformedSelection}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.s.Networks, c.s.QoSClasses = networks, classes
