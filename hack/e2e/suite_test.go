@@ -100,7 +100,11 @@ func keepOperator(ctx context.Context) error {
 
 // giveCNIFolders patches the DaemonSet as README says it for nodes without NRI. Nodes that are not named in cniNodes have no use for it.
 func giveCNIFolders(ctx context.Context) error {
-	_, err := multi.Kubectl(ctx, nil, "--namespace", cluster.Namespace, "patch", "daemonset", "multinet-agent",
-		"--patch-file", filepath.Join(tool.Repository, "manifests", "agent", "cni-door.yaml"))
+	patch, err := os.Open(filepath.Join(tool.Repository, "manifests", "agent", "cni-door.yaml"))
+	if err != nil {
+		return err
+	}
+	defer patch.Close()
+	_, err = multi.Kubectl(ctx, patch, "--namespace", cluster.Namespace, "patch", "daemonset", "multinet-agent", "--patch-file", "/dev/stdin")
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/multinet-dev/multinet/apis/selection"
@@ -187,7 +188,7 @@ func (k *Keeper) stop(ctx context.Context, e *entry) {
 		k.stopped(e)
 		return
 	}
-	if err := k.Path.ReleaseAddresses(ctx, e.NetNS, pod.Attachments); err != nil {
+	if err := k.releaseAddresses(ctx, e, pod.Attachments); err != nil {
 		k.Log.Error(err, "addresses stay until the sandbox is removed", "pod", e.Namespace+"/"+e.Name)
 	} else {
 		k.stopped(e)
@@ -196,6 +197,9 @@ func (k *Keeper) stop(ctx context.Context, e *entry) {
 	go func() {
 		defer e.release()
 		defer k.state.clearedAll(e.PodUID, clearing)
+		if !hasVF(pod.Attachments) { // whose release takes seconds, and has a lock of its own
+			defer k.removals.last()()
+		}
 		if err := k.removeLinks(k.base, e, pod.Attachments); err != nil && k.NamespaceLives(e.NetNS) {
 			k.Log.Info("links stay until their namespace ends", "pod", e.Namespace+"/"+e.Name, "cause", err.Error())
 		}
@@ -214,11 +218,21 @@ func (k *Keeper) attach(ctx context.Context, e *entry, attachments []plan.Attach
 		return nil, err
 	}
 	defer unlock()
+	defer k.removals.first()()
 	results, err := k.Path.Attach(ctx, e.NetNS, attachments)
 	if err == nil {
 		k.tellDevices(e.Sandbox, attachments)
 	}
 	return results, err
+}
+
+func (k *Keeper) releaseAddresses(ctx context.Context, e *entry, attachments []plan.Attachment) error {
+	defer k.removals.first()()
+	return k.Path.ReleaseAddresses(ctx, e.NetNS, attachments)
+}
+
+func hasVF(attachments []plan.Attachment) bool {
+	return slices.ContainsFunc(attachments, func(a plan.Attachment) bool { return a.VF != nil })
 }
 
 func (k *Keeper) detach(ctx context.Context, e *entry, attachments []plan.Attachment) {
