@@ -113,6 +113,7 @@ func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.
 				k.detach(context.WithoutCancel(ctx), e, attachments)
 			}
 			k.forget(e.ID)
+			go k.readyAgain(e.PodUID, attachments)
 		}()
 		return nil, fmt.Errorf("the kernel has not attached the interfaces in time: %w", ctx.Err())
 	}
@@ -157,7 +158,9 @@ func (k *Keeper) CheckSandbox(ctx context.Context, sandbox Sandbox) (Container, 
 // StopSandbox takes the addresses away, which frees them, and the links a little later. It never fails: the
 // runtime goes on with the teardown in any case, and the namespace's end is the end of what is in it.
 func (k *Keeper) StopSandbox(ctx context.Context, sandbox Sandbox) {
-	e, _ := k.state.entry(sandbox.ID)
+	e, phase := k.state.entry(sandbox.ID)
+	// The runtime stops what it could not start as well, and tries again.
+	failed := e == nil || phase == attaching
 	if e == nil {
 		e = &entry{Sandbox: sandbox, busy: make(chan struct{}, 1)}
 	}
@@ -170,16 +173,16 @@ func (k *Keeper) StopSandbox(ctx context.Context, sandbox Sandbox) {
 		k.Log.Info("sandbox is stopped when the work on it has ended", "pod", e.Namespace+"/"+e.Name)
 		go func() {
 			if e.acquire(k.base) == nil {
-				k.stop(k.base, e)
+				k.stop(k.base, e, failed)
 			}
 		}()
 		return // it holds until then
 	}
-	k.stop(ctx, e)
+	k.stop(ctx, e, failed)
 }
 
-// stop empties a sandbox that was acquired, and releases it.
-func (k *Keeper) stop(ctx context.Context, e *entry) {
+// stop empties a sandbox that was acquired, and releases it. One that failed leaves the pod ready for the next.
+func (k *Keeper) stop(ctx context.Context, e *entry, failed bool) {
 	ctx, cancel := context.WithTimeout(ctx, k.Door.limit())
 	defer cancel()
 	pod, planned := k.state.plan(e.PodUID)
@@ -195,13 +198,13 @@ func (k *Keeper) stop(ctx context.Context, e *entry) {
 	}
 	clearing := k.state.clear(e.PodUID)
 	go func() {
-		defer e.release()
-		defer k.state.clearedAll(e.PodUID, clearing)
-		if !hasVF(pod.Attachments) { // whose release takes seconds, and has a lock of its own
-			defer k.removals.last()()
-		}
-		if err := k.removeLinks(k.base, e, pod.Attachments); err != nil && k.NamespaceLives(e.NetNS) {
+		if err := k.removeLast(e, pod.Attachments); err != nil && k.NamespaceLives(e.NetNS) {
 			k.Log.Info("links stay until their namespace ends", "pod", e.Namespace+"/"+e.Name, "cause", err.Error())
+		}
+		k.state.clearedAll(e.PodUID, clearing)
+		e.release()
+		if failed {
+			k.readyAgain(e.PodUID, pod.Attachments)
 		}
 	}()
 }
@@ -231,8 +234,12 @@ func (k *Keeper) releaseAddresses(ctx context.Context, e *entry, attachments []p
 	return k.Path.ReleaseAddresses(ctx, e.NetNS, attachments)
 }
 
-func hasVF(attachments []plan.Attachment) bool {
-	return slices.ContainsFunc(attachments, func(a plan.Attachment) bool { return a.VF != nil })
+// removeLast removes links after what somebody waits for. The release of VFs takes seconds and has a lock of its own.
+func (k *Keeper) removeLast(e *entry, attachments []plan.Attachment) error {
+	if !slices.ContainsFunc(attachments, func(a plan.Attachment) bool { return a.VF != nil }) {
+		defer k.removals.last()()
+	}
+	return k.removeLinks(k.base, e, attachments)
 }
 
 func (k *Keeper) detach(ctx context.Context, e *entry, attachments []plan.Attachment) {
