@@ -63,7 +63,7 @@ ls /var/lib/multinet/pods 2>/dev/null | sed -n 's/^\([^.]*\)\.json$/ledger \1/p'
 ls /run/multinet/pods 2>/dev/null | sed 's/^/folder /'
 ls /run/multinet/selected 2>/dev/null | sed -n 's/^\([^.]*\)\.json$/selected \1/p'
 cat /run/multinet/sandboxes/*.json 2>/dev/null | grep -o '"podUID":"[^"]*"' | sed 's/.*:"\(.*\)"/selected \1/'
-find /var/run/k8s.cni.cncf.io/devinfo /var/run/cdi /var/lib/multinet/cni/deleted -type f 2>/dev/null | sed 's/^/file /'
+find /var/run/k8s.cni.cncf.io/devinfo /var/run/cdi/multinet.dev-* /var/lib/multinet/cni/deleted -type f 2>/dev/null | sed 's/^/file /'
 echo "node $(stat -Lc %i /proc/1/ns/net)"
 stat -Lc '%i %n' /run/netns/* /proc/[0-9]*/ns/net 2>/dev/null | sort -s -u -k1,1 | while read -r inode path; do
 	echo "links $inode $path $(nsenter --net=$path ip -j -d address show type macvlan 2>/dev/null)"
