@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"syscall"
@@ -88,7 +89,7 @@ func (r request) selectsNothing() bool {
 		return false
 	}
 	var stat syscall.Stat_t
-	return syscall.Lstat(r.config.selected+"/"+r.sandbox.podUID+".json", &stat) == syscall.ENOENT
+	return errors.Is(syscall.Lstat(r.config.selected+"/"+r.sandbox.podUID+".json", &stat), syscall.ENOENT)
 }
 
 // del succeeds in any case but one: where the agent does not answer and the disk does not take the note for it, the runtime
@@ -158,12 +159,12 @@ func writeFile(path string, content []byte) error {
 // makeFolder makes it with those above it, for root alone.
 func makeFolder(path string) error {
 	err := syscall.Mkdir(path, 0o700)
-	if above := strings.LastIndexByte(path, '/'); err == syscall.ENOENT && above > 0 {
+	if above := strings.LastIndexByte(path, '/'); errors.Is(err, syscall.ENOENT) && above > 0 {
 		if err = makeFolder(path[:above]); err == nil {
 			err = syscall.Mkdir(path, 0o700)
 		}
 	}
-	if err == syscall.EEXIST {
+	if errors.Is(err, syscall.EEXIST) {
 		return nil
 	}
 	return err
