@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -21,8 +22,8 @@ import (
 
 // What churn makes and removes in all, and at once.
 const (
-	churned      = 50
-	churnedAtOne = 10
+	churned       = 50
+	churnedAtOnce = 10
 )
 
 // churn makes and removes pods of two networks, a macvlan and an overlay, while the agent of their node is killed at random moments
@@ -32,20 +33,20 @@ func (s *scene) churn(node string, create func(name, selection string) *corev1.P
 	s.network("churn", networkSpec("eth1"))
 	s.network("churn-overlay", overlaySpec())
 	random := s.random()
-	for round := range churned / churnedAtOne {
+	for round := range churned / churnedAtOnce {
 		var names []string
-		for i := range churnedAtOne {
+		for i := range churnedAtOnce {
 			names = append(names, create(fmt.Sprintf("churn-%d-%d", round, i), "churn,churn-overlay").Name)
 		}
-		started := 2 * random.IntN(churnedAtOne)
+		started := 2 * random.IntN(churnedAtOnce)
 		s.waitAttachments(started, fmt.Sprintf("%d interfaces of round %d", started, round), func(a v1alpha1.PodNetworkAttachment) bool {
-			return isOneOf(names, a.Spec.Pod.Name) && meta.IsStatusConditionTrue(a.Status.Conditions, v1alpha1.AttachmentConditionReady)
+			return slices.Contains(names, a.Spec.Pod.Name) && meta.IsStatusConditionTrue(a.Status.Conditions, v1alpha1.AttachmentConditionReady)
 		})
 		s.crashAgent(node)
 		s.waitReady(3*time.Minute, names...)
 
 		s.remove(false, names...)
-		ended := random.IntN(churnedAtOne)
+		ended := random.IntN(churnedAtOnce)
 		s.waitEnded(ended, names)
 		s.crashAgent(node)
 		s.waitGone(2*time.Minute, names...)
@@ -74,15 +75,6 @@ func (s *scene) waitEnded(n int, names []string) {
 		}
 		return nil
 	})
-}
-
-func isOneOf(names []string, name string) bool {
-	for _, n := range names {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }
 
 // random is drawn anew for each run, and by a seed that a run has printed.
