@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/multinet-dev/multinet/apis/selection"
@@ -215,14 +216,14 @@ func (k *Keeper) stop(ctx context.Context, e *entry, failed bool) {
 		k.stopped(e)
 		return
 	}
-	if err := k.Path.ReleaseAddresses(ctx, e.NetNS, pod.Attachments); err != nil {
+	if err := k.releaseAddresses(ctx, e, pod.Attachments); err != nil {
 		k.Log.Error(err, "addresses stay until the sandbox is removed", "pod", e.Namespace+"/"+e.Name)
 	} else {
 		k.stopped(e)
 	}
 	clearing := k.state.clear(e.PodUID)
 	go func() {
-		if err := k.removeLinks(k.base, e, pod.Attachments); err != nil && k.NamespaceLives(e.NetNS) {
+		if err := k.removeLast(e, pod.Attachments); err != nil && k.NamespaceLives(e.NetNS) {
 			k.Log.Info("links stay until their namespace ends", "pod", e.Namespace+"/"+e.Name, "cause", err.Error())
 		}
 		k.state.clearedAll(e.PodUID, clearing)
@@ -254,11 +255,25 @@ func (k *Keeper) attachLinks(ctx context.Context, e *entry, attachments []plan.A
 		return nil, err
 	}
 	defer unlock()
+	defer k.removals.first()()
 	results, err := k.Path.Attach(ctx, e.NetNS, attachments)
 	if err == nil {
 		k.tellDevices(e.Sandbox, attachments)
 	}
 	return results, err
+}
+
+func (k *Keeper) releaseAddresses(ctx context.Context, e *entry, attachments []plan.Attachment) error {
+	defer k.removals.first()()
+	return k.Path.ReleaseAddresses(ctx, e.NetNS, attachments)
+}
+
+// removeLast removes links after what somebody waits for. The release of VFs takes seconds and has a lock of its own.
+func (k *Keeper) removeLast(e *entry, attachments []plan.Attachment) error {
+	if !slices.ContainsFunc(attachments, func(a plan.Attachment) bool { return a.VF != nil }) {
+		defer k.removals.last()()
+	}
+	return k.removeLinks(k.base, e, attachments)
 }
 
 func (k *Keeper) detach(ctx context.Context, e *entry, attachments []plan.Attachment) {

@@ -143,6 +143,7 @@ type Keeper struct {
 	// ledgerMu makes read, change and write of one pod's plan one step.
 	ledgerMu sync.Mutex
 	vfLocks  vfLocks
+	removals *removals
 	// selectedMu makes read, change and write of what one pod selects one step.
 	selectedMu sync.Mutex
 	// numVFs is held for writing while the number of a PF's VFs changes.
@@ -171,6 +172,7 @@ func New(base context.Context, o Options, pods []plan.Pod) *Keeper {
 		verifying: make(chan struct{}, 4),
 		released:  map[types.UID]bool{},
 		contested: map[planned]contested{},
+		removals:  newRemovals(),
 		base:      base,
 	}
 	k.vfLocks.locks = map[string]chan struct{}{}
