@@ -64,6 +64,20 @@ func (s *scene) waitHas(name string, interfaces ...string) time.Duration {
 	return took
 }
 
+// reachesOver pings the other pod's addresses on an interface over the one of the same name.
+func (s *scene) reachesOver(device, from, to string) {
+	s.t.Helper()
+	pod, err := s.get(s.ctx, from)
+	s.must(err)
+	for _, a := range s.attachments(to)[device].Spec.Addresses {
+		address, _, _ := strings.Cut(a.Address, "/")
+		s.until(10*time.Second, fmt.Sprintf("pod %s to reach %s of pod %s over %s", from, address, to, device), func(ctx context.Context) error {
+			_, err := s.InPod(ctx, pod, "ping", "-I", device, "-c", "2", "-i", "0.2", "-W", "1", address)
+			return err
+		})
+	}
+}
+
 // TestRunningPodGetsAndLosesNetworks: one that had a network and one that had none, with an agent that is killed in between.
 func TestRunningPodGetsAndLosesNetworks(t *testing.T) {
 	s := newScene(t, nodeA, nodeB)
@@ -84,7 +98,9 @@ func TestRunningPodGetsAndLosesNetworks(t *testing.T) {
 	t.Logf("a second network after %s", s.waitHas("left", "first", "second"))
 	s.annotate("right", v1alpha1.AnnotationNetworks, "hotplug-b@second")
 	t.Logf("a first network after %s", s.waitHas("right", "second"))
-	s.reaches("left", "peer")
+	s.reachesOver("first", "left", "peer")
+	s.reachesOver("second", "left", "peer")
+	s.reachesOver("second", "right", "peer")
 
 	s.annotate("left", v1alpha1.AnnotationNetworks, "hotplug-b@second")
 	t.Logf("a network less after %s", s.waitHas("left", "second"))
