@@ -51,7 +51,7 @@ func attached(pod *corev1.Pod, all []v1alpha1.PodNetworkAttachment, state nodeSt
 // assertClean waits until nothing is left of pods that are gone: of the test's own, and of all on its nodes.
 func (s *scene) assertClean() {
 	s.t.Helper()
-	s.until(time.Minute, "the cluster to be clean", func(ctx context.Context) error {
+	s.until(3*time.Minute, "the cluster to be clean", func(ctx context.Context) error {
 		// Nodes first: what a node holds must belong to a pod that is still there a moment later.
 		states := map[string]nodeState{}
 		for _, node := range s.nodes {
