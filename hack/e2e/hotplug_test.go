@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -62,20 +61,6 @@ func (s *scene) waitHas(name string, interfaces ...string) time.Duration {
 	took := time.Since(start)
 	s.assertAttached(name)
 	return took
-}
-
-// reachesOver pings the other pod's addresses on an interface over the one of the same name.
-func (s *scene) reachesOver(device, from, to string) {
-	s.t.Helper()
-	pod, err := s.get(s.ctx, from)
-	s.must(err)
-	for _, a := range s.attachments(to)[device].Spec.Addresses {
-		address, _, _ := strings.Cut(a.Address, "/")
-		s.until(10*time.Second, fmt.Sprintf("pod %s to reach %s of pod %s over %s", from, address, to, device), func(ctx context.Context) error {
-			_, err := s.InPod(ctx, pod, "ping", "-I", device, "-c", "2", "-i", "0.2", "-W", "1", address)
-			return err
-		})
-	}
 }
 
 // TestRunningPodGetsAndLosesNetworks: one that had a network and one that had none, with an agent that is killed in between.
@@ -161,14 +146,8 @@ func TestWhatARunningPodCannotGet(t *testing.T) {
 func TestRunningPodOfMultus(t *testing.T) {
 	s := newScene(t, nodeA, nodeB)
 	s.adoptDefinitions()
-	cidr := networkSpec("eth1").IPAM.Ranges[0].CIDR
-	out, err := s.Kubectl(s.ctx, strings.NewReader(fmt.Sprintf(multusManifest, cidr)), "apply", "-n", s.namespace, "-f", "-")
-	if err != nil {
-		t.Fatalf("applying the definition: %v: %s", err, out)
-	}
-	pod := s.pod("pod", nodeA, "")
-	pod.Annotations = map[string]string{npwg.AnnotationNetworks: "lan"}
-	s.must(s.Create(s.ctx, pod))
+	s.applyDefinition(s.namespace, fmt.Sprintf(multusManifest, networkSpec("eth1").IPAM.Ranges[0].CIDR))
+	s.createOfMultus("pod", nodeA, "lan")
 	s.waitReady(time.Minute, "pod")
 	s.annotate("pod", npwg.AnnotationNetworks, "lan,lan@data0")
 	start := time.Now()

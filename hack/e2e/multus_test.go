@@ -44,15 +44,9 @@ spec:
 func TestPodOfMultus(t *testing.T) {
 	s := newScene(t, nodeA, nodeB)
 	s.adoptDefinitions()
-	cidr := networkSpec("eth1").IPAM.Ranges[0].CIDR
-	out, err := s.Kubectl(s.ctx, strings.NewReader(fmt.Sprintf(multusManifest, cidr)), "apply", "-n", s.namespace, "-f", "-")
-	if err != nil {
-		t.Fatalf("applying the definition: %v: %s", err, out)
-	}
+	s.applyDefinition(s.namespace, fmt.Sprintf(multusManifest, networkSpec("eth1").IPAM.Ranges[0].CIDR))
 	for name, node := range map[string]string{"left": nodeA, "right": nodeB} {
-		pod := s.pod(name, node, "")
-		pod.Annotations = map[string]string{npwg.AnnotationNetworks: "lan"}
-		s.must(s.Create(s.ctx, pod))
+		s.createOfMultus(name, node, "lan")
 	}
 	s.waitReady(time.Minute, "left", "right")
 	s.reaches("left", "right")
@@ -82,6 +76,22 @@ func (s *scene) adoptDefinitions() {
 		}
 		return nil
 	})
+}
+
+func (s *scene) applyDefinition(namespace, manifest string) {
+	s.t.Helper()
+	if out, err := s.Kubectl(s.ctx, strings.NewReader(manifest), "apply", "-n", namespace, "-f", "-"); err != nil {
+		s.t.Fatalf("applying the definition: %v: %s", err, out)
+	}
+}
+
+// createOfMultus creates a pod that selects by the annotation of Multus.
+func (s *scene) createOfMultus(name, node, networks string) *corev1.Pod {
+	s.t.Helper()
+	pod := s.pod(name, node, "")
+	pod.Annotations = map[string]string{npwg.AnnotationNetworks: networks}
+	s.must(s.Create(s.ctx, pod))
+	return pod
 }
 
 // assertMultusStatus: the default network stands first, then the definition by its name, in the encoding of the reference client.

@@ -17,7 +17,6 @@ import (
 
 	"github.com/multinet-dev/multinet/apis/netattach"
 	"github.com/multinet-dev/multinet/apis/netstatus"
-	"github.com/multinet-dev/multinet/apis/npwg"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
@@ -40,18 +39,18 @@ func TestPodInJSON(t *testing.T) {
 	s.must(s.Create(s.ctx, other))
 	t.Cleanup(func() { s.must(s.Delete(context.WithoutCancel(s.ctx), other)) })
 	lan, san := networkSpec("eth1").IPAM.Ranges, networkSpec("eth1").IPAM.Ranges
-	s.applyDefinition(s.namespace, "lan", "", lan)
-	s.applyDefinition(other.Name, "san", s.namespace, san)
+	s.applyDefinition(s.namespace, fmt.Sprintf(dualStackManifest, "lan", "", lan[0].CIDR, lan[1].CIDR))
+	s.applyDefinition(other.Name, fmt.Sprintf(dualStackManifest, "san", s.namespace, san[0].CIDR, san[1].CIDR))
 
 	v4, v6 := netip.MustParsePrefix(lan[0].CIDR).Addr().As4(), netip.MustParsePrefix(lan[1].CIDR).Addr().As16()
 	v4[3], v6[15] = 50, 0x50
 	asked := []netip.Addr{netip.AddrFrom4(v4), netip.AddrFrom16(v6)}
 	const mac = "02:00:00:00:60:50"
-	left := s.inJSON("left", nodeA, fmt.Sprintf(`[
+	left := s.createOfMultus("left", nodeA, fmt.Sprintf(`[
   {"name": "lan", "interface": "data0", "mac": "%s", "ips": ["%s/24", "%s"], "cni-args": null},
   {"name": "san", "namespace": "%s"}
 ]`, mac, asked[0], asked[1], other.Name))
-	s.inJSON("right", nodeB, `[{"name": "lan", "interface": "net1"}]`)
+	s.createOfMultus("right", nodeB, `[{"name": "lan", "interface": "net1"}]`)
 	s.waitReady(time.Minute, "left", "right")
 
 	have := s.attachments("left")
@@ -72,7 +71,7 @@ func TestPodInJSON(t *testing.T) {
 		})
 	}
 
-	s.inJSON("next", nodeB, fmt.Sprintf(`[{"name": "lan", "interface": "net1", "ips": ["%s"]}]`, asked[0]))
+	s.createOfMultus("next", nodeB, fmt.Sprintf(`[{"name": "lan", "interface": "net1", "ips": ["%s"]}]`, asked[0]))
 	s.until(time.Minute, "next to be told who has the address", func(ctx context.Context) error {
 		pod, err := s.get(ctx, "next")
 		if err != nil {
@@ -92,23 +91,6 @@ func TestPodInJSON(t *testing.T) {
 	if got := s.attachments("next")["net1"].Status.Addresses; len(got) != 2 || got[0] != asked[0].String()+"/24" {
 		t.Errorf("next has %v", got)
 	}
-}
-
-func (s *scene) applyDefinition(namespace, name, admitted string, ranges []v1alpha1.IPRange) {
-	s.t.Helper()
-	manifest := fmt.Sprintf(dualStackManifest, name, admitted, ranges[0].CIDR, ranges[1].CIDR)
-	if out, err := s.Kubectl(s.ctx, strings.NewReader(manifest), "apply", "-n", namespace, "-f", "-"); err != nil {
-		s.t.Fatalf("applying the definition: %v: %s", err, out)
-	}
-}
-
-// inJSON creates a pod that selects by the annotation of Multus.
-func (s *scene) inJSON(name, node, networks string) *corev1.Pod {
-	s.t.Helper()
-	pod := s.pod(name, node, "")
-	pod.Annotations = map[string]string{npwg.AnnotationNetworks: networks}
-	s.must(s.Create(s.ctx, pod))
-	return pod
 }
 
 // assertJSONStatus compares network-status with the attachments, in the order of the selection behind the default network.

@@ -99,10 +99,12 @@ func (s *scene) inRack(pod string, r v1alpha1.RackStatus) {
 }
 
 // addressesOf are those of the pod's interface net1.
-func (s *scene) addressesOf(pod string) []netip.Addr {
+func (s *scene) addressesOf(pod string) []netip.Addr { return s.addressesOn("net1", pod) }
+
+func (s *scene) addressesOn(device, pod string) []netip.Addr {
 	s.t.Helper()
 	var all []netip.Addr
-	for _, a := range s.attachments(pod)["net1"].Spec.Addresses {
+	for _, a := range s.attachments(pod)[device].Spec.Addresses {
 		all = append(all, netip.MustParsePrefix(a.Address).Addr())
 	}
 	if len(all) == 0 {
@@ -111,12 +113,18 @@ func (s *scene) addressesOf(pod string) []netip.Addr {
 	return all
 }
 
-// reaches waits until the pod's pings to all addresses of the other are answered.
+// reaches waits until the pod's pings to all addresses of the other are answered, over net1.
 func (s *scene) reaches(from, to string) {
 	s.t.Helper()
-	for _, address := range s.addressesOf(to) {
-		s.until(10*time.Second, fmt.Sprintf("pod %s to reach %s (%s)", from, to, address), func(ctx context.Context) error {
-			_, err := s.pingFrom(ctx, from, address)
+	s.reachesOver("net1", from, to)
+}
+
+// reachesOver is reaches between interfaces of another name.
+func (s *scene) reachesOver(device, from, to string) {
+	s.t.Helper()
+	for _, address := range s.addressesOn(device, to) {
+		s.until(10*time.Second, fmt.Sprintf("pod %s to reach %s (%s) over %s", from, to, address, device), func(ctx context.Context) error {
+			_, err := s.pingOver(ctx, device, from, address)
 			return err
 		})
 	}
@@ -139,11 +147,15 @@ var errUnanswered = errors.New("no answer")
 
 // pingFrom pings over net1.
 func (s *scene) pingFrom(ctx context.Context, from string, address netip.Addr) (string, error) {
+	return s.pingOver(ctx, "net1", from, address)
+}
+
+func (s *scene) pingOver(ctx context.Context, device, from string, address netip.Addr) (string, error) {
 	pod, err := s.get(ctx, from)
 	if err != nil {
 		return "", err
 	}
-	out, err := s.InPod(ctx, pod, "ping", "-I", "net1", "-c", "2", "-i", "0.2", "-W", "1", address.String())
+	out, err := s.InPod(ctx, pod, "ping", "-I", device, "-c", "2", "-i", "0.2", "-W", "1", address.String())
 	if err != nil && (strings.Contains(err.Error(), "100% packet loss") || strings.Contains(err.Error(), "Network is unreachable")) {
 		return "", errUnanswered
 	}

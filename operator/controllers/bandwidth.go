@@ -71,7 +71,7 @@ func (r *PodReconciler) shortOfBandwidth(ctx context.Context, pod *corev1.Pod, p
 	if !unschedulable(pod) {
 		return nil, nil
 	}
-	published, err := r.published(ctx)
+	offered, err := published(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -83,13 +83,13 @@ func (r *PodReconciler) shortOfBandwidth(ctx context.Context, pod *corev1.Pod, p
 	if err := r.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing Nodes: %w", err)
 	}
-	return decide.ShortOfBandwidth(planned, decide.Admitting(pod, nodes.Items, published), booked), nil
+	return decide.ShortOfBandwidth(planned, decide.Admitting(pod, nodes.Items, offered), booked), nil
 }
 
 // published are the slices in the cache. They must not be changed.
-func (r *PodReconciler) published(ctx context.Context) ([]resourcev1.ResourceSlice, error) {
+func published(ctx context.Context, c client.Reader) ([]resourcev1.ResourceSlice, error) {
 	var slices resourcev1.ResourceSliceList
-	if err := r.List(ctx, &slices, client.UnsafeDisableDeepCopy); err != nil {
+	if err := c.List(ctx, &slices, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing ResourceSlices: %w", err)
 	}
 	return slices.Items, nil

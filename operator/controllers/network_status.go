@@ -8,7 +8,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,17 +32,17 @@ func (r *NetworkReconciler) gather(ctx context.Context, network *v1alpha1.Networ
 		return err
 	}
 	facts.QoSClassMissing = !found
-	var resourceSlices resourcev1.ResourceSliceList
-	if err := r.List(ctx, &resourceSlices, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("listing ResourceSlices: %w", err)
+	offered, err := published(ctx, r)
+	if err != nil {
+		return err
 	}
-	matching := decide.MatchingNodes(network, resourceSlices.Items)
+	matching := decide.MatchingNodes(network, offered)
 	facts.Nodes = int32(len(matching))
 	booked, err := r.Bandwidth.get(ctx)
 	if err != nil {
 		return err
 	}
-	facts.NICs = decide.NICs(network, resourceSlices.Items, booked)
+	facts.NICs = decide.NICs(network, offered, booked)
 	var networks v1alpha1.NetworkList
 	if err := r.List(ctx, &networks, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing Networks: %w", err)

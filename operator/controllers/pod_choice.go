@@ -42,14 +42,14 @@ func (r *PodReconciler) choice(ctx context.Context, pod *corev1.Pod, p decide.Pl
 	if p.Offers[0].Name == p.Network.Name {
 		return decide.Choice(p, pod.Spec.NodeName, nil, nil), nil
 	}
-	var published resourcev1.ResourceSliceList
-	if err := r.List(ctx, &published, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing ResourceSlices: %w", err)
+	offered, err := published(ctx, r)
+	if err != nil {
+		return nil, err
 	}
 	var claims resourcev1.ResourceClaimList
 	if err := r.List(ctx, &claims, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing ResourceClaims: %w", err)
 	}
 	others := slices.DeleteFunc(claims.Items, func(c resourcev1.ResourceClaim) bool { return ownedBy(&c, pod.UID) })
-	return decide.Choice(p, pod.Spec.NodeName, published.Items, decide.Booked(others)), nil
+	return decide.Choice(p, pod.Spec.NodeName, offered, decide.Booked(others)), nil
 }

@@ -24,7 +24,7 @@ func (r *PodReconciler) readNode(ctx context.Context, s *decide.PodSnapshot) err
 	if !decide.Edited(s.Pod) {
 		return nil
 	}
-	published, err := r.published(ctx)
+	offered, err := published(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (r *PodReconciler) readNode(ctx context.Context, s *decide.PodSnapshot) err
 	if err := r.Live.List(ctx, &quotas, client.InNamespace(s.Pod.Namespace)); err != nil {
 		return fmt.Errorf("listing ResourceQuotas: %w", err)
 	}
-	s.Slices, s.Quotas = published, quotas.Items
+	s.Slices, s.Quotas = offered, quotas.Items
 	return nil
 }
 

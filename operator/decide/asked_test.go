@@ -100,11 +100,7 @@ func TestPlanInJSON(t *testing.T) {
 			reason := ""
 			if refusal != nil {
 				reason = refusal.Reason
-				for _, part := range c.says {
-					if !strings.Contains(refusal.Message, part) {
-						t.Errorf("message\n%s\ndoes not say\n%s", refusal.Message, part)
-					}
-				}
+				refusal.mustSay(t, c.says)
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" || reason != c.refusal {
 				t.Errorf("refusal %+v, want %s, planned (-want +got):\n%s", refusal, c.refusal, diff)

@@ -39,6 +39,16 @@ func podSelecting(selection string, edits ...func(*corev1.Pod)) *corev1.Pod {
 	return p
 }
 
+// mustSay fails the test for each part that is not in the message.
+func (r *Refusal) mustSay(t *testing.T, parts []string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(r.Message, part) {
+			t.Errorf("message\n%s\ndoes not say\n%s", r.Message, part)
+		}
+	}
+}
+
 func TestPlan(t *testing.T) {
 	gone := metav1.Now()
 	networks := map[string]*v1alpha1.Network{
@@ -117,11 +127,7 @@ func TestPlan(t *testing.T) {
 			}
 			if refusal != nil {
 				got = append(got, refusal.Reason)
-				for _, part := range c.says {
-					if !strings.Contains(refusal.Message, part) {
-						t.Errorf("message %q does not say %q", refusal.Message, part)
-					}
-				}
+				refusal.mustSay(t, c.says)
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)
