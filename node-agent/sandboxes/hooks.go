@@ -86,13 +86,13 @@ func notPlannedError(s selection.Selection) error {
 // still makes is taken away again; the sandbox holds until that is done.
 func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.Attachment) ([]publish.Interface, error) {
 	type outcome struct {
-		results []attach.Result
-		err     error
+		made []publish.Interface
+		err  error
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		results, err := k.attach(ctx, e, attachments)
-		done <- outcome{results, err}
+		made, err := k.attach(ctx, e, attachments)
+		done <- outcome{made, err}
 	}()
 	select {
 	case o := <-done:
@@ -102,9 +102,8 @@ func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.
 			go k.readyAgain(e.PodUID, attachments) // for the runtime's next try
 			return nil, o.err
 		}
-		made := madeOf(attachments, o.results)
-		k.state.setMade(e, made)
-		return made, nil
+		k.state.setMade(e, o.made)
+		return o.made, nil
 	case <-ctx.Done():
 		go func() {
 			defer e.release()
@@ -119,7 +118,8 @@ func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.
 
 // tell does what follows an attach and needs not hold up the pod.
 func (k *Keeper) tell(e *entry, attachments []plan.Attachment, made []publish.Interface) {
-	if err := k.Path.Announce(k.base, e.NetNS, offOverlays(attachments)); err != nil {
+	native, _ := byPath(attachments)
+	if err := k.Path.Announce(k.base, e.NetNS, offOverlays(native)); err != nil {
 		k.Log.Info("addresses were not announced", "pod", e.Namespace+"/"+e.Name, "cause", err.Error())
 	}
 	k.publish(e, made)
@@ -187,7 +187,9 @@ func (k *Keeper) stop(ctx context.Context, e *entry) {
 		k.stopped(e)
 		return
 	}
-	if err := k.Path.ReleaseAddresses(ctx, e.NetNS, pod.Attachments); err != nil {
+	err := k.Path.ReleaseAddresses(ctx, e.NetNS, pod.Attachments)
+	k.removeByPlugins(ctx, e, pod.Attachments)
+	if err != nil {
 		k.Log.Error(err, "addresses stay until the sandbox is removed", "pod", e.Namespace+"/"+e.Name)
 	} else {
 		k.stopped(e)
@@ -204,7 +206,7 @@ func (k *Keeper) stop(ctx context.Context, e *entry) {
 
 // attach does the kernel work of a sandbox that was acquired, and writes what others read of its devices. That the sandbox is
 // there is recorded first: an agent that is killed after it finds the interfaces again.
-func (k *Keeper) attach(ctx context.Context, e *entry, attachments []plan.Attachment) ([]attach.Result, error) {
+func (k *Keeper) attach(ctx context.Context, e *entry, attachments []plan.Attachment) ([]publish.Interface, error) {
 	defer k.used(e.PodUID, attachments)
 	if err := k.arrive(e.Sandbox, attachments); err != nil {
 		return nil, err
@@ -214,11 +216,11 @@ func (k *Keeper) attach(ctx context.Context, e *entry, attachments []plan.Attach
 		return nil, err
 	}
 	defer unlock()
-	results, err := k.Path.Attach(ctx, e.NetNS, attachments)
+	made, err := k.attachAll(ctx, e, attachments)
 	if err == nil {
 		k.tellDevices(e.Sandbox, attachments)
 	}
-	return results, err
+	return made, err
 }
 
 func (k *Keeper) detach(ctx context.Context, e *entry, attachments []plan.Attachment) {
@@ -234,6 +236,7 @@ func (k *Keeper) removeLinks(ctx context.Context, e *entry, attachments []plan.A
 		return err
 	}
 	defer unlock()
+	k.removeByPlugins(ctx, e, attachments)
 	return k.Path.RemoveLinks(ctx, e.NetNS, attachments)
 }
 

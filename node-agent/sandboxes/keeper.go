@@ -38,6 +38,8 @@ type Devices interface {
 	// Select returns a NIC that a Network admits, for attachments without a claim, and Overlay the device of overlays.
 	Select(v1alpha1.UplinkSelector) (plan.Device, bool)
 	Overlay() (plan.Device, bool)
+	// Plugins returns the device that stands for the node's CNI plugins.
+	Plugins() (plan.Device, bool)
 	// VFs are the virtual functions.
 	VFs() []plan.Device
 	// Carrier tells whether the NIC is there and has a carrier.
@@ -61,6 +63,21 @@ type Path interface {
 	ReleaseVFs(ctx context.Context, netns string, attachments []plan.Attachment) error
 	// PruneSegments removes the links of VLANs and overlays that are not planned. It returns attach.ErrBusy where it has to be tried again.
 	PruneSegments(planned func() (segments []plan.Segment, known bool)) error
+}
+
+// Plugins are CNI plugins of the node, as delegate.Plugins runs them for attachments that have a plan.CNI.
+type Plugins interface {
+	// Add has an interface made. One that is there is left as it is, and added false.
+	Add(ctx context.Context, sandbox Sandbox, a plan.Attachment) (made publish.Interface, added bool, err error)
+	// Made is what Add has made, in this process or an earlier one.
+	Made(sandbox Sandbox, a plan.Attachment) (made publish.Interface, found bool)
+	// Look compares the interface with what was made; Check has the plugins do so as well.
+	Look(ctx context.Context, sandbox Sandbox, a plan.Attachment) error
+	Check(ctx context.Context, sandbox Sandbox, a plan.Attachment) error
+	// Del takes an interface away. It is no error that there is none.
+	Del(ctx context.Context, sandbox Sandbox, a plan.Attachment) error
+	// Prune takes away what was made for sandboxes that are no more.
+	Prune(ctx context.Context, lives func(sandboxID string) bool) error
 }
 
 // Overlays are the node's parts of racks' VXLAN segments, as overlay.Manager keeps them.
@@ -98,6 +115,7 @@ type Options struct {
 	Ledger      Ledger
 	Devices     Devices
 	Path        Path
+	Plugins     Plugins
 	Overlays    Overlays
 	QoS         Shaper
 	Publisher   Publisher
@@ -145,6 +163,8 @@ type Keeper struct {
 	// inspecting makes looks at the VFs that nobody has one after the other; inspectDue is set while one is due.
 	inspecting sync.Mutex
 	inspectDue atomic.Bool
+	// pruning is held while what plugins have made for sandboxes that are no more is taken away.
+	pruning sync.Mutex
 	// pruneDue is set while VLAN links may be there that no plan needs, as after a start.
 	pruneDue atomic.Bool
 	// released are the attachments whose finalizer the publisher was told to remove; used by the loop only.
@@ -264,6 +284,7 @@ func (k *Keeper) act(a actions) {
 	}
 	k.giveBack(time.Now())
 	k.prune()
+	go k.prunePlugins()
 	k.release(a.Release)
 	for _, id := range a.Verify {
 		if e, mine := k.state.startVerify(id); mine {
