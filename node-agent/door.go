@@ -13,6 +13,7 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/cni"
 	"github.com/multinet-dev/multinet/node-agent/delegate"
 	"github.com/multinet-dev/multinet/node-agent/inventory"
+	"github.com/multinet-dev/multinet/node-agent/kernel"
 	"github.com/multinet-dev/multinet/node-agent/ledger"
 	"github.com/multinet-dev/multinet/node-agent/nri"
 	"github.com/multinet-dev/multinet/node-agent/sandboxes"
@@ -80,7 +81,10 @@ func (o options) openRecords(log logr.Logger) (r records, err error) {
 func (o options) plugins(config inventory.Config, r records, log logr.Logger) *delegate.Plugins {
 	return delegate.New(delegate.Options{
 		Log: log.WithName("delegate"), Allowed: config.CNIPlugins, BinDir: o.cniBinDir,
-		MountNamespace: filepath.Join(o.procRoot, "1", "ns", "mnt"), LinkDir: filepath.Join(o.runDir, "cni", "plugins"), StateDir: o.delegateDir(),
+		Node: func(f func() error) error {
+			return kernel.InMountNamespace(filepath.Join(o.procRoot, "1", "ns", "mnt"), f)
+		},
+		LinkDir: filepath.Join(o.runDir, "cni", "plugins"), StateDir: o.delegateDir(),
 		Records: r.delegated, Look: attach.Look, NamespaceLives: sandboxes.NamespaceLives,
 	})
 }

@@ -13,6 +13,9 @@ type CNISpec struct {
 	Config string `json:"config"`
 }
 
+// CNIDeviceName is the name of the device of kind CNI in a node's pool.
+const CNIDeviceName = "cni"
+
 // CNIPluginDomain is the domain of the attributes of a device of kind CNI: one for each plugin that may run on the node.
 const CNIPluginDomain = "cni." + GroupName
 

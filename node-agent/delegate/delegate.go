@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -36,8 +37,8 @@ type Options struct {
 	Allowed []string
 	// BinDir is the node's folder of plugins.
 	BinDir string
-	// MountNamespace is the path of the node's; empty for that of the process.
-	MountNamespace string
+	// Node runs f on a thread that sees the node's files, and that lasts as long as f.
+	Node func(f func() error) error
 	// LinkDir is a folder of the process that is at the same path on the node. It gets a link to each plugin that may run: it is all that
 	// plugins see of other plugins.
 	LinkDir string
@@ -94,12 +95,15 @@ type Plugins struct {
 
 // New returns Plugins that may also take away, with the plugins that made it, what is recorded.
 func New(o Options) *Plugins {
-	r := &runner{log: o.Log, mountNamespace: o.MountNamespace, links: o.LinkDir, binDir: o.BinDir, wanted: slices.Clone(o.Allowed)}
+	r := &runner{log: o.Log, node: o.Node, links: o.LinkDir, binDir: o.BinDir, wanted: slices.Clone(o.Allowed)}
 	for _, record := range o.Records.All() {
 		r.wanted = append(r.wanted, record.Types...)
 	}
 	slices.Sort(r.wanted)
 	r.wanted = slices.Compact(r.wanted)
+	if len(r.wanted) == 0 {
+		_ = os.RemoveAll(o.LinkDir) // what an earlier configuration allowed
+	}
 	return &Plugins{
 		Options: o, runner: r, cni: libcni.NewCNIConfigWithCacheDir([]string{o.LinkDir}, filepath.Join(o.StateDir, "libcni"), r),
 		busy: map[string]chan struct{}{}, again: map[string]time.Time{},

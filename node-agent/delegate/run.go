@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -20,8 +19,6 @@ import (
 	"github.com/containernetworking/cni/pkg/version"
 	"github.com/go-logr/logr"
 	"golang.org/x/sys/unix"
-
-	"github.com/multinet-dev/multinet/node-agent/kernel"
 )
 
 // searchPath is where plugins find the node's programs, such as nft.
@@ -33,9 +30,10 @@ const outputLimit = 500 * time.Millisecond
 // runner finds and starts plugins for libcni: on the node, as the container runtime would.
 type runner struct {
 	version.PluginDecoder
-	log            logr.Logger
-	mountNamespace string
-	links, binDir  string
+	log  logr.Logger
+	node func(f func() error) error
+	// links is the folder of links to plugins in binDir.
+	links, binDir string
 	// wanted are the plugins that get a link, in the order of their names.
 	wanted []string
 
@@ -44,22 +42,12 @@ type runner struct {
 	said   string
 }
 
-// onNode runs f on a thread that sees the node's files, and that lasts as long as f.
-func (r *runner) onNode(f func() error) error {
-	if r.mountNamespace != "" {
-		return kernel.InMountNamespace(r.mountNamespace, f)
-	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	return f()
-}
-
 // link makes the links of the wanted plugins that are there, removes all others, and returns the former.
 func (r *runner) link() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var found []string
-	err := r.onNode(func() error {
+	err := r.node(func() error {
 		for _, plugin := range r.wanted {
 			if info, err := os.Stat(filepath.Join(r.binDir, plugin)); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
 				found = append(found, plugin)
@@ -134,7 +122,7 @@ func (r *runner) FindInPath(plugin string, _ []string) (string, error) {
 // ExecPlugin starts a plugin and waits for its end, or ends it, and all that it has started, with ctx.
 func (r *runner) ExecPlugin(ctx context.Context, path string, stdin []byte, environ []string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
-	err := r.onNode(func() error {
+	err := r.node(func() error {
 		cmd := exec.CommandContext(ctx, path)
 		cmd.Env, cmd.Dir = environment(environ), "/"
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), &stdout, &stderr

@@ -76,9 +76,6 @@ func (d *Devices) Select(s v1alpha1.UplinkSelector) (plan.Device, bool) {
 // Overlay returns the node's way to its rack, and false where no interface of the node has the node's address.
 func (d *Devices) Overlay() (plan.Device, bool) { return d.Device(inventory.OverlayName) }
 
-// Plugins returns the device that stands for CNI plugins, and false where none may run.
-func (d *Devices) Plugins() (plan.Device, bool) { return d.Device(inventory.CNIName) }
-
 // VFs are the virtual functions.
 func (d *Devices) VFs() (vfs []plan.Device) {
 	for _, i := range d.Node().Devices {

@@ -8,9 +8,6 @@ import (
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
-// CNIName is the name of the device that stands for the node's CNI plugins. No uplink can have it.
-const CNIName = "cni"
-
 // maxCNIPlugins is how many attributes a device has room for, beside its kind.
 const maxCNIPlugins = 31
 
@@ -44,7 +41,7 @@ func validateCNIPlugins(list []string) error {
 	return nil
 }
 
-// CNIDevice stands for the CNI plugins that may run on the node and are there.
+// CNIDevice stands for the CNI plugins that may run on the node and are there. No uplink has its name.
 func CNIDevice(plugins []string) Device {
-	return Device{Name: CNIName, Kind: v1alpha1.DeviceKindCNI, Plugins: plugins, Carrier: true}
+	return Device{Name: v1alpha1.CNIDeviceName, Kind: v1alpha1.DeviceKindCNI, Plugins: plugins, Carrier: true}
 }

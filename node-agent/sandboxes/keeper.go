@@ -38,8 +38,6 @@ type Devices interface {
 	// Select returns a NIC that a Network admits, for attachments without a claim, and Overlay the device of overlays.
 	Select(v1alpha1.UplinkSelector) (plan.Device, bool)
 	Overlay() (plan.Device, bool)
-	// Plugins returns the device that stands for the node's CNI plugins.
-	Plugins() (plan.Device, bool)
 	// VFs are the virtual functions.
 	VFs() []plan.Device
 	// Carrier tells whether the NIC is there and has a carrier.

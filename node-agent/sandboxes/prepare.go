@@ -116,7 +116,7 @@ func (k *Keeper) deviceFor(pna *v1alpha1.PodNetworkAttachment, claim *plan.Claim
 		return plan.Device{}, errors.New("the pod has no claim, without which nobody has chosen a virtual function for it: select the network with the annotation " +
 			v1alpha1.AnnotationNetworks + " in its plain form")
 	case pna.Spec.CNI != nil:
-		if device, ok = k.Devices.Plugins(); !ok {
+		if device, ok = k.Devices.Device(v1alpha1.CNIDeviceName); !ok {
 			return plan.Device{}, errors.New("no CNI plugin may run on the node: see cniPlugins in the agents' configuration")
 		}
 	case pna.Spec.Macvlan != nil:

@@ -55,6 +55,7 @@ type world struct {
 	released    []string
 	vf          fakeVF
 	shaper      fakeShaper
+	plugins     fakePlugins
 	claimReads  int
 	// compared is how often a sandbox was compared with its plan.
 	compared int
@@ -110,7 +111,7 @@ func newWorld(t *testing.T, pods ...plan.Pod) *world {
 	ctx, cancel := context.WithCancel(t.Context())
 	w.keeper = New(ctx, Options{
 		Log: logr.Discard(), Attachments: w, Ledger: w, Devices: devices{w}, Path: w, Publisher: w, Claims: claims{w},
-		Overlays: overlays{w}, QoS: &w.shaper, Probe: w.probe,
+		Overlays: overlays{w}, QoS: &w.shaper, Plugins: &w.plugins, Probe: w.probe,
 		Files:          Files{Dir: t.TempDir()},
 		Numbers:        numbers,
 		CDI:            CDI{Dir: t.TempDir()},
@@ -373,6 +374,9 @@ func (devices) Device(name string) (plan.Device, bool) {
 	}
 	if name == vfDevice.Name {
 		return vfDevice, true
+	}
+	if name == v1alpha1.CNIDeviceName {
+		return plan.Device{Name: name}, true
 	}
 	return plan.Device{Name: name, Uplink: "eth1"}, name == "uplink-eth1"
 }
