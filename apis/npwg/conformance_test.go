@@ -78,7 +78,7 @@ does it. This page is written by ` + "`go test ./apis/npwg -run TestConformance 
 
 Sections are those of version 1.0, whose text is in the repository k8snetworkplumbingwg/multi-net-spec. Versions 1.1 to 1.3 are there as office documents only; what they
 added was read in the reference client (network-attachment-definition-client) and in the discussions of the changes, and is listed at the end as "1.3". Sentences under
-"CNI Delegating Plugin" bind only implementations that call CNI plugins, which Multinet does not do yet: those are open, or do not apply.
+"CNI Delegating Plugin" are about the CNI plugins that Multinet calls for what its own data path does not do.
 
 "met by lint": Multinet understands it as the sentence says, in ` + "`kubectl multinet lint`" + `, but pods cannot ask for it: of the annotation's two forms they can use the comma
 list, in namespaces with the label ` + "`multinet.dev/netattachdefs: native`" + `, and the API server refuses the other one there.

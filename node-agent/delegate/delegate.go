@@ -89,8 +89,8 @@ type Plugins struct {
 	mu sync.Mutex
 	// busy has a channel for each record that is worked on; it is closed when that ends.
 	busy map[string]chan struct{}
-	// again is when what Prune has failed to take away is tried again.
-	again map[string]time.Time
+	// again are the attempts to take away what Prune has failed to.
+	again map[string]attempts
 }
 
 // New returns Plugins that may also take away, with the plugins that made it, what is recorded.
@@ -106,7 +106,7 @@ func New(o Options) *Plugins {
 	}
 	return &Plugins{
 		Options: o, runner: r, cni: libcni.NewCNIConfigWithCacheDir([]string{o.LinkDir}, filepath.Join(o.StateDir, "libcni"), r),
-		busy: map[string]chan struct{}{}, again: map[string]time.Time{},
+		busy: map[string]chan struct{}{}, again: map[string]attempts{},
 	}
 }
 

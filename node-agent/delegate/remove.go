@@ -14,8 +14,12 @@ import (
 )
 
 const (
-	// pruneAgain is the pause before what could not be taken away is tried again.
-	pruneAgain = 10 * time.Second
+	// pruneAgain is the pause before what could not be taken away is tried again. It doubles each time, up to pruneAtLast.
+	pruneAgain  = 10 * time.Second
+	pruneAtLast = 5 * time.Minute
+	// attemptsToUndo is how often plugins are asked to take away what they have never said to have made. A configuration that they do
+	// not understand fails here too, and comes with each sandbox of its pod.
+	attemptsToUndo = 4
 	// pruneAtOnce is for how many interfaces plugins run at a time when sandboxes are no more.
 	pruneAtOnce = 4
 )
@@ -70,27 +74,48 @@ func (p *Plugins) Prune(ctx context.Context, lives func(sandboxID string) bool) 
 	return errors.Join(failed...)
 }
 
+// attempts are those of Prune to take one interface away.
+type attempts struct {
+	made int
+	next time.Time
+}
+
 // due tells whether a record may be tried now, and puts the next try off.
 func (p *Plugins) due(key string, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if now.Before(p.again[key]) {
+	a := p.again[key]
+	if now.Before(a.next) {
 		return false
 	}
-	p.again[key] = now.Add(pruneAgain)
+	a.next = now.Add(min(pruneAgain<<min(a.made, 10), pruneAtLast))
+	a.made++
+	p.again[key] = a
 	return true
+}
+
+func (p *Plugins) tried(key string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.again[key].made
 }
 
 func (p *Plugins) prune(ctx context.Context, r Record) error {
 	ctx, cancel := context.WithTimeout(ctx, delLimit)
 	defer cancel()
-	if err := p.Del(ctx, r.Sandbox, plan.Attachment{Network: r.Network, Interface: r.Interface}); err != nil {
-		return fmt.Errorf("pod %s/%s: %w", r.Sandbox.Namespace, r.Sandbox.Name, err)
+	err := p.Del(ctx, r.Sandbox, plan.Attachment{Network: r.Network, Interface: r.Interface})
+	if err != nil {
+		err = fmt.Errorf("pod %s/%s: %w", r.Sandbox.Namespace, r.Sandbox.Name, err)
+	}
+	if err != nil && r.Made == nil && p.tried(r.key()) >= attemptsToUndo {
+		err = errors.Join(fmt.Errorf("given up: %w", err), p.Records.Delete(r.key()))
+	} else if err != nil {
+		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.again, r.key())
-	return nil
+	return err
 }
 
 // Look compares an interface with what was made: it is there, with all addresses. No plugin is run.
