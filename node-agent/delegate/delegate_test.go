@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -137,20 +136,24 @@ func TestDeadline(t *testing.T) {
 		sleep 300 & echo $! >$here/child
 		wait`})
 	ctx, cancel := context.WithCancel(t.Context())
-	begun := make(chan time.Time, 1)
+	defer cancel()
+	ended := make(chan error, 1)
 	go func() {
-		for content := []byte(nil); len(content) == 0 && t.Context().Err() == nil; content, _ = os.ReadFile(l.path("child")) {
-			runtime.Gosched()
-		}
-		begun <- time.Now()
-		cancel()
+		_, _, err := l.Add(ctx, l.sandbox, l.attachment(`{"cniVersion": "1.0.0", "name": "lan", "type": "slow"}`))
+		ended <- err
 	}()
-	_, _, err := l.Add(ctx, l.sandbox, l.attachment(`{"cniVersion": "1.0.0", "name": "lan", "type": "slow"}`))
+	kerneltest.Within(t, time.Minute, "the plugin has started its child", func() bool {
+		content, _ := os.ReadFile(l.path("child"))
+		return len(content) > 0
+	})
+	cancel()
+	begin := time.Now()
+	err := <-ended
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	l.fails(`network "lan" interface net1: run CNI plugins: plugin type="slow" name="lan" failed (add): ended, since it took too long`, err)
-	if took := time.Since(<-begun); took > 5*time.Second {
+	if took := time.Since(begin); took > 5*time.Second {
 		t.Errorf("that took %s", took)
 	}
 	if got := l.calls(); got != "ADD DEL" {
