@@ -25,13 +25,14 @@ type drawn struct {
 	containers      int
 }
 
-// drawPods returns up to four pods of one to three containers, which have one to three VFs each, no more than the cards have.
+// drawPods returns up to three pods of one or two containers, which have one to three VFs each, no more than the cards have.
+// Each container is seconds of work for the machine, which is emulated.
 func drawPods(random *rand.Rand, vfsPerCard int) (pods []drawn) {
 	free := map[string]int{}
 	for card := range vfNetworks {
 		free[card] = vfsPerCard
 	}
-	for i := range 4 {
+	for i := range 3 {
 		var selection []string
 		for k := range 1 + random.IntN(3) {
 			card := fmt.Sprintf("pf%d", random.IntN(len(vfNetworks)))
@@ -46,7 +47,7 @@ func drawPods(random *rand.Rand, vfsPerCard int) (pods []drawn) {
 			selection = append(selection, network)
 		}
 		if len(selection) > 0 {
-			pods = append(pods, drawn{fmt.Sprintf("drawn-%d", i), strings.Join(selection, ","), 1 + random.IntN(3)})
+			pods = append(pods, drawn{fmt.Sprintf("drawn-%d", i), strings.Join(selection, ","), 1 + random.IntN(2)})
 		}
 	}
 	return pods

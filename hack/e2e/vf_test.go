@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/demo/cluster"
@@ -35,7 +36,8 @@ func vfioNetwork(pf string, vlan int32) v1alpha1.NetworkSpec {
 }
 
 // TestVirtualFunctions: pods that only select a network are placed where its VFs are, get one for themselves, reach each
-// other, outlive the agent, and leave the VFs as they found them. Then pods with claims of their own do so.
+// other, outlive the agent, wait where their card has VFs left and no bandwidth, and leave the VFs as they found them. Then pods
+// with claims of their own do so.
 func TestVirtualFunctions(t *testing.T) {
 	node := startVM(t)
 	s := newScene(t, node, nodeA)
@@ -47,19 +49,24 @@ func TestVirtualFunctions(t *testing.T) {
 
 	s.network("green", vfioNetwork("pf1", 300))
 	s.network("amber", vfioNetwork("pf0", 500))
+	// The card has 1G, which its VFs share.
+	paid := vfNetwork("pf0", 100)
+	paid.QoSClassName = s.bandwidthClass("e2e-vf-400m", "400M", "").Name
+	s.network("paid", paid)
 
-	for name, selection := range map[string]string{"left": "red@data, blue", "right": "blue@backup, red@data", "program": "green"} {
-		s.must(s.Create(s.ctx, s.vfPod(name, selection, 2)))
+	for name, selection := range map[string]string{"left": "paid@data, blue", "right": "blue@backup, paid@data", "program": "green"} {
+		s.must(s.Create(s.ctx, s.vfPod(name, selection, 1)))
 	}
 	s.waitVFs(8*time.Minute, node, "left", "right", "program")
 	s.vfsReach(node, "left", "right", map[string]string{"data": "data", "net2": "backup"})
 
 	s.agentKilledUnderVFs(node)
-	s.must(s.Create(s.ctx, s.vfPod("late", "red@data", 2)))
-	s.waitVFs(6*time.Minute, node, "left", "right", "program", "late")
-	s.vfsReach(node, "late", "left", map[string]string{"data": "data"})
-
+	s.must(s.Create(s.ctx, s.vfPod("late", "paid@data", 1)))
+	s.waitCondition("late", v1alpha1.PodConditionPlanned, corev1.ConditionFalse, v1alpha1.ReasonInsufficientBandwidth)
 	s.remove(true, "left")
+	s.waitVFs(6*time.Minute, node, "right", "program", "late")
+	s.vfsReach(node, "late", "right", map[string]string{"data": "data"})
+
 	s.remove(false, "right", "program", "late")
 	s.waitGone(4*time.Minute, "left", "right", "program", "late")
 	s.refusedAttribute()

@@ -222,6 +222,21 @@ func TestSRIOVNameTakenOnNode(t *testing.T) {
 	c.release(vf, before, pod)
 }
 
+// A VF whose driver is bound anew keeps its name, although the kernel would give it that of one that is in a pod.
+func TestSRIOVNameOfAnother(t *testing.T) {
+	c := newCards(t, "VFs that come and go at once")
+	first, firstBefore := c.vf(0, 0)
+	second, secondBefore := c.vf(1, 6)
+	pod := kerneltest.Namespace(t, "pod")
+	c.attach(first, pod, mac(6), plan.VFSettings{})
+	c.must(configure(t.Context(), c.VFs, second, plan.VFSettings{}, mac(7), nil))
+	if link, found, err := FindLink(c.Node, secondBefore.Interface); err != nil || !found || link.PCIAddress != second.PCIAddress {
+		t.Errorf("interface %s is %+v, found %v, %v", secondBefore.Interface, link, found, err)
+	}
+	c.release(first, firstBefore, pod)
+	c.release(second, secondBefore, nil)
+}
+
 func TestSRIOVNoVF(t *testing.T) {
 	c := newCards(t, "PCI addresses of no VF")
 	for _, address := range []string{"0000:ff:1f.7", "0000:00:00.0"} {

@@ -14,8 +14,8 @@ import (
 )
 
 // Configure tells the PF what a Network asks for, and gives the VF its MAC. What is so already is left alone, so that it
-// costs two readings where it has been done before. All of it is read back. The interface may have another name on the node
-// afterwards, and is there even if it was in the pod, where its driver had to be bound anew for the MAC.
+// costs two readings where it has been done before. All of it is read back. The interface is on the node afterwards even if it
+// was in the pod, where its driver had to be bound anew for the MAC.
 //
 // pod may be nil. The error joins a *VFError for each attribute that cannot be had. What cannot be had of a QoSClass is returned
 // instead, by the class's knobs.
@@ -46,10 +46,11 @@ func (h VFs) Configure(ctx context.Context, vf VF, settings plan.VFSettings, cla
 
 // verify compares what the PF was told with what it says. What is not there of a class is added to unmet.
 func (h VFs) verify(vf VF, want plan.VFState, class plan.VFSettings, unmet map[string]string, pod *kernel.Namespace) error {
-	is, err := h.State(vf, pod)
+	seen, err := h.look(vf, pod)
 	if err != nil {
 		return err
 	}
+	is := seen.state
 	var failed []error
 	ofClass := map[string]bool{"maxTxRate": class.MaxTxRate != nil, "minTxRate": class.MinTxRate != nil, "vlanQoS": class.VLANQoS != nil}
 	for _, a := range vfAttributes(is, want) {
@@ -85,11 +86,19 @@ func (h VFs) ensureMAC(ctx context.Context, vf VF, seen view, mac net.HardwareAd
 			return err
 		}
 	}
-	if seen.link == nil || now.MAC == want || !seen.inPod && h.setInterfaceMAC(vf, seen.link, mac) == nil {
+	if seen.link == nil || now.MAC == want || !seen.inPod && answersForMAC(vf) && h.setInterfaceMAC(vf, seen.link, mac) == nil {
 		return nil
 	}
-	return h.rebindForMAC(ctx, vf, want)
+	name := ""
+	if !seen.inPod {
+		name = seen.link.Name
+	}
+	return h.rebindForMAC(ctx, vf, want, name)
 }
+
+// answersForMAC tells whether the PF's driver lets a VF take the very MAC that it was told for it. igb does not (Linux 6.12,
+// igb_rcv_msg_from_vf), warns of the attempt in the kernel's log, and makes the VF's driver wait for the answer.
+func answersForMAC(vf VF) bool { return vf.PFDriver != "igb" }
 
 func (h VFs) setAdminMAC(vf VF, pf *netlink.LinkAttrs, mac net.HardwareAddr) error {
 	if err := h.checkpoint("mac"); err != nil {
@@ -120,8 +129,9 @@ func (h VFs) setInterfaceMAC(vf VF, attrs *netlink.LinkAttrs, mac net.HardwareAd
 	return nil
 }
 
-// rebindForMAC makes the VF's driver ask its PF for the MAC, as igbvf and ixgbevf do only when they are bound.
-func (h VFs) rebindForMAC(ctx context.Context, vf VF, want string) error {
+// rebindForMAC makes the VF's driver ask its PF for the MAC, as igbvf and ixgbevf do only when they are bound. The interface
+// keeps its name on the node, if it had one there: the name that the kernel gives may be the one that another VF comes home to.
+func (h VFs) rebindForMAC(ctx context.Context, vf VF, want, name string) error {
 	driver, err := h.driver(vf.PCIAddress)
 	if err != nil {
 		return fmt.Errorf("%s: read its driver: %w", vf, err)
@@ -136,6 +146,15 @@ func (h VFs) rebindForMAC(ctx context.Context, vf VF, want string) error {
 	if is := attrs.HardwareAddr.String(); is != want {
 		return &VFError{VF: vf, Attribute: "mac", Wanted: want, Err: ErrNotKept,
 			Meaning: fmt.Sprintf("the interface has MAC %s after its driver %s was bound anew", is, driver)}
+	}
+	if name == "" || attrs.Name == name {
+		return nil
+	}
+	if err := h.checkpoint("interface name"); err != nil {
+		return err
+	}
+	if err := h.Node.Handle().LinkSetName(byIndex(attrs.Index), name); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("%s: name its interface %s again after its driver %s was bound anew: %w", vf, name, driver, err)
 	}
 	return nil
 }

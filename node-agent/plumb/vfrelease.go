@@ -47,7 +47,7 @@ func (h VFs) Release(ctx context.Context, vf VF, before plan.VFState, pod *kerne
 
 // dirt is in what the VF differs.
 func (h VFs) dirt(vf VF, before plan.VFState, pod *kernel.Namespace) ([]string, error) {
-	now, err := h.look(vf, pod)
+	now, err := h.lookAtAll(vf, pod)
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ const (
 // State reads a VF through its PF, its driver from sysfs, and its interface where it is: on the node, or in the pod's
 // namespace, which may be nil.
 func (h VFs) State(vf VF, pod *kernel.Namespace) (plan.VFState, error) {
-	seen, err := h.look(vf, pod)
+	seen, err := h.lookAtAll(vf, pod)
 	return seen.state, err
 }
 
@@ -39,12 +39,18 @@ type view struct {
 	inPod bool
 }
 
+// lookAtAll is look with what sysfs tells.
+func (h VFs) lookAtAll(vf VF, pod *kernel.Namespace) (view, error) {
+	seen, err := h.look(vf, pod)
+	if err == nil {
+		err = h.addDriver(&seen.state, vf)
+	}
+	return seen, err
+}
+
+// look sees what the PF and the VF's interface tell.
 func (h VFs) look(vf VF, pod *kernel.Namespace) (view, error) {
 	info, pf, err := h.info(vf)
-	if err != nil {
-		return view{}, err
-	}
-	state, err := h.stateOf(vf, info)
 	if err != nil {
 		return view{}, err
 	}
@@ -52,32 +58,29 @@ func (h VFs) look(vf VF, pod *kernel.Namespace) (view, error) {
 	if err != nil {
 		return view{}, fmt.Errorf("%s: look up its interface: %w", vf, err)
 	}
+	state := told(info)
 	if link != nil {
 		addInterface(&state, link)
 	}
 	return view{state, pf, link, inPod}, nil
 }
 
-// stateOf has all but the interface.
-func (h VFs) stateOf(vf VF, info netlink.VfInfo) (plan.VFState, error) {
-	boot, err := kernel.BootID()
-	if err != nil {
-		return plan.VFState{}, err
+func (h VFs) addDriver(state *plan.VFState, vf VF) (err error) {
+	if state.Boot, err = kernel.BootID(); err != nil {
+		return err
 	}
-	state := told(info)
-	state.Boot = boot
 	if state.Driver, err = h.driver(vf.PCIAddress); err != nil {
-		return plan.VFState{}, fmt.Errorf("%s: read its driver: %w", vf, err)
+		return fmt.Errorf("%s: read its driver: %w", vf, err)
 	}
 	if state.DriverOverride, err = h.override(vf.PCIAddress); err != nil {
-		return plan.VFState{}, fmt.Errorf("%s: read its driver_override: %w", vf, err)
+		return fmt.Errorf("%s: read its driver_override: %w", vf, err)
 	}
 	rdma, err := h.RDMADevices(vf)
 	if err != nil {
-		return plan.VFState{}, err
+		return err
 	}
 	state.RDMA = strings.Join(rdma, ",")
-	return state, nil
+	return nil
 }
 
 // told is what a PF says about a VF.

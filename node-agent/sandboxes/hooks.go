@@ -111,6 +111,7 @@ func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.
 				k.detach(context.WithoutCancel(ctx), e, attachments)
 			}
 			k.forget(e.ID)
+			go k.readyAgain(e.PodUID, attachments)
 		}()
 		return nil, fmt.Errorf("the kernel has not attached the interfaces in time: %w", ctx.Err())
 	}
@@ -156,7 +157,9 @@ func (k *Keeper) CheckSandbox(ctx context.Context, sandbox Sandbox) (Container, 
 // StopSandbox takes the addresses away, which frees them, and the links a little later. It never fails: the
 // runtime goes on with the teardown in any case, and the namespace's end is the end of what is in it.
 func (k *Keeper) StopSandbox(ctx context.Context, sandbox Sandbox) {
-	e, _ := k.state.entry(sandbox.ID)
+	e, phase := k.state.entry(sandbox.ID)
+	// The runtime stops what it could not start as well, and tries again.
+	failed := e == nil || phase == attaching
 	if e == nil {
 		e = &entry{Sandbox: sandbox, busy: make(chan struct{}, 1)}
 	}
@@ -169,16 +172,16 @@ func (k *Keeper) StopSandbox(ctx context.Context, sandbox Sandbox) {
 		k.Log.Info("sandbox is stopped when the work on it has ended", "pod", e.Namespace+"/"+e.Name)
 		go func() {
 			if e.acquire(k.base) == nil {
-				k.stop(k.base, e)
+				k.stop(k.base, e, failed)
 			}
 		}()
 		return // it holds until then
 	}
-	k.stop(ctx, e)
+	k.stop(ctx, e, failed)
 }
 
-// stop empties a sandbox that was acquired, and releases it.
-func (k *Keeper) stop(ctx context.Context, e *entry) {
+// stop empties a sandbox that was acquired, and releases it. One that failed leaves the pod ready for the next.
+func (k *Keeper) stop(ctx context.Context, e *entry, failed bool) {
 	ctx, cancel := context.WithTimeout(ctx, k.Door.limit())
 	defer cancel()
 	pod, planned := k.state.plan(e.PodUID)
@@ -196,10 +199,13 @@ func (k *Keeper) stop(ctx context.Context, e *entry) {
 	}
 	clearing := k.state.clear(e.PodUID)
 	go func() {
-		defer e.release()
-		defer k.state.clearedAll(e.PodUID, clearing)
 		if err := k.removeLinks(k.base, e, pod.Attachments); err != nil && k.NamespaceLives(e.NetNS) {
 			k.Log.Info("links stay until their namespace ends", "pod", e.Namespace+"/"+e.Name, "cause", err.Error())
+		}
+		k.state.clearedAll(e.PodUID, clearing)
+		e.release()
+		if failed {
+			k.readyAgain(e.PodUID, pod.Attachments)
 		}
 	}()
 }

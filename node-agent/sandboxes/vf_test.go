@@ -105,6 +105,38 @@ func TestPrepareAgainKeepsWhatTheVFWas(t *testing.T) {
 	})
 }
 
+// A hook has no time to bind a driver anew: after one that failed the VF is configured for the runtime's next try, although the
+// runtime stops the sandbox that it could not start.
+func TestVFIsReadyForTheNextTry(t *testing.T) {
+	for name, fails := range map[string]func(*world){
+		"refused": func(w *world) { w.attachError = errRefused },
+		"late":    func(w *world) { w.attachTakes = 10 * time.Second },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := preparedVF(t)
+				w.namespace(box.NetNS)
+				w.set(func() { fails(w) })
+				if err := w.keeper.RunSandbox(t.Context(), vfBox()); err == nil {
+					t.Fatal("attached")
+				}
+				w.keeper.StopSandbox(t.Context(), vfBox())
+				time.Sleep(time.Minute)
+				vf := w.seen()
+				if len(vf.mistakes) > 0 || vf.state.VLAN != vfVLAN || vf.log[len(vf.log)-1] != "configure" {
+					t.Errorf("the VF is %+v after %v, mistakes %v", vf.state, vf.log, vf.mistakes)
+				}
+				w.order(vfDeleted())
+				w.keeper.RemoveSandbox(box.ID)
+				time.Sleep(time.Minute)
+				if vf := w.seen(); !vf.clean() {
+					t.Errorf("the VF is %+v after %v", vf.state, vf.log)
+				}
+			})
+		})
+	}
+}
+
 // The scheduler gives the VF to the next pod as soon as the former one's claim is gone.
 func TestPrepareWaitsForTheVF(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
