@@ -22,7 +22,7 @@ func parse(config string) (list *libcni.NetworkConfigList, types []string, err e
 	if err == nil && len(list.Plugins) == 0 {
 		var one *libcni.PluginConfig
 		if one, err = libcni.NetworkPluginConfFromBytes([]byte(config)); err == nil {
-			list, err = libcni.ConfListFromConf(one)
+			list, err = libcni.ConfListFromConf(one) //nolint:staticcheck // NetworkAttachmentDefinitions may hold one that is no list.
 		}
 	}
 	if err != nil {

@@ -262,9 +262,9 @@ func TestPruneTriesAgain(t *testing.T) {
 		t.Errorf("calls: %s", got)
 	}
 	l.must(os.WriteFile(l.path("may-go"), nil, 0o600))
-	for i, pause := range []time.Duration{10, 20, 40, 80, 160, 300, 300} {
+	for i, seconds := range []int{10, 20, 40, 80, 160, 300, 300} {
 		key, now := "some", time.Unix(1000*int64(i), 0)
-		if !l.due(key, now) || l.due(key, now.Add(pause*time.Second-1)) {
+		if !l.due(key, now) || l.due(key, now.Add(time.Duration(seconds)*time.Second-1)) {
 			t.Errorf("attempt %d is due too early, or never", i)
 		}
 	}
