@@ -14,6 +14,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
+
+	"github.com/multinet-dev/multinet/apis/netstatus"
 )
 
 // A Go process lets its heap double before it collects. On a node, memory is worth more than the little CPU that
@@ -97,7 +99,7 @@ func parseFlags() options {
 	flag.BoolVar(&o.takeOutCNI, "take-out-cni", false, "take the CNI plugin out of the node's configuration, remove its program, and end")
 	flag.StringVar(&o.kubeletDir, "kubelet-dir", "/var/lib/kubelet", "folder of the kubelet, with its plugins")
 	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "how to reach the API server; the pod's own account if empty")
-	flag.StringVar(&o.defaultNetwork, "default-network", "default", "name of the cluster's default network in the network-status annotation")
+	flag.StringVar(&o.defaultNetwork, "default-network", netstatus.DefaultNetwork, "name of the cluster's default network in the network-status annotation")
 	flag.StringVar(&o.bpfDir, "bpf-dir", "/sys/fs/bpf/multinet", "folder in the node's BPF file system, for what enforces classes")
 	flag.StringVar(&o.metricsAddress, "metrics-bind-address", "", "address that serves metrics, such as :8080; none if empty")
 	flag.Float64Var(&o.qps, "kube-api-qps", 100, "requests to the API server in a second; a pod takes three and one per further network")

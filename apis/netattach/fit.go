@@ -2,6 +2,7 @@ package netattach
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -11,8 +12,8 @@ import (
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
-// Fit says what an element of a pod's selection asks for that a Network cannot give (reasons), and what has to be said
-// to Multinet in another way (notes). Places are in the annotation; paths are keys of the element.
+// Fit says what an element of a pod's selection asks for that a Network cannot give (reasons), and what has no effect (notes).
+// Whether an address or a MAC is free is not looked at. Places are in the annotation; paths are keys of the element.
 func Fit(e npwg.Element, network *v1alpha1.NetworkSpec) (reasons, notes []jsonpos.Problem) {
 	at := func(key string) jsonpos.Position {
 		if place, found := e.Keys[key]; found {
@@ -29,17 +30,14 @@ func Fit(e npwg.Element, network *v1alpha1.NetworkSpec) (reasons, notes []jsonpo
 	if !interfaceName.MatchString(e.Interface) {
 		refuse("interface", "%q cannot be had with Multinet: letters, digits, '.', '_' and '-'", e.Interface)
 	}
-	if e.MAC != nil && len(e.MAC) != 6 {
-		refuse("mac", "a Network has Ethernet addresses")
+	if problem := macProblem(e.MAC); problem != "" {
+		refuse("mac", "%s", problem)
 	}
-	for _, ip := range e.IPs {
+	for i, ip := range e.IPs {
 		if !inRanges(ip, network.IPAM) {
 			refuse("ips", "%s is in no range of the network", ip.Addr)
-		}
-	}
-	for _, key := range []string{"ips", "mac"} {
-		if _, asked := e.Keys[key]; asked {
-			notes = append(notes, jsonpos.Problem{Path: key, At: at(key), Text: "is asked for by an AddressClaim, which names the pod"})
+		} else if slices.ContainsFunc(e.IPs[:i], func(o npwg.IP) bool { return o.Addr.Is4() == ip.Addr.Is4() }) {
+			refuse("ips", "%s is the second %s address: a Network gives one of each family", ip.Addr, family(ip.Addr))
 		}
 	}
 	for key, place := range e.Keys {
@@ -63,7 +61,7 @@ var because = map[string]string{
 func cannot(e npwg.Element) map[string]bool {
 	asked := map[string]bool{
 		"bandwidth": e.Bandwidth != nil, "portMappings": len(e.PortMappings) > 0, "infiniband-guid": e.InfinibandGUID != nil,
-		"default-route": len(e.DefaultRoute) > 0, "cni-args": e.CNIArgs, "ipam-claim-reference": e.IPAMClaim != "",
+		"default-route": e.DefaultRoute != nil, "cni-args": e.CNIArgs, "ipam-claim-reference": e.IPAMClaim != "",
 	}
 	for key, is := range asked {
 		if !is {
@@ -71,6 +69,21 @@ func cannot(e npwg.Element) map[string]bool {
 		}
 	}
 	return asked
+}
+
+// macProblem tells why no interface of a Network can have a MAC, or "".
+func macProblem(mac net.HardwareAddr) string {
+	switch {
+	case mac == nil:
+		return ""
+	case len(mac) != 6:
+		return "a Network has Ethernet addresses"
+	case mac[0]&1 != 0:
+		return "is an address of many machines, where that of one is needed"
+	case !slices.ContainsFunc(mac, func(b byte) bool { return b != 0 }):
+		return "is all zero"
+	}
+	return ""
 }
 
 // inRanges takes a request with another prefix length than the range's as one that cannot be had.

@@ -14,6 +14,10 @@ import (
 	"strings"
 )
 
+// DefaultNetwork is what the cluster's default network is called, unless the agent is told another name. The admission policy
+// netattachdefs.yaml has the same.
+const DefaultNetwork = "default"
+
 // Interface is one element of network-status. The order of the fields is that of the keys.
 type Interface struct {
 	// Name of the network; namespace/name for a NetworkAttachmentDefinition.

@@ -13,11 +13,6 @@ import (
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
-// Reasons why sentences are open.
-const (
-	noJSON = "the JSON form is refused when the pod is created"
-)
-
 var demands = []demand{
 	{section: "3.1", text: "The API server knows the kind NetworkAttachmentDefinition.", elsewhere: [2]string{"operator/controllers/netattachdef_test.go", "TestNetworkOfADefinition"}},
 	{section: "3.2", text: "spec.config may hold one CNI configuration.", check: native(conf)},
@@ -37,7 +32,7 @@ var demands = []demand{
 			t.Error(npwg.AnnotationNetworks)
 		}
 	}},
-	{section: "4.1", text: "Both formats are supported.", open: "the comma list is; " + noJSON},
+	{section: "4.1", text: "Both formats are supported.", elsewhere: [2]string{"apis/v1alpha1/netattachjson_test.go", "TestJSONBecomesNetworks"}},
 	{section: "4.1.1", text: "A name alone is in the pod's namespace.", elsewhere: [2]string{"apis/v1alpha1/netattachdefs_test.go", "TestDefinitionsBecomeNetworks"}},
 	{section: "4.1.1", text: "namespace/name is in another namespace.", elsewhere: [2]string{"apis/v1alpha1/netattachdefs_test.go", "TestDefinitionsBecomeNetworks"}},
 	{section: "4.1.2.1", text: "Keys without a period are reserved.", check: malformed(`[{"name": "a", "key": 1}]`)},
@@ -48,10 +43,10 @@ var demands = []demand{
 	{section: "4.1.2.1.3", text: "ips has at least one element.", check: malformed(`[{"name": "a", "ips": []}]`)},
 	{section: "4.1.2.1.3", text: "Each element of ips is a valid IPv4 or IPv6 address.", check: checkIPs},
 	{section: "4.1.2.1.3", text: "Where ips is invalid, so is the annotation as a whole.", check: malformed(`[{"name": "good"}, {"name": "a", "ips": ["10.2.2"]}]`)},
-	{section: "4.1.2.1.3.2", text: "An attachment that does not get the requested addresses fails.", open: noJSON},
+	{section: "4.1.2.1.3.2", text: "An attachment that does not get the requested addresses fails.", elsewhere: [2]string{"operator/controllers/asked_test.go", "TestAskedIsInUse"}},
 	{section: "4.1.2.1.4", text: "mac has 6 bytes, or 20 for IP over InfiniBand.", check: checkMACs},
 	{section: "4.1.2.1.4", text: "Where mac is invalid, so is the annotation as a whole.", check: malformed(`[{"name": "good"}, {"name": "a", "mac": "02:23"}]`)},
-	{section: "4.1.2.1.4.2", text: "An attachment that does not get the requested MAC fails.", open: noJSON},
+	{section: "4.1.2.1.4.2", text: "An attachment that does not get the requested MAC fails.", elsewhere: [2]string{"operator/controllers/asked_test.go", "TestAskedIsInUse"}},
 	{section: "4.1.2.1.5", text: "interface is a name that the Linux kernel accepts.", check: checkInterfaces},
 	{section: "4.1.2.1.5", text: "Where interface is invalid, so is the annotation as a whole.", check: malformed(`[{"name": "good"}, {"name": "a", "interface": "a/b"}]`)},
 	{section: "4.1.2.1.5", text: "A name that an earlier attachment has fails the later one.", check: malformed(`[{"name": "a", "interface": "x"}, {"name": "b", "interface": "x"}]`)},
@@ -86,10 +81,11 @@ var demands = []demand{
 	{section: "1.3", text: "infiniband-guid has 8 bytes.", check: malformed(`[{"name": "a", "infiniband-guid": "02:00:00:00:00:01"}]`)},
 	{section: "1.3", text: "cni-args is a map.", check: malformed(`[{"name": "a", "cni-args": []}]`)},
 	{section: "1.3", text: "default-route is a list of addresses.", check: malformed(`[{"name": "a", "default-route": ["here"]}]`)},
+	{section: "1.3", text: "default-route may be empty.", check: selects(`[{"name": "a", "default-route": []}]`, "pod/a")},
 	{section: "1.3", text: "One element at most has default-route.",
 		check: malformed(`[{"name": "a", "default-route": ["10.0.0.1"]}, {"name": "b", "default-route": ["10.0.0.1"]}]`)},
 	{section: "1.3", text: "ipam-claim-reference and ips exclude each other.", check: malformed(`[{"name": "a", "ips": ["10.0.0.1"], "ipam-claim-reference": "c"}]`)},
-	{section: "1.3", text: "A request that the network cannot honour fails the attachment.", open: noJSON},
+	{section: "1.3", text: "A request that the network cannot honour fails the attachment.", elsewhere: [2]string{"operator/controllers/asked_test.go", "TestAskedThatCannotBeHad"}},
 	{section: "1.3", text: "device-info of a PCI device is in the status.", elsewhere: [2]string{"node-agent/publish/vf_test.go", "TestOneDeviceEverywhere"}},
 }
 

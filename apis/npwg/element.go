@@ -43,7 +43,8 @@ type Element struct {
 	InfinibandGUID net.HardwareAddr
 	PortMappings   []PortMapping
 	Bandwidth      *Bandwidth
-	// DefaultRoute are the gateways of the pod's default routes through this attachment.
+	// DefaultRoute are the gateways of the pod's default routes through this attachment; empty, but not nil, where it is to have
+	// them with whatever gateways it has.
 	DefaultRoute []netip.Addr
 	// CNIArgs tells that there are arguments for a CNI plugin.
 	CNIArgs bool

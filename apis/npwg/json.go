@@ -85,8 +85,8 @@ func (e *Element) readAddresses(f *jsonpos.Fields) {
 	e.MAC = readHardware(f, "mac", 6, 20)
 	e.InfinibandGUID = readHardware(f, "infiniband-guid", 8)
 	gateways, found := f.List("default-route")
-	if found && len(gateways) == 0 {
-		f.Refuse("default-route", "is empty, where at least one gateway is needed")
+	if found {
+		e.DefaultRoute = []netip.Addr{}
 	}
 	for _, g := range gateways {
 		if text, isString := g.Text(); isString {

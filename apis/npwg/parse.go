@@ -27,7 +27,7 @@ func Parse(value, podNamespace string) ([]Element, error) {
 		return nil, nil
 	}
 	p := &parser{value: value}
-	if strings.ContainsAny(value, `[{"`) {
+	if IsJSON(value) {
 		p.parseJSON()
 	} else {
 		p.parseCommaList()
@@ -43,6 +43,9 @@ func Parse(value, podNamespace string) ([]Element, error) {
 	}
 	return p.elements, nil
 }
+
+// IsJSON tells which of the two forms a value has.
+func IsJSON(value string) bool { return strings.ContainsAny(value, `[{"`) }
 
 type parser struct {
 	value    string
@@ -135,10 +138,10 @@ func (p *parser) complete(podNamespace string) {
 		} else {
 			owner[e.Interface] = i + 1
 		}
-		if len(e.DefaultRoute) > 0 && gateway > 0 {
+		if e.DefaultRoute != nil && gateway > 0 {
 			at, key := e.place("default-route")
 			p.refuse(at, i+1, key, "element %d has the default route already", gateway)
-		} else if len(e.DefaultRoute) > 0 {
+		} else if e.DefaultRoute != nil {
 			gateway = i + 1
 		}
 	}

@@ -2,10 +2,12 @@
 //
 //	selection = element *( "," element )
 //	element   = ( network / "claim=" entry "/" request ) [ "@" interface ] [ ":" qosclass ]
+//	          / "class=" qosclass [ "@" interface ]
 //
 // An entry is one of the pod's spec.resourceClaims that its user wrote, and a request one of that claim: the interface is the
-// device that the request is allocated. White space around an element is ignored. Duplicate networks are legal, duplicate
-// interfaces and requests are not.
+// device that the request is allocated. With a class alone the scheduler picks the network, the cheapest that has the class and a
+// place for the pod. White space around an element is ignored. Duplicate networks and classes are legal, duplicate interfaces
+// and requests are not.
 // The admission policies hold the same grammar in CEL; a test compares the two.
 package selection
 
@@ -20,11 +22,15 @@ import (
 // MaxElements is the number of networks that one pod can select.
 const MaxElements = 16
 
-// maxNetworkName keeps pod claim names, which contain the network's name, within a DNS label.
-const maxNetworkName = 48
+// maxName keeps pod claim names, which contain the name of the network or class, within a DNS label.
+const maxName = 48
 
-// claimForm begins an element that names a request of a claim.
-const claimForm = "claim="
+const (
+	// claimForm begins an element that names a request of a claim.
+	claimForm = "claim="
+	// classForm begins an element that names a class and no network.
+	classForm = "class="
+)
 
 var (
 	dnsLabel      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
@@ -33,11 +39,13 @@ var (
 
 // Selection is one interface that a pod asks for.
 type Selection struct {
-	// Network is the name of a Network. It is empty where the element names a request of a claim: the allocation tells it.
+	// Network is the name of a Network. It is empty where the element names a request of a claim or a class alone: the
+	// allocation tells it.
 	Network string
 	// Interface is the name in the pod; "net1", "net2", … by position where the pod names none.
 	Interface string
-	// QoSClass is the name of a QoSClass, empty for the Network's default.
+	// QoSClass is the name of a QoSClass, empty for the Network's default. With a Network and a Request that are empty it is
+	// what the network is chosen by.
 	QoSClass string
 	// PodClaimName is the entry in spec.resourceClaims that brings the device: the one that the admission policy adds for
 	// this selection, or where Request is set, one that the user wrote.
@@ -49,12 +57,29 @@ type Selection struct {
 // OwnClaim tells whether the device comes from a claim that the pod's user wrote.
 func (s Selection) OwnClaim() bool { return s.Request != "" }
 
-// String is how messages call what was selected: network "storage", or request "vf" of claim "pair".
+// ByClass tells whether the network is to be the cheapest that has the class.
+func (s Selection) ByClass() bool { return s.Network == "" && s.Request == "" && s.QoSClass != "" }
+
+// String is how messages call what was selected: network "storage", request "vf" of claim "pair", or network of class "bulk".
 func (s Selection) String() string {
-	if s.OwnClaim() {
+	switch {
+	case s.OwnClaim():
 		return fmt.Sprintf("request %q of claim %q", s.Request, s.PodClaimName)
+	case s.ByClass():
+		return fmt.Sprintf("network of class %q", s.QoSClass)
 	}
 	return fmt.Sprintf("network %q", s.Network)
+}
+
+// Subject is the element without interface and, where it names a network or a request, without class.
+func (s Selection) Subject() string {
+	switch {
+	case s.OwnClaim():
+		return ClaimElement(s.PodClaimName, s.Request)
+	case s.ByClass():
+		return classForm + s.QoSClass
+	}
+	return s.Network
 }
 
 // ClaimElement is the element that selects a request of an entry of spec.resourceClaims.
@@ -103,12 +128,21 @@ func Parse(value string) ([]Selection, error) {
 		}
 		positionOf[s.Interface], requestedBy[s.String()] = i+1, i+1
 		if !s.OwnClaim() {
-			s.PodClaimName = fmt.Sprintf("%s%s-%d", v1alpha1.PodClaimPrefix, s.Network, occurrences[s.Network])
-			occurrences[s.Network]++
+			s.PodClaimName = s.podClaim(occurrences[s.Subject()])
+			occurrences[s.Subject()]++
 		}
 		selections = append(selections, s)
 	}
 	return selections, nil
+}
+
+// podClaim is the entry for the nth selection, from 0, of the same network or class. No network's name begins with '-'.
+func (s Selection) podClaim(n int) string {
+	name := s.Network
+	if s.ByClass() {
+		name = "-" + s.QoSClass
+	}
+	return fmt.Sprintf("%s%s-%d", v1alpha1.PodClaimPrefix, name, n)
 }
 
 // parseElement returns the selection without defaults, and a problem or "".
@@ -125,16 +159,21 @@ func parseElement(element string) (s Selection, problem string) {
 		return s, fmt.Sprintf("%q is not an interface name: letters, digits, '.', '_' and '-'", iface)
 	case iface == "lo" || iface == "eth0":
 		return s, fmt.Sprintf("interface name %q is taken in every pod", iface)
+	case hasClass && s.ByClass():
+		return s, fmt.Sprintf("%q names its class already, and cannot have class %q too", subject, class)
 	case hasClass && !isLabel(class):
 		return s, fmt.Sprintf("%q is not the name of a QoSClass", class)
 	}
-	s.Interface, s.QoSClass = iface, class
+	if s.Interface = iface; hasClass {
+		s.QoSClass = class
+	}
 	return s, ""
 }
 
-// parseSubject reads what is to be had, a network or the device of a request.
+// parseSubject reads what is to be had, a network, the device of a request, or a class.
 func parseSubject(subject string) (s Selection, problem string) {
 	path, ofClaim := strings.CutPrefix(subject, claimForm)
+	class, ofClass := strings.CutPrefix(subject, classForm)
 	entry, request, _ := strings.Cut(path, "/")
 	switch {
 	case subject == "":
@@ -145,10 +184,16 @@ func parseSubject(subject string) (s Selection, problem string) {
 		return s, fmt.Sprintf("%q names an entry that is not the pod's own: those that begin with %s are made for networks", subject, v1alpha1.PodClaimPrefix)
 	case ofClaim:
 		return Selection{PodClaimName: entry, Request: request}, ""
-	case len(subject) > maxNetworkName || !dnsLabel.MatchString(subject):
-		return s, fmt.Sprintf("%q is not the name of a Network: at most %d lower case letters, digits and '-'", subject, maxNetworkName)
+	case ofClass && !isName(class):
+		return s, fmt.Sprintf("%q does not name a QoSClass: want class=<qosclass>, which is at most %d lower case letters, digits and '-'", subject, maxName)
+	case ofClass:
+		return Selection{QoSClass: class}, ""
+	case !isName(subject):
+		return s, fmt.Sprintf("%q is not the name of a Network: at most %d lower case letters, digits and '-'", subject, maxName)
 	}
 	return Selection{Network: subject}, ""
 }
+
+func isName(name string) bool { return len(name) <= maxName && dnsLabel.MatchString(name) }
 
 func isLabel(name string) bool { return len(name) <= 63 && dnsLabel.MatchString(name) }

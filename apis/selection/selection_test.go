@@ -35,6 +35,11 @@ func TestParse(t *testing.T) {
 		"all parts, of a claim": {"claim=pair/vf@data:gold", []Selection{{"", "data", "gold", "pair", "vf"}}},
 		"two requests of a claim, and networks": {"a,claim=pair/left, claim=pair/right@x,a",
 			[]Selection{{"a", "net1", "", "multinet-a-0", ""}, {"", "net2", "", "pair", "left"}, {"", "x", "", "pair", "right"}, {"a", "net4", "", "multinet-a-1", ""}}},
+		"class":            {"class=bulk", []Selection{{"", "net1", "bulk", "multinet--bulk-0", ""}}},
+		"class, interface": {"class=bulk@data", []Selection{{"", "data", "bulk", "multinet--bulk-0", ""}}},
+		"class twice, and networks that look alike": {"class=a,a:a,class=a@x,class",
+			[]Selection{{"", "net1", "a", "multinet--a-0", ""}, {"a", "net2", "a", "multinet-a-0", ""}, {"", "x", "a", "multinet--a-1", ""}, {"class", "net4", "", "multinet-class-0", ""}}},
+		"longest class":       {"class=" + name48, []Selection{{"", "net1", name48, "multinet--" + name48 + "-0", ""}}},
 		"network named claim": {"claim", []Selection{{"claim", "net1", "", "multinet-claim-0", ""}}},
 		"longest": {name48 + "@abcdefghijklm.o:" + strings.Repeat("q", 63),
 			[]Selection{{name48, "abcdefghijklm.o", strings.Repeat("q", 63), "multinet-" + name48 + "-0", ""}}},
@@ -82,7 +87,13 @@ func TestParseErrors(t *testing.T) {
 		"request of 64":            {"claim=pair/" + strings.Repeat("r", 64), "does not name an entry"},
 		"claim of a network":       {"claim=multinet-storage-0/nic", `"claim=multinet-storage-0/nic" names an entry that is not the pod's own: those that begin with multinet- are made for networks`},
 		"request twice":            {"claim=p/a,claim=p/b,claim=p/a", `element 3 "claim=p/a": the device of this request is already selected by element 1`},
-		"other key":                {"class=bulk", `"class=bulk" is not the name of a Network`},
+		"other key":                {"net=bulk", `"net=bulk" is not the name of a Network`},
+		"class without a name":     {"class=", `element 1 "class=": "class=" does not name a QoSClass: want class=<qosclass>, which is at most 48 lower case letters, digits and '-'`},
+		"chosen by class of 49":    {"class=" + strings.Repeat("q", 49), "does not name a QoSClass"},
+		"class of a network":       {"class=storage/bulk", `"class=storage/bulk" does not name a QoSClass`},
+		"class and class":          {"a,class=bulk@x:gold", `element 2 "class=bulk@x:gold": "class=bulk" names its class already, and cannot have class "gold" too`},
+		"class and nothing":        {"class=bulk:", `"class=bulk" names its class already, and cannot have class "" too`},
+		"interface of a class":     {"a@net2,class=bulk", `element 2 "class=bulk": interface "net2" is already used by element 1`},
 		"the first problem counts": {"a@x,B,c@x", `element 2 "B"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -102,7 +113,7 @@ func TestParseErrors(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{"", " ", "storage", "a@x:q, b", "a,,b", "a@", "a:", "a@net2,b", "claim=p/a@x:q,claim=p/b", "claim=multinet-a/b", "[{\"name\":\"a\"}]", "a\u00a0,b", "\xff@\xfe"} {
+	for _, seed := range []string{"", " ", "storage", "a@x:q, b", "a,,b", "a@", "a:", "a@net2,b", "claim=p/a@x:q,claim=p/b", "claim=multinet-a/b", "class=q@x,class=q", "class=q:q", "[{\"name\":\"a\"}]", "a\u00a0,b", "\xff@\xfe"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
@@ -118,12 +129,8 @@ func FuzzParse(f *testing.F) {
 		var elements []string
 		names := map[string]bool{}
 		for _, s := range selections {
-			element := s.Network
-			if s.OwnClaim() {
-				element = ClaimElement(s.PodClaimName, s.Request)
-			}
-			element += "@" + s.Interface
-			if s.QoSClass != "" {
+			element := s.Subject() + "@" + s.Interface
+			if s.QoSClass != "" && !s.ByClass() {
 				element += ":" + s.QoSClass
 			}
 			elements = append(elements, element)

@@ -282,26 +282,3 @@ func TestRefusedPods(t *testing.T) {
 		})
 	}
 }
-
-func TestSelectionIsImmutable(t *testing.T) {
-	s := requireAPIServer(t)
-	for name, c := range map[string]struct{ before, after, want string }{
-		"kept":    {"storage", "storage", ""},
-		"changed": {"storage", "rack", "annotation multinet.dev/networks cannot change after the pod's creation"},
-		"added":   {"", "rack", "annotation multinet.dev/networks cannot change after the pod's creation"},
-		"removed": {"storage", "", "annotation multinet.dev/networks cannot change after the pod's creation"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			pod := newPod(c.before)
-			pod.Name = ""
-			pod.GenerateName = "immutable-"
-			if err := s.admin.Create(t.Context(), pod); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = s.admin.Delete(context.WithoutCancel(t.Context()), pod, client.GracePeriodSeconds(0)) })
-			pod.Annotations = newPod(c.after).Annotations
-			pod.Labels = map[string]string{"other": "change"}
-			checkAnswer(t, s.admin.Update(t.Context(), pod), c.want)
-		})
-	}
-}

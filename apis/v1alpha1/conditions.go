@@ -111,6 +111,8 @@ const (
 const (
 	ReasonPlanned            = "Planned"
 	ReasonMalformedSelection = "MalformedSelection"
+	// ReasonCannotHonour: the annotation of Multus asks for what a Network does not do.
+	ReasonCannotHonour       = "CannotHonour"
 	ReasonUnknownNetwork     = "UnknownNetwork"
 	ReasonUnknownQoSClass    = "UnknownQoSClass"
 	ReasonQoSClassNotAllowed = "QoSClassNotAllowed"
@@ -120,6 +122,10 @@ const (
 	ReasonNetworkDeleting    = "NetworkDeleting"
 	ReasonUnsupportedPod     = "UnsupportedPod"
 	ReasonRouteConflict      = "RouteConflict"
+	// ReasonNeedsScheduling: what was added to a running pod has to be set aside by the scheduler, which has placed the pod already.
+	ReasonNeedsScheduling = "NeedsScheduling"
+	// ReasonNotOnNode: the running pod's node does not offer the Network that was added.
+	ReasonNotOnNode = "NotOnNode"
 	// ReasonNodeWithoutRack: the pod's node has lost its topology label, or has no address for the overlay.
 	ReasonNodeWithoutRack = "NodeWithoutRack"
 	// ReasonRackNotServed: the Network has no prefix or no VNI left for the pod's rack.
@@ -128,6 +134,10 @@ const (
 	ReasonInsufficientBandwidth = "InsufficientBandwidth"
 	// ReasonAddressClaim: the addresses that an AddressClaim names for the pod cannot be given to it now.
 	ReasonAddressClaim = "AddressClaim"
+	// ReasonClassNotOffered: no Network that the pod may be on has the class that it selects.
+	ReasonClassNotOffered = "ClassNotOffered"
+	// ReasonClassUnavailable: none of the Networks that have the class has a place for the pod.
+	ReasonClassUnavailable = "ClassUnavailable"
 	// ReasonInvalidResourceClaim: the claim that the pod's user wrote asks for what no attachment can be made of.
 	ReasonInvalidResourceClaim = "InvalidResourceClaim"
 	// ReasonResourceClaimNotReady: the user's claim is not there, not allocated, or not the pod's alone.

@@ -11,8 +11,12 @@ const LabelSticky = GroupName + "/sticky"
 // Annotations, conditions and finalizers that pods, Networks and attachments carry. Reasons stand in conditions.go.
 const (
 	// AnnotationNetworks on a pod selects its networks: a comma list of network[@interface][:qosclass], or with
-	// claim=entry/request in the place of network.
+	// claim=entry/request in the place of network, or class=qosclass[@interface].
 	AnnotationNetworks = GroupName + "/networks"
+
+	// AnnotationAtCreation on a pod is the value of AnnotationNetworks that it was created with, empty for none. The admission
+	// policy writes it when AnnotationNetworks changes for the first time, so it is there on pods that were edited and on no others.
+	AnnotationAtCreation = GroupName + "/networks-at-creation"
 
 	// AnnotationPodIPs on a pod lists its addresses: [{"networkName","interface","ip"}]. Written by the agent.
 	AnnotationPodIPs = GroupName + "/pod-ips"
@@ -94,6 +98,10 @@ func ClaimTemplateName(network, qosClass string) string {
 	return network + "." + qosClass + "." + GroupName
 }
 
+// ClassTemplateName is the name of the ResourceClaimTemplate for the Networks that have a QoS class. That of a Network has at
+// most one dot before the group's name. The admission policy builds the same name in CEL.
+func ClassTemplateName(qosClass string) string { return "cheapest.class." + qosClass + "." + GroupName }
+
 // TopologyAttribute is the device attribute that carries the value of a topology label, as domain and name. A label's name
 // may hold '-' and '.', that of an attribute may not: they become '_'.
 func TopologyAttribute(topologyKey string) (domain, name string) {
@@ -106,5 +114,6 @@ func TopologyAttribute(topologyKey string) (domain, name string) {
 
 // PodClaimPrefix starts the names of the entries in a pod's spec.resourceClaims that the admission policy adds.
 // The whole name is PodClaimPrefix + network + "-" + n, where n counts the selections of that network in the pod
-// from 0. The number is always there, so that a network named "a-0" and the second selection of "a" differ.
+// from 0. The number is always there, so that a network named "a-0" and the second selection of "a" differ. Where a class is
+// selected and no network, "-" + class is in the place of network.
 const PodClaimPrefix = "multinet-"

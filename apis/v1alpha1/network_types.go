@@ -120,6 +120,14 @@ type NetworkSpec struct {
 	// +optional
 	AllowedQoSClasses []string `json:"allowedQoSClasses,omitempty"`
 
+	// cost tells how expensive the Network is, by a scale of your own: a pod that selects class=qosclass and no Network gets the
+	// cheapest that has the class and a place for it. Unset, the Network costs what the QoSClass of qosClassName does, 0
+	// without one. Among equals the name decides.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000
+	// +optional
+	Cost *int32 `json:"cost,omitempty"`
+
 	// namespaceSelector restricts the namespaces whose pods may select this Network. Unset admits all.
 	// +optional
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`

@@ -9,7 +9,7 @@ import (
 // PodNetworkAttachment is one interface of one pod, and the record of its addresses.
 //
 // spec is written by the operator and is a complete order: the node agent needs no other object. It is written once, apart
-// from the values of spec.qos, which follow the QoSClass while the pod runs.
+// from the values of spec.qos, which follow the QoSClass while the pod runs, and from spec.detach.
 // status is written by the node agent alone. An address is free again when this object is gone, and the
 // object goes only when the agent has taken its finalizer away.
 //
@@ -38,7 +38,7 @@ type PodNetworkAttachment struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// +kubebuilder:validation:XValidation:rule="has(self.podClaimName) == has(oldSelf.podClaimName) && has(self.request) == has(oldSelf.request) && has(self.macvlan) == has(oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && has(self.cni) == has(oldSelf.cni) && has(self.mac) == has(oldSelf.mac) && has(self.mtu) == has(oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && has(self.routes) == has(oldSelf.routes)",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	// +kubebuilder:validation:XValidation:rule="has(self.podClaimName) == has(oldSelf.podClaimName) && has(self.request) == has(oldSelf.request) && has(self.macvlan) == has(oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && has(self.cni) == has(oldSelf.cni) && has(self.mac) == has(oldSelf.mac) && has(self.mtu) == has(oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && has(self.routes) == has(oldSelf.routes) && has(self.choice) == has(oldSelf.choice)",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	// +kubebuilder:validation:XValidation:rule="has(self.qos) == has(oldSelf.qos)",message="spec.qos is of one QoSClass for ever: only its values change"
 	// +required
 	Spec PodNetworkAttachmentSpec `json:"spec"`
@@ -63,7 +63,7 @@ type PodNetworkAttachmentSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	Pod PodReference `json:"pod"`
 
-	// networkName is the Network that was selected.
+	// networkName is the Network that was selected, or that the scheduler chose.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	NetworkName string `json:"networkName"`
@@ -140,15 +140,37 @@ type PodNetworkAttachmentSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	Routes []Route `json:"routes,omitempty"`
 
+	// choice is set where the pod selected a QoSClass and no Network.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	Choice *NetworkChoice `json:"choice,omitempty"`
+
 	// qos is the QoSClass by value. Its values alone may change: the node agent brings the running pod to them.
 	// +optional
 	QoS *ResolvedQoS `json:"qos,omitempty"`
+
+	// detach is set before the attachment of a pod is deleted that runs on without the interface: the node agent then takes the
+	// interface away at once. Otherwise it waits for the end of the pod's sandbox.
+	// +optional
+	Detach bool `json:"detach,omitempty"`
 }
 
 // PodReference names one pod, not its successor of the same name. The pod is in the attachment's namespace.
 type PodReference struct {
 	Name string    `json:"name"`
 	UID  types.UID `json:"uid"`
+}
+
+// NetworkChoice tells why an attachment is on its Network.
+type NetworkChoice struct {
+	// offered are the Networks that the pod's claim asked the scheduler for, the cheapest first.
+	// +kubebuilder:validation:MaxItems=8
+	// +listType=atomic
+	Offered []string `json:"offered"`
+	// message says why it is this one and none that is cheaper, as far as that could be seen on the pod's node when the
+	// attachment was made.
+	// +kubebuilder:validation:MaxLength=8192
+	Message string `json:"message"`
 }
 
 // AttachmentRack is the rack that the pod's node was in when the attachment was made, and the path there.

@@ -66,7 +66,8 @@ type QoSClassSpec struct {
 	// +optional
 	DSCP *int32 `json:"dscp,omitempty"`
 
-	// cost tells how expensive the class is, by a scale of your own.
+	// cost tells how expensive the class is, by a scale of your own. It is that of the Networks whose default the class is
+	// and that have none of their own.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional

@@ -50,4 +50,10 @@ func TestQuotaOfANetwork(t *testing.T) {
 	}
 	checkAnswer(t, refused, "exceeded quota: networks, requested: "+name+"=1, used: "+name+"=2, limited: "+name+"=2")
 	checkAnswer(t, claim("storage"), "")
+	// What may become a device of the Network counts as one.
+	checkAnswer(t, s.admin.Create(t.Context(), &resourcev1.ResourceClaim{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, GenerateName: "c-"},
+		Spec: resourcev1.ResourceClaimSpec{Devices: resourcev1.DeviceClaim{Requests: []resourcev1.DeviceRequest{{Name: "nic", FirstAvailable: []resourcev1.DeviceSubRequest{
+			{Name: "storage", DeviceClassName: v1alpha1.DeviceClassName("storage")}, {Name: "backup", DeviceClassName: v1alpha1.DeviceClassName("backup")}}}}}}}),
+		"exceeded quota: networks, requested: "+name+"=1")
 }

@@ -17,7 +17,7 @@ import (
 
 // sequence is what a generated element is glued from: every separator, and text on both sides of every rule.
 var sequence = []string{"a", "storage", "a-0", "-a", "a-", "A", "9", strings.Repeat("n", 48), strings.Repeat("n", 49),
-	"claim=", "claim=a/b", "claim=a/storage", "claim=multinet-a/b", "a/b", "=", "@", "@", ":", ":", ",", ",", " ", "\t", "\n", "\u00a0", "", "net1", "net2", "eth0", "lo", "eth0.5", "_x", "x_",
+	"claim=", "claim=a/b", "claim=a/storage", "claim=multinet-a/b", "class=", "class=a", "class=storage", "class=" + strings.Repeat("n", 48), "a/b", "=", "@", "@", ":", ":", ",", ",", " ", "\t", "\n", "\u00a0", "", "net1", "net2", "eth0", "lo", "eth0.5", "_x", "x_",
 	strings.Repeat("i", 15), strings.Repeat("i", 16), strings.Repeat("q", 63), strings.Repeat("q", 64), "é", "名", "/", "\"", "'", "\\", "{", "."}
 
 func generatedSelections(n int) (values []string) {
@@ -47,7 +47,9 @@ func TestPoliciesAgreeWithParser(t *testing.T) {
 		`[{"name":"a"}]`, "ns/a", "a b", "a\x00b", "a@\x7f", "a@x\u200b",
 		"claim=a/b", "claim=a/b@x:q,claim=a/c,a", "claim=a/b,claim=a/b", "claim=a/b@net2,claim=a/c", "claim=a/b,c,claim=a/b@x", "claim=a", "claim=a/",
 		"claim=/b", "claim=a/b/c", "claim=a/b@eth0", "claim=a/b:", "claim=multinet-a/b", "claim=Multinet/b", "claim=a/" + strings.Repeat("r", 63),
-		"claim=" + strings.Repeat("e", 64) + "/b", "Claim=a/b", "class=a", "claim", "claim=a/é", " claim=a/b ",
+		"claim=" + strings.Repeat("e", 64) + "/b", "Claim=a/b", "claim",
+		"class=a", "class=a@x", "class=a@x,class=a", "a,class=a,a:a,class=b", "class=", "class=a:", "class=a:b", "class=a@x:b", "class=a@net2,b", "class=a@lo", "class", "class=a/b",
+		"Class=a", "class=-a", "class=class=a", "class=" + strings.Repeat("n", 48), "class=" + strings.Repeat("n", 49), " class=a ", "a@class=b", "claim=a/é", " claim=a/b ",
 	})
 	accepted := 0
 	for _, value := range values {
@@ -100,7 +102,11 @@ func compareClaims(t *testing.T, pod *corev1.Pod, selections []selection.Selecti
 			continue
 		}
 		entries++
-		if template := v1alpha1.ClaimTemplateName(want.Network, want.QoSClass); got[want.PodClaimName] != template {
+		template := v1alpha1.ClaimTemplateName(want.Network, want.QoSClass)
+		if want.ByClass() {
+			template = v1alpha1.ClassTemplateName(want.QoSClass)
+		}
+		if got[want.PodClaimName] != template {
 			t.Errorf("claim %s has the template %q, want %q", want.PodClaimName, got[want.PodClaimName], template)
 		}
 	}

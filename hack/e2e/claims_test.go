@@ -103,8 +103,13 @@ func TestStickyAddresses(t *testing.T) {
 
 func (s *scene) statefulSet(name, node, selection string) *appsv1.StatefulSet {
 	s.t.Helper()
+	return s.statefulSetOf(name, s.pod(name, node, selection))
+}
+
+// statefulSetOf makes a StatefulSet of one pod.
+func (s *scene) statefulSetOf(name string, pod *corev1.Pod) *appsv1.StatefulSet {
+	s.t.Helper()
 	labels := map[string]string{"app": name}
-	pod := s.pod(name, node, selection)
 	set := &appsv1.StatefulSet{
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name},
 		Spec: appsv1.StatefulSetSpec{

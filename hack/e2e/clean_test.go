@@ -35,7 +35,7 @@ func attached(pod *corev1.Pod, all []v1alpha1.PodNetworkAttachment, state nodeSt
 	}
 	for _, want := range selections {
 		a, ok := byInterface[want.Interface]
-		if !ok || !want.OwnClaim() && a.Spec.NetworkName != want.Network {
+		if !ok || want.Network != "" && a.Spec.NetworkName != want.Network {
 			return fmt.Errorf("pod %s has no attachment of %s on %s", pod.Name, want, want.Interface)
 		}
 		if !meta.IsStatusConditionTrue(a.Status.Conditions, v1alpha1.AttachmentConditionReady) {
@@ -157,15 +157,24 @@ func (w world) leaked(node string, state nodeState) error {
 			return fmt.Errorf("node %s: /run/multinet/pods has a folder for pod %s, which is gone", node, uid)
 		}
 	}
-	macs := map[string]bool{}
+	for _, uid := range state.selected {
+		if p, ok := w.pods[types.UID(uid)]; !ok || p.Spec.NodeName != node {
+			return fmt.Errorf("node %s: /run/multinet has a record of pod %s, which is gone", node, uid)
+		}
+	}
+	macs, devices := map[string]bool{}, false
 	for _, a := range w.attachments {
 		if a.Spec.NodeName != node {
 			continue
 		}
+		devices = devices || a.Status.Device != nil && a.Status.Device.PCIAddress != ""
 		if _, ok := w.pods[a.Spec.Pod.UID]; !ok {
 			return fmt.Errorf("attachment %s/%s is leaked: its pod is gone", a.Namespace, a.Name)
 		}
 		macs[a.Spec.MAC] = true
+	}
+	if len(state.files) > 0 && !devices {
+		return fmt.Errorf("node %s: no pod has a device, and there are %v", node, state.files)
 	}
 	for _, l := range state.links {
 		if l.onNode || !macs[l.MAC] {

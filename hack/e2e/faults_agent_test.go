@@ -13,7 +13,7 @@ import (
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
-// Tests of node B follow each other, since each hurts the whole node; TestAgentAbsentForTwoMinutes runs beside them.
+// Tests of node B follow each other, since each hurts the whole node; TestFaultsOfTheFirstNode runs beside them.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -93,8 +93,7 @@ func podsDeletedWhileAgentIsDown(t *testing.T) {
 }
 
 // agentAbsent: the longest of all, on the other node.
-func TestAgentAbsentForTwoMinutes(t *testing.T) {
-	t.Parallel()
+func agentAbsentForTwoMinutes(t *testing.T) {
 	s := newScene(t, nodeA)
 	s.network("absence", networkSpec("eth1"))
 	s.createMany(2, "before", nodeA, "absence")

@@ -21,7 +21,11 @@ type nodeState struct {
 	links []link
 	// ledger are the pod UIDs with a plan, folders those with files for containers.
 	ledger, folders []string
-	overlays        overlayState
+	// selected are the pod UIDs of which there is a record of what they select, or of a sandbox.
+	selected []string
+	// files are of devices and of sandboxes that ended.
+	files    []string
+	overlays overlayState
 }
 
 // link is a macvlan link in any network namespace of a node.
@@ -57,6 +61,9 @@ func (l link) prefixes() []netip.Prefix {
 const inspect = `
 ls /var/lib/multinet/pods 2>/dev/null | sed -n 's/^\([^.]*\)\.json$/ledger \1/p'
 ls /run/multinet/pods 2>/dev/null | sed 's/^/folder /'
+ls /run/multinet/selected 2>/dev/null | sed -n 's/^\([^.]*\)\.json$/selected \1/p'
+cat /run/multinet/sandboxes/*.json 2>/dev/null | grep -o '"podUID":"[^"]*"' | sed 's/.*:"\(.*\)"/selected \1/'
+find /var/run/k8s.cni.cncf.io/devinfo /var/run/cdi/multinet.dev-* /var/lib/multinet/cni/deleted -type f 2>/dev/null | sed 's/^/file /'
 echo "node $(stat -Lc %i /proc/1/ns/net)"
 stat -Lc '%i %n' /run/netns/* /proc/[0-9]*/ns/net 2>/dev/null | sort -s -u -k1,1 | while read -r inode path; do
 	echo "links $inode $path $(nsenter --net=$path ip -j -d address show type macvlan 2>/dev/null)"
@@ -77,6 +84,10 @@ func (s *scene) inspectNode(ctx context.Context, node string) (nodeState, error)
 			state.ledger = append(state.ledger, rest)
 		case "folder":
 			state.folders = append(state.folders, rest)
+		case "selected":
+			state.selected = append(state.selected, rest)
+		case "file":
+			state.files = append(state.files, rest)
 		case "node":
 			own = rest
 		case "links":

@@ -71,6 +71,9 @@ func setUp(ctx context.Context) (err error) {
 	if err := keepOperator(ctx); err != nil {
 		return err
 	}
+	if err := giveCNIFolders(ctx); err != nil {
+		return err
+	}
 	if err := multi.WaitRollout(ctx, 3*time.Minute); err != nil {
 		return err
 	}
@@ -92,5 +95,16 @@ func allowAbsence(ctx context.Context) error {
 func keepOperator(ctx context.Context) error {
 	_, err := multi.Kubectl(ctx, nil, "patch", "deployment", "multinet-operator", "--namespace", cluster.Namespace, "--patch",
 		`{"spec":{"template":{"spec":{"nodeSelector":{"`+corev1.LabelHostname+`":"`+nodeA+`"}}}}}`)
+	return err
+}
+
+// giveCNIFolders patches the DaemonSet as README says it for nodes without NRI. Nodes that are not named in cniNodes have no use for it.
+func giveCNIFolders(ctx context.Context) error {
+	patch, err := os.Open(filepath.Join(tool.Repository, "manifests", "agent", "cni-door.yaml"))
+	if err != nil {
+		return err
+	}
+	defer patch.Close()
+	_, err = multi.Kubectl(ctx, patch, "--namespace", cluster.Namespace, "patch", "daemonset", "multinet-agent", "--patch-file", "/dev/stdin")
 	return err
 }

@@ -5,9 +5,7 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -65,14 +63,8 @@ func interfaceOf(random *rand.Rand, k int) string {
 // randomVFs: whatever pods select, all that tells of their VFs tells of the same ones.
 func (s *scene) randomVFs(node string) {
 	s.t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv(seedVariable); text != "" {
-		var err error
-		seed, err = strconv.ParseUint(text, 10, 64)
-		s.must(err)
-	}
-	pods := drawPods(rand.New(rand.NewPCG(seed, 0)), vfsPerCard)
-	s.t.Logf("%s=%d draws %+v", seedVariable, seed, pods)
+	pods := drawPods(s.random(), vfsPerCard)
+	s.t.Logf("drawn are %+v", pods)
 	var names []string
 	for _, p := range pods {
 		names = append(names, p.name)

@@ -23,6 +23,7 @@ var rights = map[string][]string{
 		"core/nodes: get list watch",
 		"core/pods: get list watch",
 		"core/pods/status: patch",
+		"core/resourcequotas: list",
 		"events.k8s.io/events: create patch",
 		"k8s.cni.cncf.io/network-attachment-definitions: get list watch",
 		"multinet-system/coordination.k8s.io/leases: create get update",

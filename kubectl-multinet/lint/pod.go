@@ -3,6 +3,7 @@ package lint
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/multinet-dev/multinet/apis/jsonpos"
 	"github.com/multinet-dev/multinet/apis/netattach"
+	"github.com/multinet-dev/multinet/apis/netstatus"
 	"github.com/multinet-dev/multinet/apis/npwg"
 	"github.com/multinet-dev/multinet/apis/selection"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
@@ -30,7 +32,7 @@ var severity = map[netattach.Verdict]int{netattach.Native: 0, netattach.Delegate
 
 func judgePod(o manifest.Object, known map[string]netattach.Translation) Judgement {
 	j := &podJudge{Judgement: Judgement{Object: o, Verdict: netattach.Native}, pod: o.Pod}
-	if d := o.Pod.Default; d != nil {
+	if d := o.Pod.Default; d != nil && !slices.Contains([]string{"", netstatus.DefaultNetwork}, strings.TrimSpace(d.Value)) {
 		j.blame(netattach.Refused, d.Place(0), "%s: Multinet leaves the cluster's default network alone", npwg.AnnotationDefaultNetwork)
 	}
 	if o.Pod.HostNetwork {
@@ -54,9 +56,9 @@ func judgePod(o manifest.Object, known map[string]netattach.Translation) Judgeme
 	return j.Judgement
 }
 
-// unchanged says where the pod needs no change, if anywhere: the admission policy knows the comma list alone.
+// unchanged says where the pod needs no change, if anywhere.
 func (j *podJudge) unchanged() string {
-	if strings.ContainsAny(j.pod.Networks.Value, `[{"`) || j.pod.Own != nil {
+	if j.pod.Own != nil || len(npwg.Unreadable(j.pod.Networks.Value)) > 0 {
 		return ""
 	}
 	return fmt.Sprintf("as it is in a namespace with the label %s=%s; elsewhere ", netattach.LabelDefinitions, netattach.LabelDefinitionsNative)
@@ -79,6 +81,10 @@ func (j *podJudge) judgeSelection(namespace string, known map[string]netattach.T
 	if len(elements) > selection.MaxElements {
 		j.blame(netattach.Delegated, text.Place(elements[selection.MaxElements].At.Offset), "element %d: a pod has at most %d networks",
 			selection.MaxElements+1, selection.MaxElements)
+	}
+	for _, e := range npwg.Unreadable(text.Value) {
+		j.Notes = append(j.Notes, Remark{At: text.Place(e.At.Offset), Text: fmt.Sprintf(
+			"element %d: %s: %s, or the API server refuses the pod in a namespace with the label %s", e.Element, e.Key, e.Problem, netattach.LabelDefinitions)})
 	}
 	for i, e := range elements {
 		j.judgeElement(text, i+1, e, known)
@@ -125,6 +131,11 @@ func (j *podJudge) judgeElement(text manifest.Text, n int, e npwg.Element, known
 	reasons, notes := netattach.Fit(e, translation.Network)
 	for _, r := range reasons {
 		j.blame(netattach.Delegated, text.Place(r.At.Offset), "%s%s: %s", what, r.Path, r.Text)
+	}
+	for _, key := range []string{"ips", "mac"} {
+		if key == "ips" && len(e.IPs) > 0 || key == "mac" && e.MAC != nil {
+			notes = append(notes, jsonpos.Problem{Path: key, At: e.Keys[key], Text: "with " + v1alpha1.AnnotationNetworks + " it is asked for by an AddressClaim, which names the pod"})
+		}
 	}
 	network := netattach.NetworkName(e.Namespace, e.Name)
 	selector, err := metav1.LabelSelectorAsSelector(translation.Network.NamespaceSelector)

@@ -38,10 +38,10 @@ type Options struct {
 // Guards puts programs on the links of pods, where there are classes that pods could take from each other. Its methods run on a
 // thread in the pod's namespace. A pod has its networks without a program, too: who reports the class tells of it.
 type Guards interface {
+	// Needed tells whether the attachment's link is to have one.
+	Needed(p plan.Attachment) bool
 	// Guard puts one on a link that needs one and has none.
-	Guard(p plan.Attachment, index int) (made bool)
-	// Unguard takes it off again.
-	Unguard(p plan.Attachment) error
+	Guard(p plan.Attachment, index int)
 	// Guarded tells whether the link has what it needs.
 	Guarded(p plan.Attachment, index int) bool
 }
@@ -88,7 +88,7 @@ func New(options Options) *Attacher {
 
 // Attach gives the pod whose namespace is at netnsPath all its interfaces, or none: results in the order of the
 // attachments, or an *Error. It looks whether ctx has ended before each step, since a hook that overran its time is
-// not stopped, and the pod would start with what it goes on to do.
+// not stopped, and the pod would start with what it goes on to do. Guard is to follow.
 func (a *Attacher) Attach(ctx context.Context, netnsPath string, attachments []plan.Attachment) ([]Result, error) {
 	if len(attachments) == 0 {
 		return nil, nil

@@ -48,6 +48,16 @@ func TestErrors(t *testing.T) {
 			is:      unix.EINVAL,
 			text:    `create interface: uplink eth1 refuses mode passthru`,
 		},
+		"beside passthru": {
+			prepare: func(w *world, _ *kernel.Namespace) {
+				p := withMAC(storage(), 77)
+				p.Macvlan = &plan.Macvlan{Mode: "passthru"}
+				w.attach(w.pod(), p)
+			},
+			plan: func(*plan.Attachment) {},
+			is:   unix.EINVAL,
+			text: `create interface: uplink eth1 refuses mode bridge: a link in mode passthru tolerates no other on its uplink`,
+		},
 		"IPv6 disabled": {
 			prepare: func(w *world, pod *kernel.Namespace) {
 				kerneltest.Inside(w.t, pod, func() error { return kernel.Proc("").WriteNet("ipv6/conf/default/disable_ipv6", "1") })

@@ -56,20 +56,9 @@ func (r *run) attach(p plan.Attachment) (Result, error) {
 
 func (r *run) linkSteps(p plan.Attachment, link *plumb.Link) []step {
 	var uplink plumb.Uplink
-	steps := []step{
+	return []step{
 		{StepUplink, func() (err error) { uplink, err = r.uplink(p); return err }},
 		{StepLink, func() (err error) { *link, err = r.ensureLink(p, uplink); return err }},
-	}
-	if r.guards != nil {
-		// Before the link is up: nothing of the pod passes without it.
-		steps = append(steps, step{StepGuard, func() error { r.guard(p, link.Index); return nil }})
-	}
-	return steps
-}
-
-func (r *run) guard(p plan.Attachment, index int) {
-	if r.guards.Guard(p, index) {
-		r.undo.push("remove the program from interface "+p.Interface, func() error { return r.guards.Unguard(p) })
 	}
 }
 
@@ -137,8 +126,12 @@ func wantedLink(p plan.Attachment, uplink plumb.Uplink) plumb.Macvlan {
 	}
 }
 
-// bringUp leaves alone a link that is up: its sysctls were written before it came up, or changed by the pod since.
+// bringUp leaves alone a link that is up: its sysctls were written before it came up, or changed by the pod since. Only that it was
+// alone then may be true no more.
 func (r *run) bringUp(p plan.Attachment, link *plumb.Link) error {
+	if link.Up && r.several {
+		return plumb.SetUpStrict(r.pod, link.Index)
+	}
 	if link.Up {
 		return nil
 	}

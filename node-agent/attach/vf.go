@@ -26,13 +26,9 @@ func NeedsVFState(p plan.Attachment) (bool, error) {
 
 // VFState is what the VF of an attachment is now, on the node.
 func (a *Attacher) VFState(p plan.Attachment) (plan.VFState, error) {
-	vfs, err := a.vfs()
+	vfs, vf, err := a.lookUpVF(p)
 	if err != nil {
-		return plan.VFState{}, newError(p, StepUplink, err)
-	}
-	vf, err := vfs.Find(p.VF.PCIAddress)
-	if err != nil {
-		return plan.VFState{}, newError(p, StepUplink, err)
+		return plan.VFState{}, err
 	}
 	state, err := vfs.State(vf, nil)
 	if err != nil {
@@ -42,21 +38,45 @@ func (a *Attacher) VFState(p plan.Attachment) (plan.VFState, error) {
 }
 
 // ConfigureVF does ahead of Attach what may be slow, since some drivers must be bound anew for a MAC. Attach does it too, but
-// finds it done. A failure leaves the VF to ReleaseVFs. It returns what the driver refuses of the attachment's QoSClass, by the
-// class's knobs.
-func (a *Attacher) ConfigureVF(ctx context.Context, p plan.Attachment) (unmet map[string]string, err error) {
+// finds it done. A failure leaves the VF to ReleaseVFs.
+func (a *Attacher) ConfigureVF(ctx context.Context, p plan.Attachment) error {
+	vfs, vf, err := a.lookUpVF(p)
+	if err != nil {
+		return err
+	}
+	if err := configureVF(ctx, vfs, vf, p, nil); err != nil {
+		return newError(p, StepVF, err)
+	}
+	return nil
+}
+
+// QualifyVF tells the card of a VF that is configured what the attachment's QoSClass asks for, and returns what the card has then.
+// A pod may have the VF.
+func (a *Attacher) QualifyVF(p plan.Attachment) (plan.VFOutcome, error) {
+	vfs, vf, err := a.lookUpVF(p)
+	if err != nil {
+		return plan.VFOutcome{}, err
+	}
+	if p.Before == nil {
+		return plan.VFOutcome{}, newError(p, StepVF, errNotRecorded)
+	}
+	outcome, err := vfs.Qualify(vf, *p.Before, p.VF.Settings, p.VF.QoS)
+	if err != nil {
+		return plan.VFOutcome{}, newError(p, StepVF, err)
+	}
+	return outcome, nil
+}
+
+func (a *Attacher) lookUpVF(p plan.Attachment) (plumb.VFs, plumb.VF, error) {
 	vfs, err := a.vfs()
 	if err != nil {
-		return nil, newError(p, StepVF, err)
+		return plumb.VFs{}, plumb.VF{}, newError(p, StepUplink, err)
 	}
 	vf, err := vfs.Find(p.VF.PCIAddress)
 	if err != nil {
-		return nil, newError(p, StepUplink, err)
+		return plumb.VFs{}, plumb.VF{}, newError(p, StepUplink, err)
 	}
-	if unmet, err = configureVF(ctx, vfs, vf, p, nil); err != nil {
-		return nil, newError(p, StepVF, err)
-	}
-	return unmet, nil
+	return vfs, vf, nil
 }
 
 // ReleaseVFs makes the VFs of the attachments what they were before, wherever they are; the namespace may be gone. The error
@@ -119,18 +139,27 @@ func split(attachments []plan.Attachment) (links, vfs []plan.Attachment) {
 	return links, vfs
 }
 
-func configureVF(ctx context.Context, vfs plumb.VFs, vf plumb.VF, p plan.Attachment, pod *kernel.Namespace) (unmet map[string]string, err error) {
+func configureVF(ctx context.Context, vfs plumb.VFs, vf plumb.VF, p plan.Attachment, pod *kernel.Namespace) error {
 	if needs, err := NeedsVFState(p); err != nil {
-		return nil, err
+		return err
 	} else if needs {
-		return nil, errNotRecorded
+		return errNotRecorded
 	}
 	if p.VF.VFIO {
 		if _, err := vfs.BindVFIO(ctx, vf); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return vfs.Configure(ctx, vf, p.VF.Settings, p.VF.QoS, net.HardwareAddr(p.MAC), pod)
+	return vfs.Configure(ctx, vf, p.VF.Settings, net.HardwareAddr(p.MAC), pod)
+}
+
+// qualifyVF has the class in force before the pod has the VF. What the driver refuses of it stands in the plan since QualifyVF.
+func qualifyVF(vfs plumb.VFs, vf plumb.VF, p plan.Attachment) error {
+	if p.VF.QoS == nil {
+		return nil
+	}
+	_, err := vfs.Qualify(vf, *p.Before, p.VF.Settings, p.VF.QoS)
+	return err
 }
 
 // findVF looks up the VF and, unless the pod has it already, sees to it that a failure of this attach restores it.
@@ -155,8 +184,12 @@ func (r *run) vfSteps(p plan.Attachment, link *plumb.Link) []step {
 	var vf plumb.VF
 	steps := []step{
 		{StepUplink, func() (err error) { vf, err = r.findVF(p); return err }},
-		// What a driver refuses of a QoSClass stands in the plan since ConfigureVF.
-		{StepVF, func() error { _, err := configureVF(r.ctx, vfs, vf, p, r.pod); return err }},
+		{StepVF, func() error {
+			if err := configureVF(r.ctx, vfs, vf, p, r.pod); err != nil {
+				return err
+			}
+			return qualifyVF(vfs, vf, p)
+		}},
 	}
 	if p.VF.VFIO {
 		return steps

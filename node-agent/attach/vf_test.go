@@ -80,10 +80,7 @@ func TestSRIOVAttach(t *testing.T) {
 	w := newVFWorld(t, 0)
 	pod := w.pod()
 	empty := w.state(pod)
-	unmet, err := w.attacher.ConfigureVF(t.Context(), w.fast())
-	if err != nil || len(unmet) > 0 {
-		t.Errorf("configure: %v, %v", unmet, err)
-	}
+	w.must(w.attacher.ConfigureVF(t.Context(), w.fast()))
 	results := w.attach(pod, w.both()...)
 	if len(results) != 2 || results[0].MAC.String() != w.fast().MAC.String() || results[0].MTU != 1400 || results[0].Interface != "net1" {
 		t.Errorf("results %+v", results)

@@ -26,7 +26,7 @@ const conformancePage = `# Conformance with the CNI specification
 
 The sentences of [CNI 1.1](https://github.com/containernetworking/cni/blob/v1.3.0/SPEC.md) that concern plugins, in our own words, each with the outcome of its test. This page is
 written by ` + "`go test ./node-agent/cni -run TestConformance -update`" + `, and a test run fails where it says anything else than what came out. The tests start the real
-plugin, as a runtime does, against a real agent in network namespaces.
+plugin, as a runtime does, against a real agent in network namespaces. That a kubelet and containerd get along with it is shown on a cluster, by ` + "`TestFaultsOfTheFirstNode/CNIDoor` in `hack/e2e`" + `.
 
 `
 

@@ -24,6 +24,8 @@ const (
 	maxRequest     = 8 << 20
 	// window is granted at once, so that no request waits for more room.
 	window = 1 << 20
+	// buffer is what a connection reads and writes at once. It serves one call, which is smaller as a rule.
+	buffer = 4 << 10
 )
 
 // Serve answers the plugin on a Unix socket until ctx ends. ready is called when it does.
@@ -33,7 +35,7 @@ func Serve(ctx context.Context, log logr.Logger, socket string, s Sandboxes, rea
 		return fmt.Errorf("socket of the CNI plugin: %w", err)
 	}
 	g := grpc.NewServer(grpc.ConnectionTimeout(handshakeLimit), grpc.MaxRecvMsgSize(maxRequest),
-		grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(window))
+		grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(window), grpc.ReadBufferSize(buffer), grpc.WriteBufferSize(buffer))
 	service.RegisterSandboxesServer(g, &server{log: log, sandboxes: s})
 	ended := make(chan struct{})
 	defer close(ended)

@@ -75,6 +75,9 @@ func (d *driver) entries(ctx context.Context, claim *resourceapi.ResourceClaim, 
 	}
 	own := ownEntries(pod, claim)
 	selections, err := selection.Parse(pod.Annotations[v1alpha1.AnnotationNetworks])
+	// What a pod that was edited selects no more its claim has still.
+	former, _ := selection.Parse(pod.Annotations[v1alpha1.AnnotationAtCreation])
+	selections = append(selections, former...)
 	if err == nil && len(own) == 0 {
 		err = errors.New("its spec.resourceClaims does not name it")
 	}

@@ -74,6 +74,13 @@ func TestRequestsOf(t *testing.T) {
 		"a user's own, marked as ours": {claim: ownClaim(), want: ofUser, change: func(c *resourceapi.ResourceClaim, _ *corev1.Pod) {
 			c.Annotations = map[string]string{"resource.kubernetes.io/pod-claim-name": "multinet-storage-0"}
 		}},
+		"of a class": {claim: podClaim("c"), want: []sandboxes.Request{of("multinet--bulk-0", "c", "nic/dear", "uplink-eth1", "share-c", "dear")},
+			change: func(c *resourceapi.ResourceClaim, _ *corev1.Pod) {
+				c.Annotations["resource.kubernetes.io/pod-claim-name"] = "multinet--bulk-0"
+				c.Spec.Devices.Requests[1] = resourceapi.DeviceRequest{Name: "nic", FirstAvailable: []resourceapi.DeviceSubRequest{
+					{Name: "cheap", DeviceClassName: "cheap.multinet.dev"}, {Name: "dear", DeviceClassName: "dear.multinet.dev"}}}
+				c.Status.Allocation.Devices.Results[2].Request = "nic/dear"
+			}},
 		"a device that is not selected": {claim: ownClaim(), says: `request "right" that pod p does not select: add "claim=pair/right" to its annotation multinet.dev/networks`,
 			change: func(_ *resourceapi.ResourceClaim, p *corev1.Pod) {
 				p.Annotations[v1alpha1.AnnotationNetworks] = "claim=pair/left"

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
-	"io"
+	"strconv"
+
+	"github.com/multinet-dev/multinet/node-agent/multinet-cni/jsonspan"
 )
 
 // failure is an error as CNI prints it.
@@ -13,20 +13,20 @@ type failure struct {
 	details string
 }
 
-func fail(code int, message, format string, args ...any) *failure {
-	return &failure{code: code, message: message, details: fmt.Sprintf(format, args...)}
+func fail(code int, message, details string) *failure {
+	return &failure{code: code, message: message, details: details}
 }
 
-// print writes the error in the version of the configuration, or in our own where that is not known.
-func (f *failure) print(to io.Writer, version string) {
+// encode writes the error in the version of the configuration, or in our own where that is not known.
+func (f *failure) encode(version string) []byte {
 	if version == "" {
 		version = latest
 	}
-	// Nothing can be done where the runtime does not listen; it sees the exit status.
-	_ = json.NewEncoder(to).Encode(struct {
-		CNIVersion string `json:"cniVersion"`
-		Code       int    `json:"code"`
-		Message    string `json:"msg"`
-		Details    string `json:"details,omitempty"`
-	}{version, f.code, f.message, f.details})
+	text := jsonspan.AppendText([]byte(`{"cniVersion":`), version)
+	text = strconv.AppendInt(append(text, `,"code":`...), int64(f.code), 10)
+	text = jsonspan.AppendText(append(text, `,"msg":`...), f.message)
+	if f.details != "" {
+		text = jsonspan.AppendText(append(text, `,"details":`...), f.details)
+	}
+	return append(text, "}\n"...)
 }

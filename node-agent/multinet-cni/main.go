@@ -2,15 +2,26 @@
 // hands each call to the node agent and prints what that answers. It makes no link and keeps no state.
 //
 // A container runtime starts it for every pod of the node. So it is static, links no more than it needs, and passes a
-// pod that selects no network also where the agent is away.
+// pod that selects no network also where the agent is away. What takes it longest is its start, page by page: that is why it does without
+// packages that everybody else uses, such as os, fmt and encoding/json, and why a test holds it to that.
+
+// Go would read the mounts of the whole node to learn how many processors it may use, and use one of them.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
 package main
 
 import (
 	"io"
-	"os"
+	"syscall"
 )
 
-func main() { os.Exit(run(os.Getenv, os.Stdin, os.Stdout)) }
+func main() { syscall.Exit(run(getenv, descriptor(0), descriptor(1))) }
+
+func getenv(key string) string {
+	value, _ := syscall.Getenv(key)
+	return value
+}
 
 // run returns the exit status. What it prints is a result or an error of CNI.
 func run(getenv func(string) string, stdin io.Reader, stdout io.Writer) int {
@@ -20,7 +31,8 @@ func run(getenv func(string) string, stdin io.Reader, stdout io.Writer) int {
 		result, failed = serve(r)
 	}
 	if failed != nil {
-		failed.print(stdout, r.config.CNIVersion)
+		// Nothing can be done where the runtime does not listen; it sees the exit status.
+		_, _ = stdout.Write(failed.encode(r.config.cniVersion))
 		return 1
 	}
 	if _, err := stdout.Write(result); err != nil {

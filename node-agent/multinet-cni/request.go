@@ -1,13 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
-	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/multinet-dev/multinet/apis/agent"
+	"github.com/multinet-dev/multinet/node-agent/multinet-cni/jsonspan"
 )
 
 // latest version of the specification that the plugin speaks.
@@ -25,13 +25,20 @@ type verb struct {
 	attachment, netns, previous bool
 }
 
-var verbs = map[string]verb{
-	"ADD":     {since: "0.3.0", attachment: true, netns: true, previous: true},
-	"DEL":     {since: "0.3.0", attachment: true},
-	"CHECK":   {since: "0.4.0", attachment: true, netns: true, previous: true},
-	"GC":      {since: "1.1.0"},
-	"STATUS":  {since: "1.1.0"},
-	"VERSION": {},
+func verbOf(command string) (v verb, known bool) {
+	switch command {
+	case "ADD":
+		return verb{since: "0.3.0", attachment: true, netns: true, previous: true}, true
+	case "DEL":
+		return verb{since: "0.3.0", attachment: true}, true
+	case "CHECK":
+		return verb{since: "0.4.0", attachment: true, netns: true, previous: true}, true
+	case "GC", "STATUS":
+		return verb{since: "1.1.0"}, true
+	case "VERSION":
+		return verb{}, true
+	}
+	return verb{}, false
 }
 
 // request is one call of the runtime, complete and valid.
@@ -39,48 +46,31 @@ type request struct {
 	command string
 	config  config
 	sandbox sandbox
-	// ips are addresses on the default network.
-	ips []string
-}
-
-// config is what the plugin reads of its configuration. Other keys are left to whom they concern.
-type config struct {
-	CNIVersion string          `json:"cniVersion"`
-	Name       string          `json:"name"`
-	Previous   json.RawMessage `json:"prevResult"`
-	Valid      *[]attachment   `json:"cni.dev/valid-attachments"`
-
-	Socket   string `json:"socket"`
-	Selected string `json:"selectedDir"`
-	Deleted  string `json:"deletedDir"`
-}
-
-type attachment struct {
-	ContainerID string `json:"containerID"`
-	Interface   string `json:"ifname"`
+	// previous is there where the verb needs it.
+	previous previous
 }
 
 // read takes the call from environment and standard input. What it returns beside a failure holds the version to answer in.
 func read(getenv func(string) string, stdin io.Reader) (r request, failed *failure) {
 	r.command = getenv("CNI_COMMAND")
-	v, known := verbs[r.command]
+	v, known := verbOf(r.command)
 	if !known {
-		return r, fail(agent.CodeEnvironment, "CNI_COMMAND is invalid", "CNI_COMMAND is %q, none of ADD, DEL, CHECK, GC, STATUS and VERSION", r.command)
+		return r, fail(agent.CodeEnvironment, "CNI_COMMAND is invalid", "CNI_COMMAND is "+strconv.Quote(r.command)+", none of ADD, DEL, CHECK, GC, STATUS and VERSION")
 	}
-	data, err := io.ReadAll(io.LimitReader(stdin, maxConfig+1))
+	data, err := readAll(stdin, maxConfig)
 	if err != nil {
-		return r, fail(agent.CodeIO, "the network configuration cannot be read", "standard input: %v", err)
+		return r, fail(agent.CodeIO, "the network configuration cannot be read", "standard input: "+err.Error())
 	}
 	if len(data) > maxConfig {
-		return r, fail(agent.CodeIO, "the network configuration is too long", "more than %d bytes", maxConfig)
+		return r, fail(agent.CodeIO, "the network configuration is too long", "more than "+strconv.Itoa(maxConfig)+" bytes")
 	}
 	if r.command == "VERSION" {
-		r.config.CNIVersion = versionAsked(data)
+		r.config.cniVersion = versionAsked(data)
 		return r, nil
 	}
-	if err := json.Unmarshal(data, &r.config); err != nil {
-		r.config.CNIVersion = ""
-		return r, fail(agent.CodeDecode, "the network configuration is no JSON of the expected form", "%v", err)
+	if r.config, err = parseConfig(data); err != nil {
+		r.config.cniVersion = ""
+		return r, fail(agent.CodeDecode, "the network configuration is no JSON of the expected form", err.Error())
 	}
 	if failed := r.config.validate(r.command, v); failed != nil {
 		return r, failed
@@ -89,53 +79,28 @@ func read(getenv func(string) string, stdin io.Reader) (r request, failed *failu
 		if r.sandbox, failed = sandboxOf(getenv, v); failed != nil {
 			return r, failed
 		}
-		r.sandbox.network = r.config.Name
+		r.sandbox.network = r.config.name
 	}
 	if v.previous {
-		if r.ips, err = ipsOf(r.config.Previous, r.sandbox.iface); err != nil {
-			return r, fail(agent.CodeDecode, "prevResult cannot be read", "%v", err)
+		if r.previous, err = parsePrevious(r.config.previous, r.sandbox.iface); err != nil {
+			return r, fail(agent.CodeDecode, "prevResult cannot be read", err.Error())
 		}
 	}
 	return r, nil
 }
 
 // versionAsked is the runtime's version, or ours where it has named none: VERSION is how they find a common one.
-func versionAsked(data []byte) string {
-	var asked struct {
-		CNIVersion string `json:"cniVersion"`
-	}
-	if json.Unmarshal(data, &asked) != nil || asked.CNIVersion == "" {
+func versionAsked(data []byte) (version string) {
+	err := jsonspan.Object(data, func(name string, value []byte) (err error) {
+		if name == "cniVersion" {
+			version, err = jsonspan.Text(value)
+		}
+		return err
+	})
+	if err != nil || version == "" {
 		return latest
 	}
-	return asked.CNIVersion
-}
-
-func (c *config) validate(command string, v verb) *failure {
-	asked := slices.Index(agent.Versions, c.CNIVersion)
-	switch {
-	case asked < 0:
-		return fail(agent.CodeIncompatibleVersion, "incompatible CNI versions",
-			"the configuration has cniVersion %q, the plugin speaks %s", c.CNIVersion, strings.Join(agent.Versions, ", "))
-	case asked < slices.Index(agent.Versions, v.since):
-		return fail(agent.CodeIncompatibleVersion, "incompatible CNI versions", "%s came with version %s, the configuration has cniVersion %s",
-			command, v.since, c.CNIVersion)
-	case !validName(c.Name):
-		return fail(agent.CodeConfig, "the network has no valid name", "name is %q", c.Name)
-	case command == "GC" && c.Valid == nil:
-		return fail(agent.CodeConfig, "cni.dev/valid-attachments is missing", "without it everything of network %s would be freed", c.Name)
-	case v.previous && (len(c.Previous) == 0 || string(c.Previous) == "null"):
-		return fail(agent.CodeConfig, "prevResult is missing", "multinet-cni must stand behind the plugin of the default network in the list of plugins")
-	}
-	if c.Socket == "" {
-		c.Socket = agent.Socket
-	}
-	if c.Selected == "" {
-		c.Selected = agent.SelectedDir
-	}
-	if c.Deleted == "" {
-		c.Deleted = agent.DeletedDir
-	}
-	return nil
+	return version
 }
 
 // sandboxOf names all variables that are not what they must be.
@@ -161,7 +126,8 @@ func sandboxOf(getenv func(string) string, v verb) (sandbox, *failure) {
 	}
 	if len(wrong) > 0 {
 		return sandbox{}, fail(agent.CodeEnvironment, "variables are missing or invalid: "+strings.Join(wrong, ", "),
-			"CNI_CONTAINERID %q, CNI_NETNS %q, CNI_IFNAME %q, CNI_ARGS %q", s.id, s.netns, s.iface, getenv("CNI_ARGS"))
+			"CNI_CONTAINERID "+strconv.Quote(s.id)+", CNI_NETNS "+strconv.Quote(s.netns)+", CNI_IFNAME "+strconv.Quote(s.iface)+
+				", CNI_ARGS "+strconv.Quote(getenv("CNI_ARGS")))
 	}
 	return s, nil
 }

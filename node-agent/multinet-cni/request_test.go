@@ -44,10 +44,10 @@ func TestRead(t *testing.T) {
 		t.Error(diff)
 	}
 	// That of the bridge is not the pod's.
-	if diff := cmp.Diff([]string{"10.244.0.2", "fd00::2"}, r.ips); diff != "" {
+	if diff := cmp.Diff([]string{"10.244.0.2", "fd00::2"}, r.previous.ips); diff != "" {
 		t.Error(diff)
 	}
-	if r.config.Socket != agent.Socket || r.config.Deleted != agent.DeletedDir || r.config.Selected != agent.SelectedDir {
+	if r.config.socket != agent.Socket || r.config.deleted != agent.DeletedDir || r.config.selected != agent.SelectedDir {
 		t.Errorf("defaults are %+v", r.config)
 	}
 }
@@ -163,7 +163,7 @@ func TestVersion(t *testing.T) {
 
 // FuzzRead: whatever comes, there is a valid request or an error of CNI, and what is printed is JSON.
 func FuzzRead(f *testing.F) {
-	for command := range verbs {
+	for _, command := range []string{"ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION"} {
 		f.Add(command, "box", "/netns", "eth0", "K8S_POD_UID=u;K8S_POD_NAME=n", []byte(validConfig))
 	}
 	f.Add("ADD", "..", "\x00", "a/b", ";=;", []byte(`{"prevResult":{"ips":[{"interface":-1}]}}`))
@@ -174,7 +174,7 @@ func FuzzRead(f *testing.F) {
 		var out bytes.Buffer
 		switch {
 		case failed != nil:
-			failed.print(&out, r.config.CNIVersion)
+			out.Write(failed.encode(r.config.cniVersion))
 		case r.command == "VERSION":
 			out.Write(r.version())
 		case r.command == "ADD":

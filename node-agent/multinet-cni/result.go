@@ -2,69 +2,114 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
-	"net/netip"
+	"errors"
+	"strconv"
+	"strings"
 
 	"github.com/multinet-dev/multinet/apis/agent"
+	"github.com/multinet-dev/multinet/node-agent/multinet-cni/jsonspan"
 )
 
 // result is prevResult as it came, to the byte. The runtime reads the pod's own addresses from the result, so the interfaces
 // of further networks do not belong there; and keys that a newer specification adds pass.
 func (r request) result() []byte {
-	var has struct {
-		CNIVersion string `json:"cniVersion"`
+	if r.previous.hasVersion {
+		return append(bytes.Clone(r.config.previous), '\n')
 	}
-	previous := bytes.TrimSpace(r.config.Previous)
-	if json.Unmarshal(previous, &has) == nil && has.CNIVersion != "" {
-		return append(bytes.Clone(previous), '\n')
-	}
-	version := fmt.Sprintf(`{"cniVersion":%q`, r.config.CNIVersion)
-	rest := bytes.TrimSpace(previous[1:])
+	version := jsonspan.AppendText([]byte(`{"cniVersion":`), r.config.cniVersion)
+	rest := bytes.TrimSpace(r.config.previous[1:])
 	if rest[0] != '}' {
-		version += ","
+		version = append(version, ',')
 	}
-	return append(append([]byte(version), rest...), '\n')
+	return append(append(version, rest...), '\n')
 }
 
-// ipsOf returns the addresses that prevResult has for an interface of the pod, without prefix length.
-func ipsOf(previous json.RawMessage, iface string) (ips []string, err error) {
-	var result *struct {
-		Interfaces []struct {
-			Name string `json:"name"`
-		} `json:"interfaces"`
-		IPs []struct {
-			Address   string `json:"address"`
-			Interface *int   `json:"interface"`
-		} `json:"ips"`
-	}
-	if err := json.Unmarshal(previous, &result); err != nil {
-		return nil, err
-	}
-	if result == nil {
-		return nil, fmt.Errorf("it is null")
-	}
-	for _, ip := range result.IPs {
-		prefix, err := netip.ParsePrefix(ip.Address)
-		if err != nil {
-			return nil, fmt.Errorf("ips: %w", err)
+// previous is what is read of prevResult.
+type previous struct {
+	hasVersion bool
+	// ips are the addresses of an interface of the pod, without prefix length. The agent parses them.
+	ips []string
+}
+
+// parsePrevious takes an address for that of the interface where it does not name another one.
+func parsePrevious(text []byte, iface string) (p previous, err error) {
+	var names []string
+	var ips []address
+	err = members(text, func(name string, value []byte) (err error) {
+		switch name {
+		case "cniVersion":
+			version, err := jsonspan.Text(value)
+			p.hasVersion = version != ""
+			return err
+		case "interfaces":
+			names, err = parseInterfaces(value)
+		case "ips":
+			ips, err = parseAddresses(value)
 		}
-		if n := ip.Interface; n != nil && *n >= 0 && *n < len(result.Interfaces) && result.Interfaces[*n].Name != iface {
+		return err
+	})
+	for _, ip := range ips {
+		if of := ip.of; of >= 0 && of < len(names) && names[of] != iface {
 			continue
 		}
-		ips = append(ips, prefix.Addr().String())
+		p.ips = append(p.ips, ip.text)
 	}
-	return ips, nil
+	return p, err
+}
+
+func parseInterfaces(list []byte) (names []string, err error) {
+	err = jsonspan.List(list, func(element []byte) error {
+		name := ""
+		err := members(element, func(key string, value []byte) (err error) {
+			if key == "name" {
+				name, err = jsonspan.Text(value)
+			}
+			return err
+		})
+		names = append(names, name)
+		return err
+	})
+	return names, err
+}
+
+// address of an interface, by its place in the list of them; -1 for none.
+type address struct {
+	text string
+	of   int
+}
+
+func parseAddresses(list []byte) (ips []address, err error) {
+	err = jsonspan.List(list, func(element []byte) error {
+		ip := address{of: -1}
+		err := members(element, func(key string, value []byte) (err error) {
+			switch key {
+			case "address":
+				ip.text, err = jsonspan.Text(value)
+			case "interface":
+				ip.of, err = strconv.Atoi(string(value))
+			}
+			return err
+		})
+		text, _, hasPrefix := strings.Cut(ip.text, "/")
+		if err == nil && !hasPrefix {
+			err = errors.New("address " + strconv.Quote(ip.text) + " has no prefix length")
+		}
+		ip.text = text
+		ips = append(ips, ip)
+		return err
+	})
+	return ips, err
 }
 
 // version answers VERSION.
 func (r request) version() []byte {
-	text, err := json.Marshal(struct {
-		CNIVersion string   `json:"cniVersion"`
-		Supported  []string `json:"supportedVersions"`
-	}{r.config.CNIVersion, agent.Versions})
-	if err != nil {
-		panic(err) // strings can always be encoded
+	text := jsonspan.AppendText([]byte(`{"cniVersion":`), r.config.cniVersion)
+	text = append(text, `,"supportedVersions":[`...)
+	for i, v := range agent.Versions {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = jsonspan.AppendText(text, v)
 	}
-	return append(text, '\n')
+	return append(text, "]}\n"...)
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
+	"errors"
+	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/multinet-dev/multinet/apis/agent"
@@ -36,7 +38,7 @@ func serve(r request) ([]byte, *failure) {
 // call asks the agent. An error means that it has not answered.
 func (r request) call(limit time.Duration, method string, request []byte) (refused *failure, err error) {
 	deadline := time.Now().Add(limit)
-	conn, err := dial(r.config.Socket, dialLimit, deadline)
+	conn, err := dial(r.config.socket, dialLimit, deadline)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +57,7 @@ func (r request) add() ([]byte, *failure) {
 	if !r.ofKubernetes() {
 		return r.result(), nil
 	}
-	if failed := r.answered(r.call(answerLimit, agent.MethodAdd, addRequest(r.sandbox, r.ips))); failed != nil {
+	if failed := r.answered(r.call(answerLimit, agent.MethodAdd, addRequest(r.sandbox, r.previous.ips))); failed != nil {
 		return nil, failed
 	}
 	return r.result(), nil
@@ -76,8 +78,8 @@ func (r request) answered(refused *failure, err error) *failure {
 	if r.selectsNothing() {
 		return nil
 	}
-	return fail(agent.CodeTryAgain, "the node agent of Multinet does not answer", "pod %s/%s selects networks; socket %s: %v",
-		r.sandbox.podNamespace, r.sandbox.podName, r.config.Socket, err)
+	return fail(agent.CodeTryAgain, "the node agent of Multinet does not answer",
+		"pod "+r.sandbox.podNamespace+"/"+r.sandbox.podName+" selects networks; socket "+r.config.socket+": "+err.Error())
 }
 
 // selectsNothing can be told without the agent: it has written down every pod that selects networks before the kubelet was
@@ -86,8 +88,8 @@ func (r request) selectsNothing() bool {
 	if r.sandbox.podUID == "" {
 		return false
 	}
-	_, err := os.Lstat(filepath.Join(r.config.Selected, r.sandbox.podUID+".json"))
-	return os.IsNotExist(err)
+	var stat syscall.Stat_t
+	return errors.Is(syscall.Lstat(r.config.selected+"/"+r.sandbox.podUID+".json", &stat), syscall.ENOENT)
 }
 
 // del succeeds in any case but one: where the agent does not answer and the disk does not take the note for it, the runtime
@@ -101,16 +103,17 @@ func (r request) del() *failure {
 	if err == nil {
 		return refused
 	}
-	if noted := note(r.config.Deleted, r.sandbox.id+"@"+r.sandbox.iface, request); noted != nil && !r.selectsNothing() {
-		return fail(agent.CodeIO, "the node agent of Multinet does not answer, and that the sandbox ends cannot be noted for it", "%v; %v", err, noted)
+	if noted := note(r.config.deleted, r.sandbox.id+"@"+r.sandbox.iface, request); noted != nil && !r.selectsNothing() {
+		return fail(agent.CodeIO, "the node agent of Multinet does not answer, and that the sandbox ends cannot be noted for it",
+			err.Error()+"; "+noted.Error())
 	}
 	return nil
 }
 
 func (r request) collect() *failure {
-	refused, err := r.call(collectLimit, agent.MethodCollect, collectRequest(r.config.Name, *r.config.Valid))
+	refused, err := r.call(collectLimit, agent.MethodCollect, collectRequest(r.config.name, r.config.valid))
 	if err != nil {
-		return fail(agent.CodeTryAgain, "the node agent of Multinet does not answer", "socket %s: %v", r.config.Socket, err)
+		return fail(agent.CodeTryAgain, "the node agent of Multinet does not answer", "socket "+r.config.socket+": "+err.Error())
 	}
 	return refused
 }
@@ -118,29 +121,51 @@ func (r request) collect() *failure {
 func (r request) status() *failure {
 	refused, err := r.call(answerLimit, agent.MethodStatus, nil)
 	if err != nil {
-		return fail(agent.CodeUnavailable, "the node agent of Multinet does not answer", "socket %s: %v", r.config.Socket, err)
+		return fail(agent.CodeUnavailable, "the node agent of Multinet does not answer", "socket "+r.config.socket+": "+err.Error())
 	}
 	return refused
 }
 
-// note writes a DeleteRequest for the agent to find. It has its final name when it is complete.
-func note(dir, name string, request []byte) (err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// note writes a DeleteRequest for the agent to find. It has its final name when it is complete, and until then one that no other
+// process has.
+func note(dir, name string, request []byte) error {
+	if err := makeFolder(dir); err != nil {
 		return err
 	}
-	file, err := os.CreateTemp(dir, ".unfinished-*") // mode 0600
+	unfinished := dir + "/.unfinished-" + strconv.Itoa(syscall.Getpid())
+	err := writeFile(unfinished, request)
+	if err == nil {
+		err = syscall.Rename(unfinished, dir+"/"+name)
+	}
+	if err != nil {
+		_ = syscall.Unlink(unfinished)
+	}
+	return err
+}
+
+func writeFile(path string, content []byte) error {
+	const flags = syscall.O_WRONLY | syscall.O_CREAT | syscall.O_TRUNC | syscall.O_NOFOLLOW | syscall.O_CLOEXEC
+	fd, err := syscall.Open(path, flags, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(request)
-	if closed := file.Close(); err == nil {
+	_, err = descriptor(fd).Write(content)
+	if closed := syscall.Close(fd); err == nil {
 		err = closed
 	}
-	if err == nil {
-		err = os.Rename(file.Name(), filepath.Join(dir, name))
+	return err
+}
+
+// makeFolder makes it with those above it, for root alone.
+func makeFolder(path string) error {
+	err := syscall.Mkdir(path, 0o700)
+	if above := strings.LastIndexByte(path, '/'); errors.Is(err, syscall.ENOENT) && above > 0 {
+		if err = makeFolder(path[:above]); err == nil {
+			err = syscall.Mkdir(path, 0o700)
+		}
 	}
-	if err != nil {
-		_ = os.Remove(file.Name())
+	if errors.Is(err, syscall.EEXIST) {
+		return nil
 	}
 	return err
 }

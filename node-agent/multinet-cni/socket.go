@@ -2,12 +2,12 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"os"
 	"syscall"
 	"time"
 )
+
+var errTooLate = errors.New("the time for it is over")
 
 // socket is a connection to the agent. It blocks its thread, of which there is no other that had something to do: the network
 // poller of the package net is not started.
@@ -20,13 +20,13 @@ type socket struct {
 func dial(path string, within time.Duration, deadline time.Time) (*socket, error) {
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
+		return nil, errors.New("socket: " + err.Error())
 	}
 	s := &socket{fd: fd, deadline: time.Now().Add(within)}
 	err = s.try(syscall.SO_SNDTIMEO, func() (err error) { return syscall.Connect(fd, &syscall.SockaddrUnix{Name: path}) })
 	if err != nil && !errors.Is(err, syscall.EISCONN) {
 		_ = s.Close()
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, err
 	}
 	s.deadline = deadline
 	return s, nil
@@ -62,11 +62,11 @@ func (s *socket) try(limit int, call func() error) error {
 	for {
 		left := time.Until(s.deadline)
 		if left <= 0 {
-			return os.ErrDeadlineExceeded
+			return errTooLate
 		}
 		timeval := syscall.NsecToTimeval(max(left, time.Millisecond).Nanoseconds())
 		if err := syscall.SetsockoptTimeval(s.fd, syscall.SOL_SOCKET, limit, &timeval); err != nil {
-			return os.NewSyscallError("setsockopt", err)
+			return errors.New("setsockopt: " + err.Error())
 		}
 		if err := call(); !errors.Is(err, syscall.EINTR) && !errors.Is(err, syscall.EAGAIN) {
 			return err

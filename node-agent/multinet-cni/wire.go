@@ -57,7 +57,7 @@ func addRequest(s sandbox, ips []string) []byte {
 func collectRequest(network string, valid []attachment) []byte {
 	m := appendText(nil, 1, network)
 	for _, a := range valid {
-		m = appendBytes(m, 2, appendText(appendText(nil, 1, a.ContainerID), 2, a.Interface))
+		m = appendBytes(m, 2, appendText(appendText(nil, 1, a.containerID), 2, a.iface))
 	}
 	return m
 }

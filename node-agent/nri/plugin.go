@@ -2,7 +2,7 @@
 //
 // The runtime serializes all hooks of a node by one lock, gives each 2 s, and disconnects a plugin that takes
 // longer; the pod then starts without it. So a hook must be short, must end with an error before that, and costs
-// a pod that selects no network one map lookup.
+// a pod that selects no network a few look-ups in memory: it may be given interfaces later.
 package nri
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/sandboxes"
 )
 
-// Sandboxes is what the hooks call. Only pods that select networks reach it.
+// Sandboxes is what the hooks call, of all pods of the node.
 type Sandboxes interface {
 	RunSandbox(context.Context, sandboxes.Sandbox) error
 	// CheckSandbox returns what the pod's containers get.
@@ -39,11 +39,9 @@ type plugin struct {
 
 // Synchronize comes once after each connect, and blocks the runtime until it returns.
 func (p *plugin) Synchronize(_ context.Context, pods []*api.PodSandbox, _ []*api.Container) ([]*api.ContainerUpdate, error) {
-	var list []sandboxes.Sandbox
+	list := make([]sandboxes.Sandbox, 0, len(pods))
 	for _, pod := range pods {
-		if _, selects := pod.Annotations[v1alpha1.AnnotationNetworks]; selects {
-			list = append(list, sandboxOf(pod))
-		}
+		list = append(list, sandboxOf(pod))
 	}
 	p.sandboxes.Synchronize(list)
 	p.synchronized()
@@ -53,18 +51,12 @@ func (p *plugin) Synchronize(_ context.Context, pods []*api.PodSandbox, _ []*api
 // RunPodSandbox comes after the primary CNI and before any container. An error undoes the sandbox; the kubelet
 // tries again after 13 to 16 s.
 func (p *plugin) RunPodSandbox(ctx context.Context, pod *api.PodSandbox) error {
-	if _, selects := pod.Annotations[v1alpha1.AnnotationNetworks]; !selects {
-		return nil
-	}
 	return named(p.sandboxes.RunSandbox(ctx, sandboxOf(pod)))
 }
 
 // CreateContainer refuses containers of a sandbox that is not attached: one that was made while the agent was not
 // connected has missed RunPodSandbox.
 func (p *plugin) CreateContainer(ctx context.Context, pod *api.PodSandbox, _ *api.Container) (*api.ContainerAdjustment, []*api.ContainerUpdate, error) {
-	if _, selects := pod.Annotations[v1alpha1.AnnotationNetworks]; !selects {
-		return nil, nil, nil
-	}
 	container, err := p.sandboxes.CheckSandbox(ctx, sandboxOf(pod))
 	if err != nil || container.NetworksFile == "" {
 		return nil, nil, named(err)
@@ -91,21 +83,15 @@ func adjustmentOf(c sandboxes.Container) *api.ContainerAdjustment {
 
 // StopPodSandbox comes before CNI DEL, and again whenever the kubelet is not sure. It never fails.
 func (p *plugin) StopPodSandbox(ctx context.Context, pod *api.PodSandbox) error {
-	_, selects := pod.Annotations[v1alpha1.AnnotationNetworks]
-	p.log.V(2).Info("StopPodSandbox", "pod", pod.Namespace+"/"+pod.Name, "id", pod.Id, "selects", selects)
-	if selects {
-		p.sandboxes.StopSandbox(ctx, sandboxOf(pod))
-	}
+	p.log.V(2).Info("StopPodSandbox", "pod", pod.Namespace+"/"+pod.Name, "id", pod.Id)
+	p.sandboxes.StopSandbox(ctx, sandboxOf(pod))
 	return nil
 }
 
 // RemovePodSandbox comes when the stopped sandbox is forgotten, which may be much later.
 func (p *plugin) RemovePodSandbox(_ context.Context, pod *api.PodSandbox) error {
-	_, selects := pod.Annotations[v1alpha1.AnnotationNetworks]
-	p.log.V(2).Info("RemovePodSandbox", "pod", pod.Namespace+"/"+pod.Name, "id", pod.Id, "selects", selects)
-	if selects {
-		p.sandboxes.RemoveSandbox(pod.Id)
-	}
+	p.log.V(2).Info("RemovePodSandbox", "pod", pod.Namespace+"/"+pod.Name, "id", pod.Id)
+	p.sandboxes.RemoveSandbox(pod.Id)
 	return nil
 }
 
@@ -121,6 +107,9 @@ func sandboxOf(pod *api.PodSandbox) sandboxes.Sandbox {
 	s := sandboxes.Sandbox{
 		ID: pod.Id, Namespace: pod.Namespace, Name: pod.Name, PodUID: types.UID(pod.Uid),
 		Selection: pod.Annotations[v1alpha1.AnnotationNetworks],
+	}
+	if created, edited := pod.Annotations[v1alpha1.AnnotationAtCreation]; edited {
+		s.AtCreation = &created
 	}
 	for _, ns := range pod.GetLinux().GetNamespaces() {
 		if ns.Type == "network" {

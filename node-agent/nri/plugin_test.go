@@ -25,8 +25,11 @@ func (k *keeper) RunSandbox(_ context.Context, s sandboxes.Sandbox) error {
 	k.calls, k.last = append(k.calls, "run"), s
 	return k.err
 }
-func (k *keeper) CheckSandbox(context.Context, sandboxes.Sandbox) (sandboxes.Container, error) {
+func (k *keeper) CheckSandbox(_ context.Context, s sandboxes.Sandbox) (sandboxes.Container, error) {
 	k.calls = append(k.calls, "check")
+	if s.Selection == "" {
+		return sandboxes.Container{}, nil
+	}
 	return sandboxes.Container{
 		NetworksFile: "/run/multinet/pods/u/networks.json", Env: []sandboxes.Variable{{Name: "PCIDEVICE_MULTINET_DEV_ENS9", Value: "0000:01:10.0"}},
 		Devices: []sandboxes.CharacterDevice{{Path: "/dev/vfio/12", Major: 243, Minor: 1}},
@@ -48,12 +51,14 @@ func pod(annotations map[string]string) *api.PodSandbox {
 
 func TestHooks(t *testing.T) {
 	selecting := map[string]string{"multinet.dev/networks": "storage"}
+	want := []string{"sync box", "run", "check", "stop", "remove"}
 	for name, test := range map[string]struct {
 		annotations map[string]string
-		want        []string
+		adjusted    bool
 	}{
-		"a pod with networks": {selecting, []string{"sync box", "run", "check", "stop", "remove"}},
-		"a pod without":       {nil, nil},
+		"a pod with networks": {selecting, true},
+		// It may be given some later.
+		"a pod without": {nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := &keeper{}
@@ -66,13 +71,13 @@ func TestHooks(t *testing.T) {
 				t.Error(err)
 			}
 			adjustment, _, err := p.CreateContainer(t.Context(), box, nil)
-			if err != nil || (adjustment != nil) != (test.want != nil) {
+			if err != nil || (adjustment != nil) != test.adjusted {
 				t.Error(adjustment, err)
 			}
 			if err := errors.Join(p.StopPodSandbox(t.Context(), box), p.RemovePodSandbox(t.Context(), box)); err != nil {
 				t.Error(err)
 			}
-			if diff := cmp.Diff(test.want, k.calls); diff != "" {
+			if diff := cmp.Diff(want, k.calls); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -88,6 +93,11 @@ func TestTranslation(t *testing.T) {
 	}
 	if adjustment, _, err := p.CreateContainer(t.Context(), box, nil); adjustment != nil || err == nil || err.Error() != "multinet: no luck" {
 		t.Errorf("create: %v %v", adjustment, err)
+	}
+	created := ""
+	edited := pod(map[string]string{"multinet.dev/networks": "storage@data", "multinet.dev/networks-at-creation": created})
+	if s := sandboxOf(edited); s.AtCreation == nil || *s.AtCreation != created {
+		t.Errorf("an edited pod: %+v", s)
 	}
 	want := sandboxes.Sandbox{ID: "box", Namespace: "ns", Name: "p", PodUID: "u", NetNS: "/var/run/netns/cni-1", Selection: "storage@data",
 		IPs: []netip.Addr{netip.MustParseAddr("10.244.0.7"), netip.MustParseAddr("fd00::7")}}

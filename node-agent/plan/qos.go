@@ -71,16 +71,6 @@ type knob struct {
 	value uint64
 }
 
-// knob is the value of one.
-func (q QoS) knob(name string) uint64 {
-	for _, k := range q.knobs() {
-		if k.name == name {
-			return k.value
-		}
-	}
-	return 0
-}
-
 // Knobs are the names of what the class asks for, in the order of its fields.
 func (q QoS) Knobs() (names []string) {
 	for _, k := range q.knobs() {

@@ -42,7 +42,7 @@ func (b *builder) vf(spec *v1alpha1.SRIOVSpec, class *v1alpha1.ResolvedQoS, devi
 		b.check(spec.VLAN != nil, "spec.sriov.vlanQoS", fmt.Sprint(qos), "needs a vlan")
 		vf.Settings.VLANQoS = &qos
 	}
-	vf.QoS = vfQoS(class, vf.Settings)
+	vf.QoS = VFQoSFrom(class, vf.Settings)
 	return vf
 }
 

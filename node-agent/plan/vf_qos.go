@@ -16,10 +16,38 @@ type VFQoS struct {
 	MaxTxRate *int `json:"maxTxRate,omitempty"`
 	MinTxRate *int `json:"minTxRate,omitempty"`
 	VLANQoS   *int `json:"vlanQoS,omitempty"`
-	// Unmet has, by the class's knobs such as "egress.burst", why they are not in force: Refused is the driver's part, and known
-	// when the VF was configured.
-	Unmet   map[string]string `json:"unmet,omitempty"`
+	// Unmet has, by the class's knobs such as "egress.burst", why no VF or not this Network's can have them.
+	Unmet map[string]string `json:"unmet,omitempty"`
+	// Told is what came of it, nil as long as the card has to be told.
+	Told *VFOutcome `json:"told,omitempty"`
+}
+
+// VFOutcome is what a card has of a QoSClass.
+type VFOutcome struct {
+	// Refused has, by the class's knobs, why the driver does not have them.
 	Refused map[string]string `json:"refused,omitempty"`
+	// MaxTxRate and MinTxRate as read back in Mbit/s, 0 for none, VLANQoS nil where there is no VLAN.
+	MaxTxRate int  `json:"maxTxRate,omitempty"`
+	MinTxRate int  `json:"minTxRate,omitempty"`
+	VLANQoS   *int `json:"vlanQoS,omitempty"`
+}
+
+// WithOutcome is a VF whose card was told of its class.
+func (v *VF) WithOutcome(o *VFOutcome) *VF {
+	vf, class := *v, *v.QoS
+	class.Told, vf.QoS = o, &class
+	return &vf
+}
+
+// Refuse adds a knob, unless it was added before.
+func (o *VFOutcome) Refuse(knob string, err error) {
+	if o.Refused[knob] != "" {
+		return
+	}
+	if o.Refused == nil {
+		o.Refused = map[string]string{}
+	}
+	o.Refused[knob] = err.Error()
 }
 
 // VFKnob is the knob of a QoSClass behind an attribute of a VF.
@@ -33,37 +61,25 @@ func (q *VFQoS) Settings() VFSettings {
 	return VFSettings{MaxTxRate: q.MaxTxRate, MinTxRate: q.MinTxRate, VLANQoS: q.VLANQoS}
 }
 
-// Report tells what a VF has of the class that it was planned with, and of asked, which is what the order says by now.
-func (q *VFQoS) Report(planned, asked QoS) (r QoSReport) {
+// Report tells what a VF has of its class, and of rates and priority whatever it has.
+func (q *VFQoS) Report(asked QoS) (r QoSReport) {
+	told := cmp.Or(q.Told, &VFOutcome{})
 	for _, knob := range asked.Knobs() {
-		if problem := cmp.Or(q.Unmet[knob], q.Refused[knob]); problem != "" {
+		if problem := cmp.Or(q.Unmet[knob], told.Refused[knob]); problem != "" {
 			r.Miss(knob, v1alpha1.ReasonQoSNotSupported, problem)
-		} else if planned.knob(knob) != asked.knob(knob) {
-			r.Miss(knob, v1alpha1.ReasonQoSNotSupported, "the class has changed since the pod got its VF; create the pod anew")
+		} else if q.Told == nil {
+			r.Miss(knob, v1alpha1.ReasonQoSFailed, "the network card has not been told of it yet")
 		}
 	}
-	for _, knob := range planned.Knobs() {
-		if q.Unmet[knob] == "" && q.Refused[knob] == "" {
-			r.has(knob, planned)
-		}
+	r.Egress = Bandwidth{Guaranteed: uint64(told.MinTxRate) * megabit, Maximum: uint64(told.MaxTxRate) * megabit} //nolint:gosec // The kernel's are 32 bits.
+	if v := told.VLANQoS; v != nil && (*v != 0 || asked.Priority != nil) {
+		r.Priority = v
 	}
 	return r
 }
 
-// has takes over a knob of a class that is in force on a VF.
-func (r *QoSReport) has(knob string, q QoS) {
-	switch knob {
-	case KnobEgressGuaranteed:
-		r.Egress.Guaranteed = q.Egress.Guaranteed
-	case KnobEgressMaximum:
-		r.Egress.Maximum = q.Egress.Maximum
-	case KnobPriority:
-		r.Priority = q.Priority
-	}
-}
-
-// vfQoS is nil where there is no class; own is what the Network says.
-func vfQoS(class *v1alpha1.ResolvedQoS, own VFSettings) *VFQoS {
+// VFQoSFrom is what a class comes to on a VF of which the Network says own, nil for no class.
+func VFQoSFrom(class *v1alpha1.ResolvedQoS, own VFSettings) *VFQoS {
 	if class == nil {
 		return nil
 	}

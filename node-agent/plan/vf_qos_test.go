@@ -61,27 +61,29 @@ func TestVFQoS(t *testing.T) {
 	}
 }
 
-// What a VF has is told, and what it has not with the reason: what no VF can do, what this driver refused, what changed since.
+// What a VF has is told, and what it has not with the reason: what no VF can do, what this driver refused.
 func TestVFQoSReport(t *testing.T) {
 	planned := QoS{Class: "gold", Egress: Bandwidth{Guaranteed: 100_000_000, Maximum: 1_000_000_000}, Priority: ptr(0), DSCP: ptr(46)}
-	raised := planned
-	raised.Egress.Maximum = 2_000_000_000
 	const refusal, passes = "the driver refuses it", "what a VF sends does not pass the node"
-	vf := &VFQoS{Unmet: map[string]string{KnobDSCP: passes}, Refused: map[string]string{KnobEgressGuaranteed: refusal}}
-	has := QoSReport{Egress: Bandwidth{Maximum: 1_000_000_000}, Priority: ptr(0)}
-	missing := []MissingKnob{{KnobEgressGuaranteed, v1alpha1.ReasonQoSNotSupported, refusal}, {KnobDSCP, v1alpha1.ReasonQoSNotSupported, passes}}
+	unmet := map[string]string{KnobDSCP: passes}
+	const untold = "the network card has not been told of it yet"
+	missing := func(knob, problem string) MissingKnob {
+		return MissingKnob{knob, v1alpha1.ReasonQoSNotSupported, problem}
+	}
 	for name, c := range map[string]struct {
-		asked   QoS
-		missing []MissingKnob
+		vf   VFQoS
+		want QoSReport
 	}{
-		"as planned": {planned, missing},
-		"changed since": {raised, []MissingKnob{missing[0],
-			{KnobEgressMaximum, v1alpha1.ReasonQoSNotSupported, "the class has changed since the pod got its VF; create the pod anew"}, missing[1]}},
+		"told": {VFQoS{Unmet: unmet, Told: &VFOutcome{MaxTxRate: 1000, VLANQoS: ptr(0), Refused: map[string]string{KnobEgressGuaranteed: refusal}}},
+			QoSReport{Egress: Bandwidth{Maximum: 1_000_000_000}, Priority: ptr(0), Missing: []MissingKnob{missing(KnobEgressGuaranteed, refusal), missing(KnobDSCP, passes)}}},
+		"the card stays with what it had": {VFQoS{Unmet: unmet, Told: &VFOutcome{MaxTxRate: 500, MinTxRate: 100, Refused: map[string]string{KnobEgressMaximum: refusal}}},
+			QoSReport{Egress: Bandwidth{Guaranteed: 100_000_000, Maximum: 500_000_000}, Missing: []MissingKnob{missing(KnobEgressMaximum, refusal), missing(KnobDSCP, passes)}}},
+		"not yet told": {VFQoS{Unmet: unmet}, QoSReport{Missing: []MissingKnob{
+			{KnobEgressGuaranteed, v1alpha1.ReasonQoSFailed, untold}, {KnobEgressMaximum, v1alpha1.ReasonQoSFailed, untold},
+			{KnobPriority, v1alpha1.ReasonQoSFailed, untold}, missing(KnobDSCP, passes)}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			want := has
-			want.Missing = c.missing
-			if diff := cmp.Diff(want, vf.Report(planned, c.asked)); diff != "" {
+			if diff := cmp.Diff(c.want, c.vf.Report(planned)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

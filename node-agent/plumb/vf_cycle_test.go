@@ -18,7 +18,7 @@ func TestSRIOVKilledAtEveryChange(t *testing.T) {
 	untrusted := plan.VFSettings{VLAN: ptr(100), MaxTxRate: ptr(100)}
 	pod := kerneltest.Namespace(t, "pod")
 	attach := func(h VFs, s plan.VFSettings) error {
-		if err := configure(t.Context(), h, vf, s, mac(1), pod); err != nil {
+		if err := h.Configure(t.Context(), vf, s, mac(1), pod); err != nil {
 			return err
 		}
 		link, _, err := h.Move(vf, pod, "net1", 1400)

@@ -32,7 +32,7 @@ func TestSRIOVVFIO(t *testing.T) {
 	}
 	device, err := c.BindVFIO(t.Context(), vf)
 	c.must(err)
-	c.must(configure(t.Context(), c.VFs, vf, plan.VFSettings{VLAN: ptr(100)}, mac(3), nil))
+	c.must(c.Configure(t.Context(), vf, plan.VFSettings{VLAN: ptr(100)}, mac(3), nil))
 	is, err := c.State(vf, nil)
 	c.must(err)
 	if is.Driver != "vfio-pci" || is.DriverOverride != "vfio-pci" || is.Interface != "" || is.AdminMAC != mac(3).String() || is.VLAN != 100 {

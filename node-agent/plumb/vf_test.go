@@ -35,7 +35,7 @@ func TestSRIOVAttributes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c.t = t
 			vf, before := c.vf(0, 3)
-			c.must(configure(t.Context(), c.VFs, vf, test.settings, mac(3), nil))
+			c.must(c.Configure(t.Context(), vf, test.settings, mac(3), nil))
 			want := before
 			want.AdminMAC, want.MAC = mac(3).String(), mac(3).String()
 			test.want(&want)
@@ -46,7 +46,7 @@ func TestSRIOVAttributes(t *testing.T) {
 				t.Errorf("read back %+v\nwant %+v", is, want)
 			}
 			var changes []string
-			c.must(configure(t.Context(), c.killAt(0, &changes), vf, test.settings, mac(3), nil))
+			c.must(c.killAt(0, &changes).Configure(t.Context(), vf, test.settings, mac(3), nil))
 			if len(changes) > 0 {
 				t.Errorf("the second time it changed %q", changes)
 			}
@@ -81,7 +81,7 @@ func TestSRIOVRefusedAttributes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c.t = t
 			vf, before := c.vf(0, 4)
-			err := configure(t.Context(), c.VFs, vf, test.settings, mac(4), nil)
+			err := c.Configure(t.Context(), vf, test.settings, mac(4), nil)
 			var refused *VFError
 			if !errors.As(err, &refused) || !errors.Is(err, test.errno) {
 				t.Fatalf("error %v, want a *VFError with %v", err, test.errno)
@@ -106,7 +106,7 @@ func TestSRIOVPFDown(t *testing.T) {
 		"set mac to " + mac(2).String() + ": PF " + vf.PF + " is down: bring it up: network is down": {},
 		"set maxTxRate to 100: PF " + vf.PF + " is down: bring it up: invalid argument":              {MaxTxRate: ptr(100)},
 	} {
-		err := configure(t.Context(), c.VFs, vf, test, mac(2), nil)
+		err := c.Configure(t.Context(), vf, test, mac(2), nil)
 		if err == nil || err.Error() != vf.String()+": "+want {
 			t.Errorf("error %v, want %s", err, want)
 		}
@@ -177,7 +177,7 @@ func TestSRIOVPodChangedIt(t *testing.T) {
 	if is.MTU != 1400 || !is.Promiscuous || !is.AllMulticast || is.TxQueueLength != 5 || is.Alias != "mine" || is.Interface != "stolen" || is.MAC != mac(77).String() {
 		t.Errorf("the pod's changes read back as %+v", is)
 	}
-	c.must(configure(t.Context(), c.VFs, vf, plan.VFSettings{Trust: ptr(true)}, mac(5), pod))
+	c.must(c.Configure(t.Context(), vf, plan.VFSettings{Trust: ptr(true)}, mac(5), pod))
 	again, _, err := c.Move(vf, pod, "net1", 1500)
 	if err != nil || again.Name != "net1" || again.MTU != 1500 || !again.OurVF || again.MAC.String() != mac(5).String() {
 		t.Errorf("made right again is %+v, %v", again, err)
@@ -229,7 +229,7 @@ func TestSRIOVNameOfAnother(t *testing.T) {
 	second, secondBefore := c.vf(1, 6)
 	pod := kerneltest.Namespace(t, "pod")
 	c.attach(first, pod, mac(6), plan.VFSettings{})
-	c.must(configure(t.Context(), c.VFs, second, plan.VFSettings{}, mac(7), nil))
+	c.must(c.Configure(t.Context(), second, plan.VFSettings{}, mac(7), nil))
 	if link, found, err := FindLink(c.Node, secondBefore.Interface); err != nil || !found || link.PCIAddress != second.PCIAddress {
 		t.Errorf("interface %s is %+v, found %v, %v", secondBefore.Interface, link, found, err)
 	}

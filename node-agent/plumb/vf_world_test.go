@@ -1,7 +1,6 @@
 package plumb
 
 import (
-	"context"
 	"errors"
 	"net"
 	"slices"
@@ -36,12 +35,6 @@ func newCards(t *testing.T, feature string) *cards {
 		}
 	}
 	return c
-}
-
-// configure is Configure without a class.
-func configure(ctx context.Context, h VFs, vf VF, settings plan.VFSettings, mac net.HardwareAddr, pod *kernel.Namespace) error {
-	_, err := h.Configure(ctx, vf, settings, nil, mac, pod)
-	return err
 }
 
 func (c *cards) must(err error) {
@@ -91,7 +84,7 @@ func (c *cards) release(vf VF, before plan.VFState, pod *kernel.Namespace) {
 // attach configures a VF and puts it into a pod as net1, up.
 func (c *cards) attach(vf VF, pod *kernel.Namespace, mac net.HardwareAddr, settings plan.VFSettings) {
 	c.t.Helper()
-	c.must(configure(c.t.Context(), c.VFs, vf, settings, mac, pod))
+	c.must(c.Configure(c.t.Context(), vf, settings, mac, pod))
 	link, _, err := c.Move(vf, pod, "net1", 0)
 	c.must(err)
 	if link.MAC.String() != mac.String() || !link.OurVF || link.PCIAddress != vf.PCIAddress {

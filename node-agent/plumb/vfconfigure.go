@@ -17,50 +17,34 @@ import (
 // costs two readings where it has been done before. All of it is read back. The interface is on the node afterwards even if it
 // was in the pod, where its driver had to be bound anew for the MAC.
 //
-// pod may be nil. The error joins a *VFError for each attribute that cannot be had. What cannot be had of a QoSClass is returned
-// instead, by the class's knobs.
-func (h VFs) Configure(ctx context.Context, vf VF, settings plan.VFSettings, class *plan.VFQoS, mac net.HardwareAddr, pod *kernel.Namespace) (map[string]string, error) {
+// pod may be nil. The error joins a *VFError for each attribute that cannot be had.
+func (h VFs) Configure(ctx context.Context, vf VF, settings plan.VFSettings, mac net.HardwareAddr, pod *kernel.Namespace) error {
 	seen, err := h.look(vf, pod)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	want := wanted(seen.state, settings)
 	if err := h.apply(vf, seen.pf, seen.state, want); err != nil {
-		return nil, err
-	}
-	// Both rates are one request, and so is a VLAN with its priority: the class comes when what the Network asks for is there.
-	unmet := map[string]string{}
-	offered := wanted(want, class.Settings())
-	if err := h.applyEach(vf, seen.pf, want, offered, func(attribute string, err error) {
-		unmet[plan.VFKnob[attribute]] = err.Error()
-	}); err != nil {
-		return nil, err
+		return err
 	}
 	if err := h.ensureMAC(ctx, vf, seen, mac); err != nil {
-		return nil, err
+		return err
 	}
 	want.AdminMAC = mac.String()
-	offered.AdminMAC = want.AdminMAC
-	return unmet, h.verify(vf, offered, class.Settings(), unmet, pod)
+	return h.verify(vf, want, pod)
 }
 
-// verify compares what the PF was told with what it says. What is not there of a class is added to unmet.
-func (h VFs) verify(vf VF, want plan.VFState, class plan.VFSettings, unmet map[string]string, pod *kernel.Namespace) error {
+// verify compares what the PF was told with what it says.
+func (h VFs) verify(vf VF, want plan.VFState, pod *kernel.Namespace) error {
 	seen, err := h.look(vf, pod)
 	if err != nil {
 		return err
 	}
 	is := seen.state
 	var failed []error
-	ofClass := map[string]bool{"maxTxRate": class.MaxTxRate != nil, "minTxRate": class.MinTxRate != nil, "vlanQoS": class.VLANQoS != nil}
 	for _, a := range vfAttributes(is, want) {
-		knob := plan.VFKnob[a.name]
-		switch {
-		case !a.differs:
-		case !ofClass[a.name]:
+		if a.differs {
 			failed = append(failed, refused(vf, a.name, a.wanted, true, ErrNotKept))
-		case unmet[knob] == "":
-			unmet[knob] = refused(vf, a.name, a.wanted, true, ErrNotKept).Error()
 		}
 	}
 	if is.AdminMAC != want.AdminMAC || is.MAC != want.AdminMAC && is.Interface != "" {

@@ -19,14 +19,14 @@ const deviceInfoVersion = "1.1.0"
 // A pod that is not attached has an empty list of addresses. That it appears is also what makes the kubelet look at
 // the pod at once: a change of an annotation does, one of the status does not.
 func annotations(r Report, defaultNetwork string) (map[string]string, error) {
-	if !r.attached() {
+	if !r.attached() && len(r.inPod()) == 0 {
 		return map[string]string{v1alpha1.AnnotationPodIPs: "[]"}, nil
 	}
 	list := []netstatus.Interface{{
 		Name: defaultNetwork, Interface: "eth0", IPs: r.PrimaryIPs, Default: true,
 	}}
 	ips := []netstatus.PodIP{}
-	for _, i := range r.Interfaces {
+	for _, i := range r.inPod() {
 		element := netstatus.Interface{
 			Name: netattach.StatusName(i.Plan.Network), Interface: i.Plan.Interface, MAC: i.MAC.String(), MTU: i.MTU,
 			Gateway: slices.Concat(i.Plan.Gateways, i.Gateways), DNS: i.DNS, DeviceInfo: DeviceInfo(i.Plan),

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/node-agent/plan"
 )
 
 // report writes the pod first, since its readiness waits for it, then the claims, then the attachments: an
@@ -21,6 +22,9 @@ func (p *Publisher) report(ctx context.Context, r Report) error {
 	errs := []error{p.pod(ctx, r)}
 	for _, claimed := range byClaim(r.Interfaces) {
 		errs = append(errs, p.claim(ctx, r, claimed))
+	}
+	for _, claim := range r.Freed {
+		errs = append(errs, p.claimStatus(ctx, r, &claim, []any{}))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -85,6 +89,10 @@ func (p *Publisher) claim(ctx context.Context, r Report, claimed []Interface) er
 	for _, i := range claimed {
 		devices = append(devices, claimDevice(i))
 	}
+	return p.claimStatus(ctx, r, claim, devices)
+}
+
+func (p *Publisher) claimStatus(ctx context.Context, r Report, claim *plan.Claim, devices []any) error {
 	object := map[string]any{
 		"apiVersion": resourceapi.SchemeGroupVersion.String(), "kind": "ResourceClaim",
 		"metadata": metadata(r.Namespace, claim.Name, claim.UID),
@@ -128,7 +136,10 @@ func (p *Publisher) attachmentStatus(r Report, i Interface) map[string]any {
 	}
 	owner := i.Plan.Name
 	conditions := []any{p.condition(r.UID, owner, v1alpha1.AttachmentConditionReady, string(ready), i.Reason, i.Message)}
-	status := map[string]any{"device": device(i)}
+	status := map[string]any{}
+	if i.Plan.Device.Name != "" {
+		status["device"] = device(i)
+	}
 	if q := i.QoS; q != nil && i.Plan.QoS != nil {
 		state, reason, message := qosCondition(*q)
 		conditions = append(conditions, p.condition(r.UID, owner, v1alpha1.AttachmentConditionQoSEnforced, string(state), reason, message))

@@ -38,6 +38,16 @@ func (c Claims) ForPod(ctx context.Context, namespace, name string, podUID types
 	return nil, fmt.Errorf("pod %s/%s: spec.resourceClaims has no entry %s", namespace, name, podClaimName)
 }
 
+// Edited tells whether the pod's selection was changed while it ran.
+func (c Claims) Edited(ctx context.Context, namespace, name string, podUID types.UID) (bool, error) {
+	pod, err := c.Pod(ctx, namespace, name, podUID)
+	if err != nil {
+		return false, err
+	}
+	_, noted := pod.Annotations[v1alpha1.AnnotationAtCreation]
+	return noted, nil
+}
+
 // Pod returns the pod of the UID, and no successor of its name.
 func (c Claims) Pod(ctx context.Context, namespace, name string, podUID types.UID) (*corev1.Pod, error) {
 	pod, err := c.Client.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})

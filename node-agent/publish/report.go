@@ -4,6 +4,7 @@ package publish
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -22,6 +23,8 @@ type Report struct {
 	PrimaryIPs []netip.Addr
 	// Interfaces in the order of the pod's selection.
 	Interfaces []Interface
+	// Freed are claims whose devices carry nothing any more.
+	Freed []plan.Claim
 	// Trouble is set where the pod has less than it selected and no Interface can carry the reason.
 	Trouble string
 }
@@ -49,6 +52,11 @@ type Interface struct {
 	DNS      netstatus.DNS
 	At       time.Time
 	Duration time.Duration
+}
+
+// inPod are the interfaces that the pod has.
+func (r Report) inPod() []Interface {
+	return slices.DeleteFunc(slices.Clone(r.Interfaces), func(i Interface) bool { return !i.InPod })
 }
 
 // attached tells whether the pod has every interface that it selected.

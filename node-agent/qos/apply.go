@@ -120,7 +120,7 @@ func (a application) ingress(speed uint64) (shaped, error) {
 }
 
 func (a application) shaper(link netlink.Link, d direction, queue int) shaper {
-	return shaper{node: a.state.node, pins: a.pins, direction: d, link: link.Attrs().Index, queue: queue}
+	return shaper{node: a.state.node, pins: a.pins, direction: d, link: link.Attrs().Index, queue: queue, mtu: link.Attrs().MTU}
 }
 
 // shape makes a tree, and keeps the books of what it counts.

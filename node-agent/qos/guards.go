@@ -17,7 +17,7 @@ import (
 type guards struct {
 	pins pins
 
-	// mu is held for no longer than a hook can wait.
+	// mu is held while the kernel takes a program, which may last for tens of milliseconds.
 	mu    sync.Mutex
 	table *ebpf.Map
 	// ready are programs that are loaded for links to come: that takes longer than a hook has.
@@ -190,20 +190,19 @@ func (g *guards) trouble(m mac) error {
 	return g.failed[m]
 }
 
-// Guard puts the program on a pod's link whose index is given, if the link is on one that has a tree and has none yet. It runs on
-// a thread in the pod's namespace, and tells whether it did so. Where it fails the pod has its network all the same: Report says
-// what is missing.
-func (m *Manager) Guard(a plan.Attachment, index int) (made bool) {
-	made, err := m.guards.attach(a, index)
-	if err != nil {
-		m.Log.Info("a pod's link has no program", "interface", a.Interface, "network", a.Network, "cause", err.Error())
-	}
-	return made
+// Needed tells whether a pod's link is to have a program: it is on a link that has a tree.
+func (m *Manager) Needed(a plan.Attachment) bool {
+	m.guards.mu.Lock()
+	defer m.guards.mu.Unlock()
+	return m.guards.needed(a)
 }
 
-// Unguard takes the program off again.
-func (m *Manager) Unguard(a plan.Attachment) error {
-	return m.guards.pins.remove(podsDir, newMAC(a.MAC).fileName())
+// Guard puts the program on a pod's link whose index is given, if it needs one and has none yet. It runs on a thread in the pod's
+// namespace. Where it fails the pod has its network all the same: Report says what is missing.
+func (m *Manager) Guard(a plan.Attachment, index int) {
+	if err := m.guards.attach(a, index); err != nil {
+		m.Log.Info("a pod's link has no program", "interface", a.Interface, "network", a.Network, "cause", err.Error())
+	}
 }
 
 // Guarded tells whether the pod's link has the program that it needs. It runs on a thread in the pod's namespace.
@@ -219,11 +218,11 @@ func (m *Manager) Guarded(a plan.Attachment, index int) bool {
 
 func (g *guards) needed(a plan.Attachment) bool { return g.shaped[linkOf(a)] && !passthru(a) }
 
-func (g *guards) attach(a plan.Attachment, index int) (made bool, err error) {
+func (g *guards) attach(a plan.Attachment, index int) (err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.needed(a) {
-		return false, nil
+		return nil
 	}
 	m := newMAC(a.MAC)
 	defer func() {
@@ -234,20 +233,17 @@ func (g *guards) attach(a plan.Attachment, index int) (made bool, err error) {
 		delete(g.failed, m)
 	}()
 	if has, err := g.on(m, index); err != nil || has {
-		return false, err
+		return err
 	}
 	program := g.ready[m]
 	if program == nil {
 		if program, err = loadGuard(m, g.table); err != nil {
-			return false, err
+			return err
 		}
 	}
 	delete(g.ready, m)
 	defer program.Close()
-	if err := g.pins.attach(podsDir, m.fileName(), program, index, ebpf.AttachTCXEgress); err != nil {
-		return false, err
-	}
-	return true, nil
+	return g.pins.attach(podsDir, m.fileName(), program, index, ebpf.AttachTCXEgress)
 }
 
 // on tells whether the pinned program of a MAC is on an interface of the calling thread's namespace. Its index alone does not tell:

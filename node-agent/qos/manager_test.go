@@ -19,12 +19,16 @@ func (w *world) treeOn(name string) (found []class) {
 	w.t.Helper()
 	list, err := qdiscs(w.node)
 	must(w.t, err)
-	limits := limitsOf(list, w.index(name))
+	queues := queuesOf(list, w.index(name))
 	all, err := classes(w.node, w.index(name))
 	must(w.t, err)
 	for minor, c := range all {
 		if minor != minorRoot {
-			found = append(found, class{minor: minor, rate: c.Rate * 8, ceil: c.Ceil * 8, quantum: c.Quantum, prio: c.Prio, limit: limits[minor]})
+			has := class{minor: minor, rate: c.Rate * 8, ceil: c.Ceil * 8, quantum: c.Quantum, prio: c.Prio, limit: queues[minor].limit}
+			if q := queues[minor]; q.kind == tbf && q.burst < wholeGSO {
+				has.limit, has.pieces = 0, q.limit
+			}
+			found = append(found, has)
 		}
 	}
 	slices.SortFunc(found, func(a, b class) int { return int(a.minor) - int(b.minor) })
@@ -244,14 +248,59 @@ func TestPodGone(t *testing.T) {
 	}
 }
 
-// 64-bit rates reach the kernel as they are, with the one below the trap.
+// Who is slow has single packets wait, in both directions of a change without a queue being replaced: a tbf learns to take whole
+// packets, and who becomes slow has the longer queue.
+func TestQueuesOfSlowClasses(t *testing.T) {
+	w := newWorld(t, gbit)
+	in := func(n int, rate uint64) plan.Attachment {
+		return attachment(n, asking("in", plan.Bandwidth{}, plan.Bandwidth{Maximum: rate}))
+	}
+	index := func() int { return w.index(detourName(w.index("eth1"))) }
+	want := func(what string, kinds [2]string, limits [2]uint32, whole [2]bool) {
+		t.Helper()
+		for range 2 { // the second time nothing is to be changed
+			w.apply()
+			list, err := qdiscs(w.node)
+			must(t, err)
+			for i, minor := range []uint16{minorFirst, minorFirst + 1} {
+				q := queuesOf(list, index())[minor]
+				if q.kind != kinds[i] || q.limit != limits[i] || (q.burst > wholeGSO) != whole[i] {
+					t.Errorf("%s: class %x has %+v", what, minor, q)
+				}
+			}
+		}
+	}
+	w.planned = []plan.Attachment{in(1, mbit), in(2, 100*mbit)}
+	want("at first", [2]string{tbf, bfifo}, [2]uint32{16384, 131072}, [2]bool{})
+	w.planned = []plan.Attachment{in(1, 8*mbit), in(2, 200*mbit)}
+	want("faster", [2]string{tbf, bfifo}, [2]uint32{50_000, 250_000}, [2]bool{})
+	w.planned = []plan.Attachment{in(1, 200*mbit), in(2, mbit)}
+	want("each the other", [2]string{tbf, bfifo}, [2]uint32{250_000, 131072}, [2]bool{true, false})
+	w.planned = []plan.Attachment{in(1, mbit), in(2, mbit)}
+	want("slow again", [2]string{tbf, bfifo}, [2]uint32{131072, 131072}, [2]bool{true, false})
+	link, err := w.node.Handle().LinkByName("eth1")
+	must(t, err)
+	w.planned = nil
+	w.apply()
+	w.planned = []plan.Attachment{in(1, mbit), in(2, mbit)}
+	w.apply()
+	must(t, w.node.Handle().LinkSetMTU(link, 9000))
+	want("on a link of jumbo frames", [2]string{tbf, tbf}, [2]uint32{16384, 16384}, [2]bool{})
+	list, err := qdiscs(w.node)
+	must(t, err)
+	if q := queuesOf(list, index())[minorFirst]; q.burst < 9014 {
+		t.Errorf("a packet of the link does not fit into %+v", q)
+	}
+}
+
+// 64-bit rates reach the kernel as they are, the one too whose lower half is 0.
 func TestFastClasses(t *testing.T) {
 	w := newWorld(t, 200*gbit)
 	for i, rate := range []uint64{25 * gbit, 40 * gbit, 100 * gbit, 34_359_738_368} {
 		w.planned = append(w.planned, attachment(i+1, asking("fast", plan.Bandwidth{Maximum: rate}, plan.Bandwidth{})))
 	}
 	w.apply()
-	for i, want := range []uint64{25 * gbit, 40 * gbit, 100 * gbit, 34_359_738_360} {
+	for i, want := range []uint64{25 * gbit, 40 * gbit, 100 * gbit, 34_359_738_368} {
 		r := w.manager.Report(w.planned[i])
 		if r.Egress.Maximum != want || len(r.Missing) > 0 {
 			t.Errorf("read back %d, want %d; missing %v", r.Egress.Maximum, want, r.Missing)

@@ -22,8 +22,8 @@ type qdisc struct {
 	link           int
 	handle, parent uint32
 	kind           string
-	// limit of a bfifo in bytes.
-	limit uint32
+	// limit of a bfifo or tbf in bytes, and burst of a tbf, rounded down.
+	limit, burst uint32
 }
 
 func (q qdisc) isRoot() bool { return q.parent == netlink.HANDLE_ROOT }
@@ -66,11 +66,15 @@ func parseQdisc(body []byte) (qdisc, error) {
 		}
 	}
 	for _, a := range attributes {
-		if a.Attr.Type == nl.TCA_OPTIONS && q.kind == "bfifo" && len(a.Value) >= 4 {
+		switch {
+		case a.Attr.Type != nl.TCA_OPTIONS:
+		case q.kind == bfifo && len(a.Value) >= 4:
 			q.limit = binary.NativeEndian.Uint32(a.Value)
+		case q.kind == tbf:
+			q.limit, q.burst, err = parseTBF(a.Value)
 		}
 	}
-	return q, nil
+	return q, err
 }
 
 // rootOf is the root qdisc of a link.
@@ -83,15 +87,15 @@ func rootOf(list []qdisc, link int) (qdisc, bool) {
 	return qdisc{}, false
 }
 
-// limitsOf are the queues of a link's classes, by the minor number of the class; 0 stands for a queue of another kind.
-func limitsOf(list []qdisc, link int) map[uint16]uint32 {
-	limits := map[uint16]uint32{}
+// queuesOf are the queues of a link's classes, by the minor number of the class.
+func queuesOf(list []qdisc, link int) map[uint16]qdisc {
+	queues := map[uint16]qdisc{}
 	for _, q := range list {
-		if parent, minor := netlink.MajorMinor(q.parent); q.link == link && parent == major && q.kind == "bfifo" {
-			limits[minor] = q.limit
+		if parent, minor := netlink.MajorMinor(q.parent); q.link == link && parent == major {
+			queues[minor] = q
 		}
 	}
-	return limits
+	return queues
 }
 
 // addHTB makes the root of a tree. What no class takes goes to the default class.
@@ -113,18 +117,6 @@ func removeHTB(node *kernel.Namespace, link int) error {
 	return nil
 }
 
-// setLimit gives a class a queue of so many bytes. A queue that is a bfifo already is changed in place, without loss.
-func setLimit(node *kernel.Namespace, link int, minor uint16, limit uint32) error {
-	request := nl.NewNetlinkRequest(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_REPLACE|unix.NLM_F_ACK)
-	request.AddData(&nl.TcMsg{Family: unix.AF_UNSPEC, Ifindex: int32(link), Parent: handle(minor)})
-	request.AddData(nl.NewRtAttr(nl.TCA_KIND, nl.ZeroTerminated("bfifo")))
-	request.AddData(nl.NewRtAttr(nl.TCA_OPTIONS, nl.Uint32Attr(limit)))
-	if err := node.Execute(request); err != nil {
-		return explained(fmt.Sprintf("queue of class %x", minor), err)
-	}
-	return nil
-}
-
 func gone(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL)
 }
@@ -132,7 +124,7 @@ func gone(err error) bool {
 // explained says what the kernel means where it only says that there is no such file.
 func explained(step string, err error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
-		return fmt.Errorf("%s: %w (%w): load the modules sch_htb, sch_fifo, act_mirred, cls_u32 and ifb", step, errNoSupport, err)
+		return fmt.Errorf("%s: %w (%w): load the modules sch_htb, sch_fifo, sch_tbf, act_mirred, cls_u32 and ifb", step, errNoSupport, err)
 	}
 	return fmt.Errorf("%s: %w", step, err)
 }

@@ -37,14 +37,14 @@ func limit(ceil uint64, gso int) uint32 {
 	return uint32(min(max(uint64(packets*gso), ceil/8/100), largestLimit))
 }
 
+// pieces is the length in bytes of a queue of single packets, 50 ms of the class's maximum: 0 where whole packets up to a limit wait
+// for no longer than 100 ms.
+func pieces(ceil uint64, limit uint32) uint32 {
+	if ceil/8/10 >= uint64(limit) {
+		return 0
+	}
+	return uint32(max(ceil/8/20, 16*kibibyte)) //nolint:gosec // Below limit.
+}
+
 // reserve is the rate that is kept for the node itself, for broadcast and for the default class, each, on a link of a speed.
 func reserve(speed uint64) uint64 { return min(max(speed/100, floorRate), 100_000_000) }
-
-// htbRate is a rate as HTB gets it. Its 64-bit field is read only where the 32-bit one is full, and the library fills that
-// with the lower half: the one rate whose lower half is 0 would be refused.
-func htbRate(bits uint64) uint64 {
-	if bits/8 != 0 && (bits/8)&0xffffffff == 0 {
-		return bits - 8
-	}
-	return bits
-}

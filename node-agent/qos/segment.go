@@ -74,7 +74,7 @@ func (s *segment) members(d direction) (list []member) {
 		}
 		m := member{mac: newMAC(a.MAC), Bandwidth: a.QoS.Egress, gso: cmp.Or(a.GSOMaxSize, wholeGSO)}
 		if d == ingress {
-			m.Bandwidth, m.gso = a.QoS.Ingress, wholeGSO // that of senders elsewhere
+			m.Bandwidth, m.gso, m.split = a.QoS.Ingress, wholeGSO, true // gso is that of senders elsewhere
 		}
 		if a.QoS.Priority != nil {
 			m.priority = *a.QoS.Priority

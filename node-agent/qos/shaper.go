@@ -42,6 +42,8 @@ type shaper struct {
 	direction
 	// link is the index of the link, queue that of the interface that has the tree.
 	link, queue int
+	// mtu of the link.
+	mtu int
 }
 
 func pinName(link int, d direction) string { return fmt.Sprintf("%d-%s", link, d) }
@@ -81,18 +83,22 @@ func (s shaper) ensure(speed uint64, gso int, members []member, tokens map[mac]u
 			return done, err
 		}
 	}
-	if err := ensureClasses(s.node, s.queue, done.tree, limitsOf(list, s.queue)); err != nil {
+	found, err := classes(s.node, s.queue)
+	if err != nil {
+		return done, err
+	}
+	changes := changesFor(s.queue, s.mtu, done.tree, found, queuesOf(list, s.queue))
+	if err := changes.send(s.node); err != nil {
 		return done, err
 	}
 	if err := s.ensurePlaces(places, present, members, tokens, nodeMAC, prune); err != nil {
 		return done, err
 	}
-	if prune {
-		if done.removed, err = pruneClasses(s.node, s.queue, done.tree); err != nil {
-			return done, err
-		}
+	// What is reported, and what classes have counted that go now.
+	if done.found, err = classes(s.node, s.queue); err != nil || !prune {
+		return done, err
 	}
-	done.found, err = classes(s.node, s.queue)
+	done.removed, err = pruneClasses(s.node, s.queue, done.tree, done.found)
 	return done, err
 }
 

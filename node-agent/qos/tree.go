@@ -28,8 +28,9 @@ type class struct {
 	burst, cburst uint32
 	quantum       uint32
 	prio          uint32
-	// limit of the queue in bytes, 0 for the class that has the others below it.
-	limit uint32
+	// limit of the queue in bytes, 0 for the class that has the others below it. pieces is that of a queue of single packets, 0 where
+	// packets wait as they come.
+	limit, pieces uint32
 }
 
 // member is an attachment that gets a class of its own in one direction.
@@ -39,6 +40,8 @@ type member struct {
 	plan.Bandwidth
 	priority int
 	gso      int
+	// split has packets wait one by one where the class is slow.
+	split bool
 }
 
 // tree is one HTB as it should be.
@@ -71,7 +74,11 @@ func newTree(speed uint64, gso int, members []member) tree {
 	for _, m := range members {
 		ceil := cmp.Or(m.Maximum, max(speed, m.Guaranteed))
 		rate := min(max(uint64(float64(m.Guaranteed)*share), floorRate), ceil)
-		t.leaves = append(t.leaves, newClass(m.minor, rate, ceil, m.Burst, lowestPrio-m.priority, m.gso))
+		leaf := newClass(m.minor, rate, ceil, m.Burst, lowestPrio-m.priority, m.gso)
+		if m.split {
+			leaf.pieces = pieces(ceil, leaf.limit)
+		}
+		t.leaves = append(t.leaves, leaf)
 	}
 	slices.SortFunc(t.leaves, func(a, b class) int { return cmp.Compare(a.minor, b.minor) })
 	return t

@@ -134,16 +134,6 @@ func TestGuaranteesExceedLink(t *testing.T) {
 	}
 }
 
-func TestHTBRate(t *testing.T) {
-	for bits, want := range map[uint64]uint64{
-		34_359_738_368: 34_359_738_360, 2 * 34_359_738_368: 2*34_359_738_368 - 8, 100 * gbit: 100 * gbit, 8: 8, 34_359_738_360: 34_359_738_360,
-	} {
-		if got := htbRate(bits); got != want {
-			t.Errorf("%d became %d, want %d", bits, got, want)
-		}
-	}
-}
-
 func TestAssign(t *testing.T) {
 	a, b, c := mac{1}, mac{2}, mac{3}
 	for name, test := range map[string]struct {

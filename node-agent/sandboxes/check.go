@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/multinet-dev/multinet/apis/selection"
 )
 
 // verifyWait is how long a check waits for other work on the sandbox, such as one of the agent's own looks.
@@ -18,11 +16,10 @@ var ErrUnknownSandbox = errors.New("the sandbox is not attached to the networks 
 // VerifySandbox compares what is in a sandbox with what is planned for it. It changes nothing itself; what it finds wrong is
 // repaired a little later.
 func (k *Keeper) VerifySandbox(ctx context.Context, sandbox Sandbox) error {
-	selections, err := selection.Parse(sandbox.Selection)
-	if err != nil || len(selections) == 0 {
+	e, phase := k.state.entry(sandbox.ID)
+	if selections, err := sandbox.selections(); e == nil && (err != nil || len(selections) == 0) {
 		return err
 	}
-	e, phase := k.state.entry(sandbox.ID)
 	if e == nil || phase == stopped {
 		return ErrUnknownSandbox
 	}
@@ -32,6 +29,10 @@ func (k *Keeper) VerifySandbox(ctx context.Context, sandbox Sandbox) error {
 		return fmt.Errorf("other work on the sandbox has not ended: %w", err)
 	}
 	defer e.release()
+	selections, err := k.state.selections(e)
+	if err != nil {
+		return err
+	}
 	attachments, missing := k.state.planned(sandbox.PodUID, selections)
 	if len(missing) > 0 {
 		return notPlannedError(missing[0])

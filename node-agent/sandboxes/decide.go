@@ -13,17 +13,22 @@ type snapshot struct {
 	// which is not in Sandboxes does not exist.
 	Synchronized bool
 	// Listed: Orders holds all attachments of this node that the API server has.
-	Listed    bool
-	Orders    []order
-	Planned   []planned
-	Sandboxes []held
+	Listed  bool
+	Orders  []order
+	Planned []planned
+	// Interfaces are the names in their pods of what is Planned.
+	Interfaces map[planned]string
+	Sandboxes  []held
 }
 
 // order is a PodNetworkAttachment.
 type order struct {
 	Namespace, Name string
 	UID, PodUID     types.UID
+	Interface       string
 	Deleting        bool
+	// Detach: the pod goes on without it.
+	Detach bool
 	// Finalizer: the release of its addresses waits for this node.
 	Finalizer bool
 }
@@ -41,6 +46,53 @@ type held struct {
 	Phase  phase
 	// Due: it is to be looked at again, because its uplink changed or its time has come.
 	Due bool
+	// Interfaces that it is to have; nil where that is not known, for all.
+	Interfaces []string
+	// Tried are changes that have been followed. They are again when the sandbox is due.
+	Tried []change
+}
+
+func usesInterface(interfaces []string, iface string) bool {
+	return interfaces == nil || slices.Contains(interfaces, iface)
+}
+
+// change is an interface that a sandbox which runs is to get or to lose.
+type change struct {
+	Order types.UID
+	Off   bool
+}
+
+// changed are the orders that say something else than what the sandbox is to have. An order that goes for another reason than
+// a pod that selects it no more keeps its interface for as long as the sandbox is there.
+func (h held) changed(orders []order) (off, on []order) {
+	for _, o := range orders {
+		switch uses := usesInterface(h.Interfaces, o.Interface); {
+		case o.PodUID != h.PodUID:
+		case o.Deleting && o.Detach && uses:
+			off = append(off, o)
+		case !o.Deleting && !o.Detach && !uses:
+			on = append(on, o)
+		}
+	}
+	return off, on
+}
+
+func changesOf(off, on []order) (list []change) {
+	for _, o := range off {
+		list = append(list, change{o.UID, true})
+	}
+	for _, o := range on {
+		list = append(list, change{o.UID, false})
+	}
+	return list
+}
+
+// news tells whether there is something to follow that has not been tried.
+func (h held) news(orders []order) bool {
+	if h.Phase != attached && h.Phase != broken {
+		return false
+	}
+	return slices.ContainsFunc(changesOf(h.changed(orders)), func(c change) bool { return !slices.Contains(h.Tried, c) })
 }
 
 // actions are done in the order of the fields: a plan must be out of reach of the hook before its addresses are
@@ -56,10 +108,12 @@ type actions struct {
 // that lives keeps its plan even if no sandbox is there: the pod is prepared and about to start.
 func decide(s snapshot) actions {
 	var a actions
-	holding := map[types.UID]bool{}
+	holding := map[types.UID][]held{}
 	for _, h := range s.Sandboxes {
-		holding[h.PodUID] = holding[h.PodUID] || h.Phase.holds()
-		if h.Phase == found || h.Phase == broken && h.Due || h.Phase == attached && h.Due {
+		if h.Phase.holds() {
+			holding[h.PodUID] = append(holding[h.PodUID], h)
+		}
+		if h.Phase == found || h.Phase == broken && h.Due || h.Phase == attached && h.Due || h.news(s.Orders) {
 			a.Verify = append(a.Verify, h.ID)
 		}
 	}
@@ -67,15 +121,18 @@ func decide(s snapshot) actions {
 	if !s.Synchronized || !s.Listed {
 		return a
 	}
+	uses := func(podUID types.UID, iface string) bool {
+		return slices.ContainsFunc(holding[podUID], func(h held) bool { return usesInterface(h.Interfaces, iface) })
+	}
 	lives := map[planned]bool{}
 	for _, o := range s.Orders {
 		lives[planned{o.PodUID, o.Name}] = !o.Deleting
-		if o.Deleting && o.Finalizer && !holding[o.PodUID] {
+		if o.Deleting && o.Finalizer && !uses(o.PodUID, o.Interface) {
 			a.Release = append(a.Release, o)
 		}
 	}
 	for _, p := range s.Planned {
-		if !lives[p] && !holding[p.PodUID] {
+		if !lives[p] && !uses(p.PodUID, s.Interfaces[p]) {
 			a.Drop = append(a.Drop, p)
 		}
 	}

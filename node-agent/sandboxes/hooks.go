@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/multinet-dev/multinet/apis/selection"
@@ -18,7 +19,10 @@ const checkWait = 250 * time.Millisecond
 
 // RunSandbox attaches a new sandbox to the networks that it selects, or to none of them and returns an error.
 func (k *Keeper) RunSandbox(ctx context.Context, sandbox Sandbox) error {
-	selections, err := selection.Parse(sandbox.Selection)
+	sandbox, selections, err := k.due(sandbox)
+	if err == nil && len(selections) == 0 {
+		k.passBy(sandbox)
+	}
 	if err != nil || len(selections) == 0 {
 		return err
 	}
@@ -33,8 +37,28 @@ func (k *Keeper) RunSandbox(ctx context.Context, sandbox Sandbox) error {
 		go k.Publisher.Publish(failed(sandbox, attachments, err))
 		return err
 	}
-	go k.tell(e, attachments, made)
+	if k.Door == DoorCNI {
+		k.guard(e, attachments)
+		e.release()
+		go k.tell(e, attachments, made)
+		return nil
+	}
+	k.state.setGuarding(e, true)
+	go func() {
+		k.guard(e, attachments)
+		k.state.setGuarding(e, false)
+		e.release()
+		k.tell(e, attachments, made)
+	}()
 	return nil
+}
+
+// guard has the links of a sandbox that is attached and acquired held to their classes. Over NRI a hook does not wait for it, since
+// every pod of the node would: containers of the sandbox do.
+func (k *Keeper) guard(e *entry, attachments []plan.Attachment) {
+	if err := k.Path.Guard(k.base, e.NetNS, attachments); err != nil && k.NamespaceLives(e.NetNS) {
+		k.Log.Error(err, "classes are not enforced on the pod's links", "pod", e.Namespace+"/"+e.Name)
+	}
 }
 
 func (k *Keeper) run(ctx context.Context, e *entry, selections []selection.Selection) ([]publish.Interface, []plan.Attachment, error) {
@@ -83,7 +107,7 @@ func notPlannedError(s selection.Selection) error {
 }
 
 // attachWithin attaches a sandbox that was acquired, and gives up when ctx ends even if the kernel does not answer. What the kernel then
-// still makes is taken away again; the sandbox holds until that is done.
+// still makes is taken away again; the sandbox holds until that is done. One that is attached stays acquired.
 func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.Attachment) ([]publish.Interface, error) {
 	type outcome struct {
 		made []publish.Interface
@@ -91,13 +115,13 @@ func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		made, err := k.attach(ctx, e, attachments)
+		made, err := k.attachLinks(ctx, e, attachments)
 		done <- outcome{made, err}
 	}()
 	select {
 	case o := <-done:
-		defer e.release()
 		if o.err != nil {
+			e.release()
 			k.forget(e.ID)
 			go k.readyAgain(e.PodUID, attachments) // for the runtime's next try
 			return nil, o.err
@@ -128,12 +152,11 @@ func (k *Keeper) tell(e *entry, attachments []plan.Attachment, made []publish.In
 
 // CheckSandbox returns what a container of the pod gets if its sandbox is attached.
 func (k *Keeper) CheckSandbox(ctx context.Context, sandbox Sandbox) (Container, error) {
-	selections, err := selection.Parse(sandbox.Selection)
-	if err != nil || len(selections) == 0 {
+	e, phase := k.state.entry(sandbox.ID)
+	if selections, err := sandbox.selections(); e == nil && (err != nil || len(selections) == 0) {
 		return Container{}, err
 	}
-	e, phase := k.state.entry(sandbox.ID)
-	if e != nil && phase != attached {
+	if e != nil && (phase != attached || k.state.guarding(e)) {
 		waiting, cancel := context.WithTimeout(ctx, checkWait)
 		defer cancel()
 		if e.acquire(waiting) == nil {
@@ -145,9 +168,9 @@ func (k *Keeper) CheckSandbox(ctx context.Context, sandbox Sandbox) (Container, 
 		k.Wake()
 		return Container{}, fmt.Errorf("the pod is not attached to its networks yet: see its condition %s and its PodNetworkAttachments", "multinet.dev/attached")
 	}
-	made := k.madeOrPlanned(e, selections)
+	made := k.madeOrPlanned(e)
 	container, err := k.containerOf(made)
-	if err != nil {
+	if err != nil || len(made) == 0 {
 		return Container{}, err
 	}
 	container.NetworksFile, err = k.Files.Write(e.PodUID, made)
@@ -158,10 +181,13 @@ func (k *Keeper) CheckSandbox(ctx context.Context, sandbox Sandbox) (Container, 
 // runtime goes on with the teardown in any case, and the namespace's end is the end of what is in it.
 func (k *Keeper) StopSandbox(ctx context.Context, sandbox Sandbox) {
 	e, phase := k.state.entry(sandbox.ID)
+	if e == nil && k.passed(sandbox) {
+		return
+	}
 	// The runtime stops what it could not start as well, and tries again.
 	failed := e == nil || phase == attaching
 	if e == nil {
-		e = &entry{Sandbox: sandbox, busy: make(chan struct{}, 1)}
+		e = newEntry(sandbox, found)
 	}
 	if e.NetNS == "" {
 		e.NetNS = sandbox.NetNS
@@ -190,7 +216,7 @@ func (k *Keeper) stop(ctx context.Context, e *entry, failed bool) {
 		k.stopped(e)
 		return
 	}
-	err := k.Path.ReleaseAddresses(ctx, e.NetNS, pod.Attachments)
+	err := k.releaseAddresses(ctx, e, pod.Attachments)
 	k.removeByPlugins(ctx, e, pod.Attachments)
 	if err != nil {
 		k.Log.Error(err, "addresses stay until the sandbox is removed", "pod", e.Namespace+"/"+e.Name)
@@ -199,7 +225,7 @@ func (k *Keeper) stop(ctx context.Context, e *entry, failed bool) {
 	}
 	clearing := k.state.clear(e.PodUID)
 	go func() {
-		if err := k.removeLinks(k.base, e, pod.Attachments); err != nil && k.NamespaceLives(e.NetNS) {
+		if err := k.removeLast(e, pod.Attachments); err != nil && k.NamespaceLives(e.NetNS) {
 			k.Log.Info("links stay until their namespace ends", "pod", e.Namespace+"/"+e.Name, "cause", err.Error())
 		}
 		k.state.clearedAll(e.PodUID, clearing)
@@ -210,11 +236,20 @@ func (k *Keeper) stop(ctx context.Context, e *entry, failed bool) {
 	}()
 }
 
-// attach does the kernel work of a sandbox that was acquired, and writes what others read of its devices. That the sandbox is
-// there is recorded first: an agent that is killed after it finds the interfaces again.
+// attach does the kernel work of a sandbox that was acquired.
 func (k *Keeper) attach(ctx context.Context, e *entry, attachments []plan.Attachment) ([]publish.Interface, error) {
+	made, err := k.attachLinks(ctx, e, attachments)
+	if err == nil {
+		k.guard(e, attachments)
+	}
+	return made, err
+}
+
+// attachLinks is attach for a hook, after which guard is to come. It writes what others read of the devices. That the sandbox is
+// there is recorded first: an agent that is killed after it finds the interfaces again.
+func (k *Keeper) attachLinks(ctx context.Context, e *entry, attachments []plan.Attachment) ([]publish.Interface, error) {
 	defer k.used(e.PodUID, attachments)
-	if err := k.arrive(e.Sandbox, attachments); err != nil {
+	if err := k.arrive(k.state.sandbox(e), attachments); err != nil {
 		return nil, err
 	}
 	unlock, err := k.vfLocks.lock(ctx, attachments...)
@@ -222,11 +257,25 @@ func (k *Keeper) attach(ctx context.Context, e *entry, attachments []plan.Attach
 		return nil, err
 	}
 	defer unlock()
+	defer k.removals.first()()
 	made, err := k.attachAll(ctx, e, attachments)
 	if err == nil {
 		k.tellDevices(e.Sandbox, attachments)
 	}
 	return made, err
+}
+
+func (k *Keeper) releaseAddresses(ctx context.Context, e *entry, attachments []plan.Attachment) error {
+	defer k.removals.first()()
+	return k.Path.ReleaseAddresses(ctx, e.NetNS, attachments)
+}
+
+// removeLast removes links after what somebody waits for. The release of VFs takes seconds and has a lock of its own.
+func (k *Keeper) removeLast(e *entry, attachments []plan.Attachment) error {
+	if !slices.ContainsFunc(attachments, func(a plan.Attachment) bool { return a.VF != nil }) {
+		defer k.removals.last()()
+	}
+	return k.removeLinks(k.base, e, attachments)
 }
 
 func (k *Keeper) detach(ctx context.Context, e *entry, attachments []plan.Attachment) {
@@ -254,16 +303,22 @@ func (k *Keeper) stopped(e *entry) {
 
 // RemoveSandbox forgets a sandbox.
 func (k *Keeper) RemoveSandbox(id string) {
+	if k.state.removeBystander(id) {
+		return
+	}
 	k.forget(id)
 	k.Wake()
 }
 
-// Synchronize takes over the runtime's list of sandboxes of pods that select networks, and returns at once.
-// Sandboxes whose namespace is gone hold nothing.
+// Synchronize takes over the runtime's list of sandboxes, and returns at once. What they have got and lost since they were made
+// the runtime does not know. Sandboxes whose namespace is gone hold nothing.
 func (k *Keeper) Synchronize(list []Sandbox) {
 	alive := make([]Sandbox, 0, len(list))
 	for _, sandbox := range list {
 		if sandbox.NetNS != "" && k.NamespaceLives(sandbox.NetNS) {
+			if known, ok := k.Present.Get(sandbox.ID); ok {
+				sandbox.Without, sandbox.With = known.Sandbox.Without, known.Sandbox.With
+			}
 			alive = append(alive, sandbox)
 		}
 	}

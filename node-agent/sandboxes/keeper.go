@@ -51,13 +51,16 @@ type Devices interface {
 type Path interface {
 	Attach(ctx context.Context, netns string, attachments []plan.Attachment) ([]attach.Result, error)
 	Check(ctx context.Context, netns string, attachments []plan.Attachment) error
+	// Guard follows Attach, and holds the links to their classes.
+	Guard(ctx context.Context, netns string, attachments []plan.Attachment) error
 	ReleaseAddresses(ctx context.Context, netns string, attachments []plan.Attachment) error
 	RemoveLinks(ctx context.Context, netns string, attachments []plan.Attachment) error
 	Announce(ctx context.Context, netns string, attachments []plan.Attachment) error
-	// VFState is what a VF of the node is like, ConfigureVF makes it what an attachment needs, as far as the driver takes what a QoSClass
-	// asks for, and ReleaseVFs makes it what it was.
+	// VFState is what a VF of the node is like, ConfigureVF makes it what an attachment needs, QualifyVF tells the card of its QoSClass,
+	// and ReleaseVFs makes it what it was.
 	VFState(plan.Attachment) (plan.VFState, error)
-	ConfigureVF(context.Context, plan.Attachment) (unmet map[string]string, err error)
+	ConfigureVF(context.Context, plan.Attachment) error
+	QualifyVF(plan.Attachment) (plan.VFOutcome, error)
 	ReleaseVFs(ctx context.Context, netns string, attachments []plan.Attachment) error
 	// PruneSegments removes the links of VLANs and overlays that are not planned. It returns attach.ErrBusy where it has to be tried again.
 	PruneSegments(planned func() (segments []plan.Segment, known bool)) error
@@ -101,6 +104,8 @@ type Publisher interface {
 type Claims interface {
 	// ForPod returns the device of a request, of the claim behind an entry of a pod's spec.resourceClaims.
 	ForPod(ctx context.Context, namespace, name string, podUID types.UID, podClaimName, request string) (*plan.Claim, error)
+	// Edited tells whether the selection of a pod was changed since its creation.
+	Edited(ctx context.Context, namespace, name string, podUID types.UID) (bool, error)
 }
 
 // Probe looks for other users of an attachment's addresses on the segment that it will be on.
@@ -154,6 +159,7 @@ type Keeper struct {
 	// ledgerMu makes read, change and write of one pod's plan one step.
 	ledgerMu sync.Mutex
 	vfLocks  vfLocks
+	removals *removals
 	// selectedMu makes read, change and write of what one pod selects one step.
 	selectedMu sync.Mutex
 	// numVFs is held for writing while the number of a PF's VFs changes.
@@ -184,6 +190,7 @@ func New(base context.Context, o Options, pods []plan.Pod) *Keeper {
 		verifying: make(chan struct{}, 4),
 		released:  map[types.UID]bool{},
 		contested: map[planned]contested{},
+		removals:  newRemovals(),
 		base:      base,
 	}
 	k.vfLocks.locks = map[string]chan struct{}{}
@@ -226,6 +233,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	k.shape()
 	for {
 		k.requalify()
+		k.qualifyVFs()
 		k.act(k.decide())
 		k.planReplacements(time.Now())
 		if k.inspectDue.CompareAndSwap(true, false) {
@@ -247,6 +255,7 @@ func (k *Keeper) decide() actions {
 	k.forgetGone()
 	// Orders before sandboxes: a hook that begins in between is then seen holding.
 	listed, orders := k.Attachments.Listed(), k.Attachments.All()
+	k.state.involve(orders)
 	snap := k.state.snapshot()
 	snap.Listed = listed
 	for _, pna := range orders {
@@ -269,6 +278,7 @@ func orderOf(pna *v1alpha1.PodNetworkAttachment) order {
 	o := order{
 		Namespace: pna.Namespace, Name: pna.Name, UID: pna.UID,
 		PodUID: pna.Spec.Pod.UID, Deleting: pna.DeletionTimestamp != nil,
+		Interface: string(pna.Spec.Interface), Detach: pna.Spec.Detach,
 	}
 	for _, f := range pna.Finalizers {
 		o.Finalizer = o.Finalizer || f == v1alpha1.FinalizerRelease
@@ -304,13 +314,18 @@ func (k *Keeper) drop(p planned) {
 	k.probes.forget(p)
 	k.used(p.PodUID, []plan.Attachment{dropped})
 	k.shape()
-	if _, more := k.state.plan(p.PodUID); !more {
-		k.Files.Remove(p.PodUID)
-		k.Publisher.Forget(p.PodUID)
-	}
+	k.letGo(p.PodUID)
 	if err := k.record(k.state.record(p.PodUID)); err != nil {
 		// The plan comes back with the next start and is dropped then.
 		k.Log.Error(err, "ledger", "podUID", p.PodUID)
+	}
+}
+
+// letGo ends what is there for a pod that has no plan, nor a sandbox that may have had one and lost it.
+func (k *Keeper) letGo(podUID types.UID) {
+	if _, planned := k.state.plan(podUID); !planned && !k.state.holding(podUID) {
+		k.Files.Remove(podUID)
+		k.Publisher.Forget(podUID)
 	}
 }
 
@@ -326,7 +341,7 @@ func (k *Keeper) record(pod plan.Pod) error {
 func (k *Keeper) release(orders []order) {
 	still := make(map[types.UID]bool, len(orders))
 	for _, o := range orders {
-		if k.state.holding(o.PodUID) || k.state.restores(o.PodUID, o.Name) {
+		if k.state.uses(o.PodUID, o.Interface) || k.state.restores(o.PodUID, o.Name) {
 			continue
 		}
 		if !k.released[o.UID] {

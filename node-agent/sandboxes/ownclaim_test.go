@@ -69,6 +69,36 @@ func TestLifeOfOwnClaim(t *testing.T) {
 	})
 }
 
+// TestSandboxOfAClass: the selection names neither network nor request; the entry that admission made says which plan it is.
+func TestSandboxOfAClass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.keeper.Synchronize(nil)
+		pna, r, b := ownOrder(), ownRequest(), ownBox()
+		pna.Spec.PodClaimName, r.PodClaimName, b.Selection = "multinet--bulk-0", "multinet--bulk-0", "class=bulk"
+		w.order(pna)
+		if err := w.keeper.Prepare(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		w.namespace(b.NetNS)
+		other := b
+		other.Selection = "class=gold"
+		if err := w.keeper.RunSandbox(t.Context(), other); err == nil || !strings.HasPrefix(err.Error(), `network of class "gold" interface net1: no plan`) {
+			t.Errorf("of another class: %v", err)
+		}
+		synctest.Wait()
+		if err := w.keeper.RunSandbox(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		if n := w.interfaces(b.NetNS); n != 1 {
+			t.Errorf("%d interfaces", n)
+		}
+		w.keeper.StopSandbox(t.Context(), b)
+		w.keeper.RemoveSandbox(b.ID)
+		synctest.Wait()
+	})
+}
+
 // TestOwnClaimWithoutItsPlan: a hook that comes before the plan reads the claim for the runtime's next try.
 func TestOwnClaimWithoutItsPlan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -30,13 +30,19 @@ type Request struct {
 	Position int
 }
 
+// unusedAfter is how long Prepare waits before it looks whether the pod selects the claim's network still.
+const unusedAfter = 2 * time.Second
+
 // Prepare waits until the operator has ordered the attachment on the device and the runtime is connected, and
 // writes the plan to the ledger. After it the pod can start without the API server: the overlays that it is on are there. It
 // begins the address probe.
 func (k *Keeper) Prepare(ctx context.Context, r Request) error {
 	ctx, cancel := context.WithTimeout(ctx, prepareLimit)
 	defer cancel()
-	pna, err := k.Attachments.WaitFor(ctx, r.PodUID, r.PodClaimName, r.Claim.BaseRequest())
+	pna, unused, err := k.orderFor(ctx, r)
+	if unused {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("pod %s/%s claim %s: no PodNetworkAttachment came: see the pod's condition %s and its events, and whether deployment multinet-operator runs: %w",
 			r.Namespace, r.PodName, r.PodClaimName, v1alpha1.PodConditionPlanned, err)
@@ -56,6 +62,26 @@ func (k *Keeper) Prepare(ctx context.Context, r Request) error {
 		return fmt.Errorf("pod %s/%s claim %s: record what it selects: %w", r.Namespace, r.PodName, r.PodClaimName, err)
 	}
 	return k.planReady(ctx, pna, &r.Claim)
+}
+
+// orderFor waits for the order on a claim's device. A pod that was edited while it ran, and is to start again, may have a claim
+// that carries nothing any more; an interface that the claim is to carry later is planned when it is ordered.
+func (k *Keeper) orderFor(ctx context.Context, r Request) (_ *v1alpha1.PodNetworkAttachment, unused bool, _ error) {
+	soon, cancel := context.WithTimeout(ctx, unusedAfter)
+	defer cancel()
+	pna, err := k.Attachments.WaitFor(soon, r.PodUID, r.PodClaimName, r.Claim.BaseRequest())
+	if err == nil || ctx.Err() != nil {
+		return pna, false, err
+	}
+	edited, err := k.Claims.Edited(ctx, r.Namespace, r.PodName, r.PodUID)
+	if err != nil {
+		k.Log.Info("it is not known whether the pod was edited", "pod", r.Namespace+"/"+r.PodName, "cause", err.Error())
+	}
+	if edited && k.Attachments.Listed() {
+		return nil, true, nil
+	}
+	pna, err = k.Attachments.WaitFor(ctx, r.PodUID, r.PodClaimName, r.Claim.BaseRequest())
+	return pna, false, err
 }
 
 // planReady plans one attachment and waits for the overlay that it is on, and for its class. The plan comes first, or Keep and
@@ -97,7 +123,7 @@ func (k *Keeper) planFor(ctx context.Context, pna *v1alpha1.PodNetworkAttachment
 	if err := k.store(pod, attachment); err != nil {
 		return plan.Attachment{}, fmt.Errorf("network %q interface %s: write the plan: %w", pna.Spec.NetworkName, pna.Spec.Interface, err)
 	}
-	if !k.state.holding(pna.Spec.Pod.UID) {
+	if !k.state.uses(pna.Spec.Pod.UID, attachment.Interface) {
 		k.probe(pna.Spec.Pod.UID, attachment)
 	}
 	return attachment, nil

@@ -3,6 +3,7 @@ package sandboxes
 import (
 	"cmp"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -39,7 +40,8 @@ type SelectedNetwork struct {
 	Position int       `json:"position"`
 }
 
-// Present is a sandbox that may have interfaces of ours. It is written before the first of them is made.
+// Present is a sandbox that may have interfaces of ours. It is written before the first of them is made, and before each that comes
+// or has gone later. Over CNI there is one of every sandbox, since nobody lists those that may be given interfaces.
 type Present struct {
 	Sandbox Sandbox `json:"sandbox"`
 	// Files are those of device-info that go with the sandbox.
@@ -95,7 +97,7 @@ func (k *Keeper) isPresent(podUID types.UID) bool {
 // arrive records a sandbox that is about to get interfaces.
 func (k *Keeper) arrive(sandbox Sandbox, attachments []plan.Attachment) error {
 	p := Present{Sandbox: sandbox, Files: k.DeviceInfo.names(sandbox, attachments)}
-	if known, ok := k.Present.Get(sandbox.ID); ok && slices.Equal(known.Files, p.Files) && known.Sandbox.Selection == sandbox.Selection {
+	if known, ok := k.Present.Get(sandbox.ID); ok && reflect.DeepEqual(known, p) {
 		return nil
 	}
 	if err := k.Present.Put(sandbox.ID, p); err != nil {
@@ -114,6 +116,7 @@ func (k *Keeper) depart(id string) {
 	if err := k.Present.Delete(id); err != nil {
 		k.Log.Error(err, "record of the sandbox", "pod", p.Sandbox.Namespace+"/"+p.Sandbox.Name, "id", id)
 	}
+	k.letGo(p.Sandbox.PodUID)
 	k.selectedMu.Lock()
 	defer k.selectedMu.Unlock()
 	if s, ok := k.Selected.Get(string(p.Sandbox.PodUID)); ok && len(s.Networks) == 0 {
@@ -152,7 +155,7 @@ func (k *Keeper) SelectionOf(podUID types.UID) string {
 		add(a.Network, a.Interface)
 	}
 	for _, pna := range k.Attachments.ForPod(podUID) {
-		if pna.DeletionTimestamp == nil {
+		if pna.DeletionTimestamp == nil && !pna.Spec.Detach {
 			add(pna.Spec.NetworkName, string(pna.Spec.Interface))
 		}
 	}
@@ -232,7 +235,7 @@ func (k *Keeper) adopt(alive []Sandbox, before []Present) {
 	listed := map[string]bool{}
 	for _, sandbox := range alive {
 		listed[sandbox.ID] = true
-		if _, known := k.Present.Get(sandbox.ID); known {
+		if _, known := k.Present.Get(sandbox.ID); known || sandbox.selectsNothing() {
 			continue
 		}
 		planned, _ := k.state.plan(sandbox.PodUID)

@@ -83,13 +83,7 @@ func (k *Keeper) requalifyOne(pna *v1alpha1.PodNetworkAttachment) error {
 	if err != nil {
 		return err
 	}
-	changed, err := k.update(uid, pna.Name, func(a *plan.Attachment) bool {
-		if a.Macvlan == nil || a.QoS.Equal(want) {
-			return false
-		}
-		a.QoS = want
-		return true
-	})
+	changed, err := k.update(uid, pna.Name, func(a *plan.Attachment) bool { return takeOver(a, want, pna.Spec.QoS) })
 	if err != nil {
 		return fmt.Errorf("network %q interface %s: write the plan: %w", pna.Spec.NetworkName, pna.Spec.Interface, err)
 	}
@@ -97,6 +91,19 @@ func (k *Keeper) requalifyOne(pna *v1alpha1.PodNetworkAttachment) error {
 		k.shape()
 	}
 	return nil
+}
+
+// takeOver changes the class of an attachment. One on a VF that an agent has planned which did not tell cards of classes is behind too.
+func takeOver(a *plan.Attachment, want *plan.QoS, spec *v1alpha1.ResolvedQoS) bool {
+	if a.QoS.Equal(want) && (a.VF == nil || a.VF.QoS != nil) {
+		return false
+	}
+	a.QoS = want
+	if a.VF != nil {
+		vf := *a.VF
+		vf.QoS, a.VF = plan.VFQoSFrom(spec, vf.Settings), &vf
+	}
+	return true
 }
 
 // update changes one planned attachment, in the ledger before memory as store does.
@@ -132,29 +139,20 @@ func (k *Keeper) publishQoS() {
 // withQoS adds what the pod's class is now, and what of it is in force.
 func (k *Keeper) withQoS(podUID types.UID, i publish.Interface) publish.Interface {
 	if now, known := k.state.attachment(planned{podUID, i.Plan.Name}); known {
-		i.Plan.QoS = now.QoS
+		i.Plan.QoS, i.Plan.VF = now.QoS, now.VF
 	}
 	if i.Plan.QoS != nil {
-		report := k.qosReport(podUID, i.Plan)
+		report := k.qosReport(i.Plan)
 		i.QoS = &report
 	}
 	return i
 }
 
-func (k *Keeper) qosReport(podUID types.UID, a plan.Attachment) plan.QoSReport {
-	switch {
-	case a.VF == nil:
+func (k *Keeper) qosReport(a plan.Attachment) plan.QoSReport {
+	if a.VF == nil {
 		return k.QoS.Report(a)
-	case a.VF.QoS == nil: // planned by an agent that did not tell cards of classes
-		return a.QoS.NotEnforced(v1alpha1.ReasonQoSNotSupported, "the pod got its VF before the node agent could tell cards of classes; create the pod anew")
 	}
-	asked := a.QoS
-	for _, pna := range k.Attachments.ForPod(podUID) {
-		if now, err := plan.QoSFrom(pna); pna.Name == a.Name && err == nil && now != nil {
-			asked = now
-		}
-	}
-	return a.VF.QoS.Report(*a.QoS, *asked)
+	return a.VF.QoS.Report(*a.QoS)
 }
 
 // attachments are all planned ones.

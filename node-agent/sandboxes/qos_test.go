@@ -148,6 +148,43 @@ func TestQoSAfterRestart(t *testing.T) {
 	})
 }
 
+// A hook does not wait for the programs on the pod's links. Its containers do, and over CNI the call itself.
+func TestGuardsFollowTheHook(t *testing.T) {
+	const takes = 40 * time.Millisecond
+	for door, waits := range map[Door]time.Duration{DoorNRI: 0, DoorCNI: takes} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.keeper.Door, w.guardTakes = door, takes
+			w.keeper.Synchronize(nil)
+			w.order(goldOrder(20))
+			if err := w.keeper.Prepare(t.Context(), request); err != nil {
+				t.Fatal(err)
+			}
+			w.namespace(box.NetNS)
+			synctest.Wait() // for its addresses to be probed
+			time.Sleep(time.Second)
+			begin := time.Now()
+			if err := w.keeper.RunSandbox(t.Context(), box); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(begin); took != waits {
+				t.Errorf("%s: the hook took %s, want %s", door, took, waits)
+			}
+			if _, err := w.keeper.CheckSandbox(t.Context(), box); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(begin); took != takes {
+				t.Errorf("%s: a container came after %s, want %s", door, took, takes)
+			}
+			w.set(func() {
+				if diff := cmp.Diff([]string{box.NetNS + " net1"}, w.guarded); diff != "" {
+					t.Errorf("%s: guarded (-want +got)\n%s", door, diff)
+				}
+			})
+		})
+	}
+}
+
 // Pods that run without a class on a link that gets its first one are looked at again: they get their programs.
 func TestQoSAmongOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

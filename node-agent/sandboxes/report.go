@@ -8,7 +8,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 
-	"github.com/multinet-dev/multinet/apis/selection"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/node-agent/attach"
 	"github.com/multinet-dev/multinet/node-agent/plan"
@@ -68,6 +67,7 @@ func reportOf(sandbox Sandbox) publish.Report {
 // publish reports what is in the sandbox. An interface whose uplink has no carrier is in the pod but not ready.
 func (k *Keeper) publish(e *entry, made []publish.Interface) {
 	r := reportOf(e.Sandbox)
+	r.Freed = k.state.emptied(e)
 	for _, m := range made {
 		m = k.withQoS(e.PodUID, m)
 		m.InPod, m.Reason = true, v1alpha1.ReasonAttached
@@ -76,6 +76,10 @@ func (k *Keeper) publish(e *entry, made []publish.Interface) {
 			m.Message = fmt.Sprintf("uplink %s of the node has no carrier", cmp.Or(m.Plan.Device.PF, m.Plan.Device.Uplink))
 		}
 		r.Interfaces = append(r.Interfaces, m)
+	}
+	for _, lack := range k.state.lacks(e) {
+		r.Trouble = cmp.Or(r.Trouble, lack.Message)
+		r.Interfaces = append(r.Interfaces, lack)
 	}
 	k.Publisher.Publish(r)
 }
@@ -96,7 +100,7 @@ func (k *Keeper) told(e *entry, attachments []plan.Attachment) bool {
 		pna := byName[a.Name]
 		if pna == nil || pna.Status.SandboxID != e.ID || !k.hasCarrier(a) ||
 			!meta.IsStatusConditionTrue(pna.Status.Conditions, v1alpha1.AttachmentConditionReady) ||
-			a.QoS != nil && !publish.ToldQoS(pna.Status, a.QoS, k.qosReport(e.PodUID, a)) {
+			a.QoS != nil && !publish.ToldQoS(pna.Status, a.QoS, k.qosReport(a)) {
 			return false
 		}
 	}
@@ -104,10 +108,11 @@ func (k *Keeper) told(e *entry, attachments []plan.Attachment) bool {
 }
 
 // madeOrPlanned returns what the last attach made, or where that was another process's, what it must have made.
-func (k *Keeper) madeOrPlanned(e *entry, selections []selection.Selection) []publish.Interface {
+func (k *Keeper) madeOrPlanned(e *entry) []publish.Interface {
 	if made := k.state.made(e); made != nil {
 		return made
 	}
+	selections, _ := k.state.selections(e) // it is attached, so that they could be read
 	attachments, _ := k.state.planned(e.PodUID, selections)
 	made := make([]publish.Interface, 0, len(attachments))
 	for _, a := range attachments {

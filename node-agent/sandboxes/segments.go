@@ -6,7 +6,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/multinet-dev/multinet/apis/selection"
 	"github.com/multinet-dev/multinet/node-agent/attach"
 	"github.com/multinet-dev/multinet/node-agent/plan"
 )
@@ -50,7 +49,7 @@ func (s *state) segments() (list []plan.Segment, known bool) {
 	}
 	for _, e := range s.entries {
 		// A sandbox whose selection cannot be read has never been attached.
-		selections, _ := selection.Parse(e.Selection)
+		selections, _ := e.now.selections()
 		if _, missing := s.plannedLocked(e.PodUID, selections); e.phase.holds() && len(missing) > 0 {
 			return nil, false
 		}

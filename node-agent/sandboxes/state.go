@@ -18,10 +18,24 @@ type entry struct {
 	busy chan struct{}
 
 	// The fields below are guarded by state.mu.
+	//
+	// now is the sandbox with what it is to have since its pod was edited.
+	now   Sandbox
 	phase phase
 	due   bool
 	// made is what the last attach of this process found, in the order of the selection.
 	made []publish.Interface
+	// unguarded is set while an attached sandbox waits for the programs on its links.
+	unguarded bool
+	// lacks are interfaces that are ordered and could not be added, or not taken away; released the claims of those that were.
+	lacks    []publish.Interface
+	released []plan.Claim
+	// tried are the changes of orders that were followed last, whatever came of it.
+	tried []change
+}
+
+func newEntry(sandbox Sandbox, p phase) *entry {
+	return &entry{Sandbox: sandbox, now: sandbox, busy: make(chan struct{}, 1), phase: p}
 }
 
 // state is guarded by one lock, which is never held during I/O: the hook takes it.
@@ -29,6 +43,8 @@ type state struct {
 	mu      sync.Mutex
 	plans   map[types.UID]plan.Pod
 	entries map[string]*entry
+	// bystanders are sandboxes of pods that select nothing, by ID: they may be given interfaces later.
+	bystanders map[string]Sandbox
 	// synchronized is closed while the runtime is connected and has listed its sandboxes.
 	synchronized chan struct{}
 	// clearing holds a channel for each pod whose stopped sandbox still has links; it is closed when they are gone.
@@ -43,6 +59,7 @@ func newState(pods []plan.Pod) *state {
 	s := &state{
 		plans:        map[types.UID]plan.Pod{},
 		entries:      map[string]*entry{},
+		bystanders:   map[string]Sandbox{},
 		synchronized: make(chan struct{}),
 		clearing:     map[types.UID]chan struct{}{},
 		owed:         map[planned]owed{},
@@ -70,10 +87,10 @@ func (s *state) hold(sandbox Sandbox) *entry {
 	defer s.mu.Unlock()
 	e := s.entries[sandbox.ID]
 	if e == nil {
-		e = &entry{Sandbox: sandbox, busy: make(chan struct{}, 1)}
+		e = newEntry(sandbox, attaching)
 		s.entries[sandbox.ID] = e
 	}
-	e.phase = attaching
+	e.phase, e.now = attaching, sandbox
 	return e
 }
 
@@ -120,6 +137,18 @@ func (s *state) setMade(e *entry, made []publish.Interface) {
 	e.made, e.phase, e.due = made, attached, false
 }
 
+func (s *state) setGuarding(e *entry, yes bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.unguarded = yes
+}
+
+func (s *state) guarding(e *entry) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return e.unguarded
+}
+
 func (s *state) made(e *entry) []publish.Interface {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,11 +166,15 @@ func (s *state) replace(list []Sandbox) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.entries
-	s.entries = make(map[string]*entry, len(list))
+	s.entries, s.bystanders = make(map[string]*entry, len(list)), map[string]Sandbox{}
 	for _, sandbox := range list {
 		e := before[sandbox.ID]
+		if e == nil && sandbox.selectsNothing() {
+			s.bystanders[sandbox.ID] = sandbox
+			continue
+		}
 		if e == nil {
-			e = &entry{Sandbox: sandbox, busy: make(chan struct{}, 1), phase: found}
+			e = newEntry(sandbox, found)
 		} else if e.phase == attached {
 			e.due = true
 		}
@@ -204,7 +237,7 @@ func (s *state) plannedLocked(podUID types.UID, selections []selection.Selection
 	attachments := s.plans[podUID].Attachments
 	for _, selected := range selections {
 		i := slices.IndexFunc(attachments, func(a plan.Attachment) bool {
-			return a.Interface == selected.Interface && (a.Network == selected.Network || selected.OwnClaim() && isOf(a, selected))
+			return a.Interface == selected.Interface && (a.Network == selected.Network || selected.Network == "" && isOf(a, selected))
 		})
 		if i < 0 {
 			missing = append(missing, selected)
@@ -215,9 +248,10 @@ func (s *state) plannedLocked(podUID types.UID, selections []selection.Selection
 	return found, missing
 }
 
-// isOf tells whether the device is that of the request which was selected. The attachment says which Network it is.
+// isOf tells whether the device is that of the request which was selected, or of the claim that a class has. The attachment
+// says which Network it is.
 func isOf(a plan.Attachment, selected selection.Selection) bool {
-	return a.PodClaimName == selected.PodClaimName && a.Claim != nil && a.Claim.BaseRequest() == selected.Request
+	return a.PodClaimName == selected.PodClaimName && a.Claim != nil && (selected.ByClass() || a.Claim.BaseRequest() == selected.Request)
 }
 
 // plan returns a pod's plan, which the caller must not change.
@@ -240,10 +274,10 @@ func (s *state) dropPlan(p planned) (dropped plan.Attachment, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	pod, exists := s.plans[p.PodUID]
-	if !exists || s.holdingLocked(p.PodUID) {
+	dropped, _ = attachmentOf(pod, p.Name)
+	if !exists || s.usesLocked(p.PodUID, dropped.Interface) {
 		return plan.Attachment{}, false
 	}
-	dropped, _ = attachmentOf(pod, p.Name)
 	left := withoutAttachment(pod, p.Name)
 	s.plans[p.PodUID] = left
 	if len(left.Attachments) == 0 {
@@ -269,16 +303,46 @@ func (s *state) holdingLocked(podUID types.UID) bool {
 	return false
 }
 
+// uses tells whether a sandbox of the pod may have the interface. What a sandbox is to have is known before the kernel is told.
+func (s *state) uses(podUID types.UID, iface string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.usesLocked(podUID, iface)
+}
+
+func (s *state) usesLocked(podUID types.UID, iface string) bool {
+	for _, e := range s.entries {
+		if e.PodUID == podUID && e.phase.holds() && usesInterface(e.interfaces(), iface) {
+			return true
+		}
+	}
+	return false
+}
+
+// interfaces are those that the sandbox is to have; nil where that cannot be read, for all.
+func (e *entry) interfaces() []string {
+	selections, err := e.now.selections()
+	if err != nil {
+		return nil
+	}
+	names := make([]string, 0, len(selections))
+	for _, s := range selections {
+		names = append(names, s.Interface)
+	}
+	return names
+}
+
 func (s *state) snapshot() snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	snap := snapshot{Synchronized: isClosed(s.synchronized)}
+	snap := snapshot{Synchronized: isClosed(s.synchronized), Interfaces: map[planned]string{}}
 	for _, e := range s.entries {
-		snap.Sandboxes = append(snap.Sandboxes, held{ID: e.ID, PodUID: e.PodUID, Phase: e.phase, Due: e.due})
+		snap.Sandboxes = append(snap.Sandboxes, held{ID: e.ID, PodUID: e.PodUID, Phase: e.phase, Due: e.due, Interfaces: e.interfaces(), Tried: e.tried})
 	}
 	for uid, pod := range s.plans {
 		for _, a := range pod.Attachments {
-			snap.Planned = append(snap.Planned, planned{PodUID: uid, Name: a.Name})
+			p := planned{PodUID: uid, Name: a.Name}
+			snap.Planned, snap.Interfaces[p] = append(snap.Planned, p), a.Interface
 		}
 	}
 	return snap

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/multinet-dev/multinet/apis/selection"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/node-agent/plan"
 	"github.com/multinet-dev/multinet/node-agent/publish"
@@ -36,12 +35,16 @@ func (k *Keeper) verify(e *entry) {
 	if _, p := k.state.entry(e.ID); p == stopped {
 		return // while this waited
 	}
+	k.follow(ctx, e)
 	k.verified(ctx, e)
+	if k.ends(e.PodUID) {
+		k.Wake() // what the sandbox has lost can be dropped now
+	}
 }
 
 func (k *Keeper) verified(ctx context.Context, e *entry) {
-	selections, err := selection.Parse(e.Selection)
-	if err != nil || len(selections) == 0 {
+	selections, err := k.state.selections(e)
+	if err != nil {
 		k.state.setPhase(e, broken)
 		return
 	}
@@ -76,7 +79,7 @@ func (k *Keeper) intact(ctx context.Context, e *entry, attachments []plan.Attach
 		k.publish(e, made)
 		return
 	}
-	if k.listed(ctx); !k.told(e, attachments) && k.ordered(e, attachments) {
+	if k.listed(ctx); (!k.told(e, attachments) || k.state.wasChanged(e)) && k.ordered(e, attachments) {
 		k.repair(ctx, e, attachments)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -39,10 +38,10 @@ func (k *Keeper) planVF(ctx context.Context, pod plan.Pod, a plan.Attachment) (p
 		return plan.Attachment{}, fmt.Errorf("the pod has VF %s already, and cannot have %s for the same interface", former.VF.PCIAddress, a.VF.PCIAddress)
 	}
 	a.Before = former.Before
-	if a.VF.QoS != nil && former.VF != nil && former.VF != a.VF && former.VF.QoS != nil {
-		a.VF.QoS.Refused = former.VF.QoS.Refused
+	held := k.state.uses(pod.UID, a.Interface)
+	if held && former.VF != nil && a.QoS.Equal(former.QoS) {
+		a.VF.QoS = former.VF.QoS // with what came of it
 	}
-	held := k.state.holding(pod.UID)
 	a, err = k.storeVF(pod, a, held)
 	for begin := time.Now(); errors.Is(err, errUnclean) && time.Since(begin) < settleVF; a, err = k.storeVF(pod, a, held) {
 		select {
@@ -57,15 +56,17 @@ func (k *Keeper) planVF(ctx context.Context, pod plan.Pod, a plan.Attachment) (p
 	return k.configureVF(ctx, pod, a)
 }
 
-// configureVF has what the driver refuses of a QoSClass in the plan: an agent that starts later has no other way to know it.
+// configureVF makes a VF what the plan says, and has in the plan what came of its class: an agent that starts later has no other way
+// to know that.
 func (k *Keeper) configureVF(ctx context.Context, pod plan.Pod, a plan.Attachment) (plan.Attachment, error) {
-	unmet, err := k.Path.ConfigureVF(ctx, a)
-	if err != nil || a.VF.QoS == nil || maps.Equal(unmet, a.VF.QoS.Refused) {
+	if err := k.Path.ConfigureVF(ctx, a); err != nil || a.VF.QoS == nil {
 		return a, err
 	}
-	vf, class := *a.VF, *a.VF.QoS
-	class.Refused = unmet
-	vf.QoS, a.VF = &class, &vf
+	outcome, err := k.Path.QualifyVF(a)
+	if err != nil {
+		return a, err
+	}
+	a.VF = a.VF.WithOutcome(&outcome)
 	if err := k.store(pod, a); err != nil {
 		return a, fmt.Errorf("write the plan: %w", err)
 	}
@@ -188,11 +189,10 @@ func (k *Keeper) configurePlanned(ctx context.Context, me planned, a plan.Attach
 		return err
 	}
 	defer unlock()
-	if k.state.holding(me.PodUID) || !k.state.hasPlan(me.PodUID, me.Name) {
+	if k.state.uses(me.PodUID, a.Interface) || !k.state.hasPlan(me.PodUID, me.Name) {
 		return nil
 	}
-	_, err = k.Path.ConfigureVF(ctx, a)
-	return err
+	return k.Path.ConfigureVF(ctx, a) // the attach sees to the class
 }
 
 // giveBack makes the VFs of dropped plans what they were, each in the background, and again for as long as they are not.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
@@ -387,43 +386,6 @@ func TestLedgerKeepsWhatIsOwed(t *testing.T) {
 		synctest.Wait()
 		if left := w.recorded(box.PodUID); len(left) != 1 || left[0].Name != "c" {
 			t.Errorf("left %+v", left)
-		}
-	})
-}
-
-// What the driver refuses of a class is in the ledger before the pod starts, where an agent that starts later finds it.
-func TestRefusedClass(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		order := vfOrder()
-		order.Spec.QoS = &v1alpha1.ResolvedQoS{ClassName: "gold", QoSClassSpec: v1alpha1.QoSClassSpec{
-			Egress: &v1alpha1.Bandwidth{Guaranteed: resource.NewQuantity(100e6, resource.DecimalSI)}}}
-		refusals := map[string]string{"egress.guaranteed": "the driver refuses it"}
-		w := newWorld(t)
-		w.set(func() { w.vf.refusals = refusals })
-		w.keeper.Synchronize(nil)
-		w.order(order)
-		if err := w.keeper.Prepare(t.Context(), vfRequest()); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		if diff := cmp.Diff(refusals, w.recorded(box.PodUID)[0].VF.QoS.Refused); diff != "" {
-			t.Errorf("the ledger: %s", diff)
-		}
-		w.namespace(box.NetNS)
-		if err := w.keeper.RunSandbox(t.Context(), vfBox()); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		if diff := cmp.Diff(refusals, w.reports[len(w.reports)-1].Interfaces[0].Plan.VF.QoS.Refused); diff != "" {
-			t.Errorf("reported: %s", diff)
-		}
-		// The kubelet asks again while the sandbox has the VF, which is not configured anew then.
-		w.set(func() { w.vf.refusals = nil })
-		if err := w.keeper.Prepare(t.Context(), vfRequest()); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(refusals, w.recorded(box.PodUID)[0].VF.QoS.Refused); diff != "" {
-			t.Errorf("after another Prepare the ledger: %s", diff)
 		}
 	})
 }

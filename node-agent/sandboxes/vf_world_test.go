@@ -26,9 +26,10 @@ type fakeVF struct {
 	// stuck keeps a released VF as it is; configureError refuses a setting; takes makes all of it slow.
 	stuck          string
 	configureError error
-	// refusals are of what a QoSClass asks for.
-	refusals map[string]string
-	takes    time.Duration
+	// refusals are of what a QoSClass asks for, qualifyError keeps the card from being told.
+	refusals     map[string]string
+	qualifyError error
+	takes        time.Duration
 	// log has what was done, and mistakes what must not have been.
 	log      []string
 	mistakes []string
@@ -82,15 +83,27 @@ func (w *world) VFState(a plan.Attachment) (state plan.VFState, err error) {
 	return state, err
 }
 
-func (w *world) ConfigureVF(_ context.Context, a plan.Attachment) (map[string]string, error) {
-	var refusals map[string]string
-	err := w.work("configure", a, func() error {
-		refusals = w.vf.refusals
+func (w *world) ConfigureVF(_ context.Context, a plan.Attachment) error {
+	return w.work("configure", a, func() error {
 		w.vf.log = append(w.vf.log, "configure")
 		w.vf.state.VLAN = vfVLAN
 		return w.vf.configureError
 	})
-	return refusals, err
+}
+
+func (w *world) QualifyVF(a plan.Attachment) (outcome plan.VFOutcome, err error) {
+	err = w.work("qualify", a, func() error {
+		if w.vf.qualifyError != nil {
+			return w.vf.qualifyError
+		}
+		class := a.VF.QoS.Settings()
+		if class.MaxTxRate != nil {
+			w.vf.state.MaxTxRate = *class.MaxTxRate
+		}
+		outcome = plan.VFOutcome{Refused: w.vf.refusals, MaxTxRate: w.vf.state.MaxTxRate}
+		return nil
+	})
+	return outcome, err
 }
 
 func (w *world) ReleaseVFs(_ context.Context, _ string, attachments []plan.Attachment) error {

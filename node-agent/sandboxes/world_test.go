@@ -47,6 +47,9 @@ type world struct {
 	ensureTakes time.Duration
 	ensured     int
 	announced   []string
+	// guarded are the interfaces that were guarded, guardTakes how long that takes.
+	guarded     []string
+	guardTakes  time.Duration
 	pruneError  error
 	pruneLooked int
 	carrier     bool
@@ -57,6 +60,10 @@ type world struct {
 	shaper      fakeShaper
 	plugins     fakePlugins
 	claimReads  int
+	// edited: the pod's selection was changed. selects: the node has a NIC for attachments without a claim.
+	edited, selects bool
+	// removeError keeps links from being removed.
+	removeError error
 	// compared is how often a sandbox was compared with its plan.
 	compared int
 	// listedAt is when the API server has told of the orders.
@@ -312,12 +319,27 @@ func (w *world) Check(_ context.Context, netns string, attachments []plan.Attach
 	}
 	return nil
 }
+func (w *world) Guard(_ context.Context, netns string, attachments []plan.Attachment) error {
+	w.mu.Lock()
+	takes := w.guardTakes
+	w.mu.Unlock()
+	<-time.After(takes)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range attachments {
+		w.guarded = append(w.guarded, netns+" "+a.Interface)
+	}
+	return nil
+}
 func (w *world) ReleaseAddresses(context.Context, string, []plan.Attachment) error { return nil }
 func (w *world) RemoveLinks(_ context.Context, netns string, attachments []plan.Attachment) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	clear(w.links[netns])
+	if w.removeError != nil {
+		return w.removeError
+	}
 	for _, a := range attachments {
+		delete(w.links[netns], a.Interface)
 		if a.VF != nil {
 			w.vf.back(a)
 		}
@@ -380,8 +402,12 @@ func (devices) Device(name string) (plan.Device, bool) {
 	}
 	return plan.Device{Name: name, Uplink: "eth1"}, name == "uplink-eth1"
 }
-func (devices) Select(v1alpha1.UplinkSelector) (plan.Device, bool) { return plan.Device{}, false }
-func (devices) Overlay() (plan.Device, bool)                       { return overlayDevice, true }
+func (d devices) Select(v1alpha1.UplinkSelector) (plan.Device, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return plan.Device{Name: "uplink-eth1", Uplink: "eth1"}, d.selects
+}
+func (devices) Overlay() (plan.Device, bool) { return overlayDevice, true }
 func (d devices) Carrier(plan.Device) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -395,6 +421,12 @@ func (c claims) ForPod(_ context.Context, _, _ string, _ types.UID, _, request s
 	defer c.mu.Unlock()
 	c.claimReads++
 	return &plan.Claim{Name: "claim", Request: request, Device: "uplink-eth1"}, nil
+}
+
+func (c claims) Edited(context.Context, string, string, types.UID) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.edited, nil
 }
 
 func attachmentOrder() *v1alpha1.PodNetworkAttachment {

@@ -72,9 +72,14 @@ type reservation struct {
 	// claim that has the addresses, if there is one, and the MAC that it names.
 	claim types.UID
 	mac   string
+	// asked: the pod itself asked for addresses or a MAC, which mac is then.
+	asked bool
 	// keeping: the create of a claim was sent of which it is not known whether it arrived.
 	keeping bool
 }
+
+// fixed tells whether somebody asked for certain addresses or a certain MAC.
+func (r *reservation) fixed() bool { return r.claim != "" || r.asked }
 
 // change is told to listeners after the books were changed.
 type change struct {

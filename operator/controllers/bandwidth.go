@@ -71,9 +71,9 @@ func (r *PodReconciler) shortOfBandwidth(ctx context.Context, pod *corev1.Pod, p
 	if !unschedulable(pod) {
 		return nil, nil
 	}
-	var slices resourcev1.ResourceSliceList
-	if err := r.List(ctx, &slices, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing ResourceSlices: %w", err)
+	published, err := r.published(ctx)
+	if err != nil {
+		return nil, err
 	}
 	booked, err := r.Bandwidth.get(ctx)
 	if err != nil {
@@ -83,7 +83,16 @@ func (r *PodReconciler) shortOfBandwidth(ctx context.Context, pod *corev1.Pod, p
 	if err := r.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing Nodes: %w", err)
 	}
-	return decide.ShortOfBandwidth(planned, decide.Admitting(pod, nodes.Items, slices.Items), booked), nil
+	return decide.ShortOfBandwidth(planned, decide.Admitting(pod, nodes.Items, published), booked), nil
+}
+
+// published are the slices in the cache. They must not be changed.
+func (r *PodReconciler) published(ctx context.Context) ([]resourcev1.ResourceSlice, error) {
+	var slices resourcev1.ResourceSliceList
+	if err := r.List(ctx, &slices, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing ResourceSlices: %w", err)
+	}
+	return slices.Items, nil
 }
 
 func unschedulable(pod *corev1.Pod) bool {
@@ -95,10 +104,11 @@ func unschedulable(pod *corev1.Pod) bool {
 	return false
 }
 
-// podsShort are those that wait and that the scheduler has no place for: bandwidth came or went.
+// podsShort are those that wait and that the scheduler has no place for, or whose node lacks what was added to them: bandwidth
+// or a NIC came or went.
 func (r *PodReconciler) podsShort(ctx context.Context, _ client.Object) []types.NamespacedName {
 	return r.waiting.where(func(key types.NamespacedName) bool {
 		var pod corev1.Pod
-		return r.Get(ctx, key, &pod) == nil && pod.Spec.NodeName == "" && unschedulable(&pod)
+		return r.Get(ctx, key, &pod) == nil && (pod.Spec.NodeName == "" && unschedulable(&pod) || decide.Edited(&pod))
 	})
 }

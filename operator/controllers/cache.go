@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/multinet-dev/multinet/apis/npwg"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/operator/decide"
 )
@@ -76,10 +77,14 @@ func stripPod(pod *corev1.Pod) {
 	if decide.Selects(pod) {
 		kept.CreationTimestamp, kept.DeletionTimestamp, kept.Finalizers = pod.CreationTimestamp, pod.DeletionTimestamp, pod.Finalizers
 		kept.Annotations = map[string]string{}
-		for _, key := range []string{v1alpha1.AnnotationNetworks, corev1.MirrorPodAnnotationKey} {
+		for _, key := range []string{v1alpha1.AnnotationNetworks, v1alpha1.AnnotationAtCreation, corev1.MirrorPodAnnotationKey} {
 			if value, ok := pod.Annotations[key]; ok {
 				kept.Annotations[key] = value
 			}
+		}
+		// Its comma form says nothing that ours does not.
+		if value := pod.Annotations[npwg.AnnotationNetworks]; npwg.IsJSON(value) {
+			kept.Annotations[npwg.AnnotationNetworks] = value
 		}
 		kept.Spec = corev1.PodSpec{
 			NodeName: pod.Spec.NodeName, HostNetwork: pod.Spec.HostNetwork, OS: pod.Spec.OS, ResourceClaims: pod.Spec.ResourceClaims,

@@ -9,42 +9,64 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/operator/decide"
 	"github.com/multinet-dev/multinet/operator/ipam"
 )
 
 // errClaimsChanged: the pod was planned with claims that are not the current ones. It is planned anew.
 var errClaimsChanged = errors.New("the address claims changed")
 
-// blockedError tells that a pod waits for what its claim names.
+// blockedError tells that a pod waits for what its claim names, or it itself.
 type blockedError struct {
+	// claim is nil where the pod itself asks.
 	claim *v1alpha1.AddressClaim
+	asked *decide.Asked
+	// reason is why a pod that asks itself cannot have it.
+	reason string
 	// own: it waits for an attachment that a pod of the same name had.
 	own bool
 	why string
 }
 
-func (e *blockedError) Error() string {
+func (e *blockedError) Error() string { return e.refusal().Message }
+
+// refusal is what the pod's owner is told.
+func (e *blockedError) refusal() *decide.Refusal {
+	why := e.why
 	if e.own {
-		return fmt.Sprintf("AddressClaim %q: %s; the pod gets it when that is gone", e.claim.Name, e.why)
+		why += "; the pod gets it when that is gone"
 	}
-	return fmt.Sprintf("AddressClaim %q: %s", e.claim.Name, e.why)
+	if e.claim == nil {
+		return e.asked.Refuse(e.reason, why)
+	}
+	return &decide.Refusal{Reason: v1alpha1.ReasonAddressClaim, Message: fmt.Sprintf("AddressClaim %q: %s", e.claim.Name, why)}
 }
 
-// claimed returns the addresses of the want's claim. No two attachments ever share them: the next one waits until the
-// former is gone, whatever became of its pod.
-func (a *Allocator) claimed(want Want, now time.Time) ([]netip.Addr, error) {
-	if want.Claim == "" {
-		return nil, nil
-	}
-	c := a.claims.byUID[want.Claim]
-	if c == nil {
-		return nil, errClaimsChanged
+// wanted returns the want's claim, or what the pod itself asks for in the form of one that is nowhere recorded; it names
+// nothing where any address will do. No two attachments ever share what is named: the next one waits until the former is
+// gone, whatever became of its pod.
+func (a *Allocator) wanted(want Want, now time.Time) (*claimRecord, error) {
+	c := &claimRecord{object: &v1alpha1.AddressClaim{}}
+	blocked := &blockedError{asked: want.Asked}
+	switch {
+	case want.Claim != "":
+		if c = a.claims.byUID[want.Claim]; c == nil {
+			return nil, errClaimsChanged
+		}
+		blocked.claim = c.object
+	case want.Asked != nil:
+		c.addresses = want.Asked.Addresses
+		c.object.Namespace = want.Pod.Namespace
+		c.object.Spec = v1alpha1.AddressClaimSpec{NetworkName: want.Network, PodName: want.Pod.Name, MAC: want.Asked.MAC}
+	default:
+		return c, nil
 	}
 	a.cancelUnsent(c, want.Key)
 	if o := a.inTheWay(c, reservationOwner(want.Key), now); o != nil {
-		return nil, &blockedError{claim: c.object, own: o.own, why: o.Message}
+		blocked.own, blocked.why, blocked.reason = o.own, o.Message, o.Reason
+		return nil, blocked
 	}
-	return c.addresses, nil
+	return c, nil
 }
 
 // cancelUnsent ends reservations of earlier pods of the name that were never sent: pods of one name are planned one after

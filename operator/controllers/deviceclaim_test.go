@@ -34,13 +34,13 @@ func (w *world) template(spec resourcev1.ResourceClaimSpec) {
 		Spec: resourcev1.ResourceClaimTemplateSpec{Spec: spec}}))
 }
 
-// made plays kube-controller-manager: the claim of the pod's template.
+// made plays kube-controller-manager: the claim of the template of the pod's first entry.
 func (w *world) made(pod *corev1.Pod, spec resourcev1.ResourceClaimSpec) *resourcev1.ResourceClaim {
 	w.t.Helper()
 	claim := w.deviceClaim(pod.Name+"-mine", spec, metav1.OwnerReference{
 		APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID, Controller: ptr.To(true)})
 	before := pod.DeepCopy()
-	pod.Status.ResourceClaimStatuses = []corev1.PodResourceClaimStatus{{Name: "mine", ResourceClaimName: &claim.Name}}
+	pod.Status.ResourceClaimStatuses = []corev1.PodResourceClaimStatus{{Name: pod.Spec.ResourceClaims[0].Name, ResourceClaimName: &claim.Name}}
 	w.must(w.Status().Patch(w.ctx, pod, client.MergeFrom(before)))
 	return claim
 }

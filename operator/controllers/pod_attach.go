@@ -50,6 +50,9 @@ func (r *PodReconciler) attach(ctx context.Context, pod *corev1.Pod, planned []d
 		if refusal != nil || err != nil {
 			return refusal, err
 		}
+		if p.Choice, err = r.choice(ctx, pod, p); err != nil {
+			return nil, err
+		}
 		wanted[key] = p
 		wants = append(wants, want)
 	}

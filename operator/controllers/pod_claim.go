@@ -53,7 +53,7 @@ func (r *PodReconciler) claims(ctx context.Context, pod *corev1.Pod) ([]*v1alpha
 
 // useClaim has the want get what the claim of its interface names.
 func (r *PodReconciler) useClaim(ctx context.Context, pod *corev1.Pod, p decide.Planned, want *Want) (*decide.Refusal, error) {
-	want.Pod = client.ObjectKeyFromObject(pod)
+	want.Pod, want.Asked = client.ObjectKeyFromObject(pod), p.Asked
 	if p.Claim == nil {
 		return nil, nil
 	}
@@ -76,13 +76,13 @@ func (r *PodReconciler) blocked(ctx context.Context, pod *corev1.Pod, wants []Wa
 	refusal := refusalOf(err)
 	var blocked *blockedError
 	if errors.As(err, &blocked) {
-		if decide.IsSticky(blocked.claim) && !blocked.own {
+		if blocked.claim != nil && decide.IsSticky(blocked.claim) && !blocked.own {
 			return nil, r.replaceClaim(ctx, pod, blocked.claim, blocked.why)
 		}
 		if blocked.own && time.Since(pod.CreationTimestamp.Time) < formerGrace {
 			return nil, errFormerGoing
 		}
-		refusal = &decide.Refusal{Reason: v1alpha1.ReasonAddressClaim, Message: blocked.Error()}
+		refusal = blocked.refusal()
 	}
 	if refusal == nil {
 		return nil, err
@@ -119,7 +119,7 @@ func (r *PodReconciler) keep(ctx context.Context, pod *corev1.Pod, wanted map[ty
 	assigned map[types.NamespacedName][]ipam.Assignment) error {
 	for key, addresses := range assigned {
 		p := wanted[key]
-		if p.Claim != nil || !decide.KeepsAddresses(p.Network) {
+		if p.Claim != nil || p.Asked != nil || !decide.KeepsAddresses(p.Network) {
 			continue
 		}
 		claim, err := r.keepOne(ctx, key, decide.StickyClaim(pod, p, addresses))

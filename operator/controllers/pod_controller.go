@@ -19,7 +19,7 @@ import (
 // +kubebuilder:rbac:groups="",resources=pods;namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=pods/status,verbs=patch
 // +kubebuilder:rbac:groups=multinet.dev,resources=networks;qosclasses,verbs=get;list;watch
-// +kubebuilder:rbac:groups=multinet.dev,resources=podnetworkattachments,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=multinet.dev,resources=podnetworkattachments,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=resource.k8s.io,resources=resourceclaimtemplates,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,namespace=multinet-system,verbs=get;create;update
@@ -77,7 +77,10 @@ func (r *PodReconciler) plan(ctx context.Context, pod *corev1.Pod) error {
 		return fmt.Errorf("pod %s: reading what it selects: %w", key, err)
 	}
 	planned, refusal := decide.Plan(snapshot)
-	if refusal == nil {
+	switch {
+	case decide.Edited(pod):
+		refusal, err = r.change(ctx, snapshot, planned, refusal)
+	case refusal == nil:
 		refusal, err = r.apply(ctx, pod, planned)
 	}
 	if errors.Is(err, errNotHeld) {
@@ -107,6 +110,9 @@ func (r *PodReconciler) apply(ctx context.Context, pod *corev1.Pod, planned []de
 			continue
 		}
 		desired := decide.ClaimTemplate(pod.Namespace, p.Network, p.Selection.QoSClass, p.QoS)
+		if p.Selection.ByClass() {
+			desired = decide.ClassTemplate(pod.Namespace, p.QoS, p.Offers)
+		}
 		if err := ensureClaimTemplate(ctx, r.Client, desired); err != nil {
 			return nil, err
 		}
@@ -131,8 +137,16 @@ func (r *PodReconciler) snapshot(ctx context.Context, pod *corev1.Pod) (decide.P
 	if err = r.readDeviceClaims(ctx, &s); err != nil {
 		return s, err
 	}
+	if decide.ChoosesByClass(pod, s.Attached) {
+		if err = readOffers(ctx, r.Client, &s); err != nil {
+			return s, err
+		}
+	}
+	if err = r.readNode(ctx, &s); err != nil {
+		return s, err
+	}
 	candidates := s.Candidates()
-	r.waitForAll(client.ObjectKeyFromObject(pod), candidates)
+	r.waitForAll(pod, candidates)
 	for _, candidate := range candidates {
 		var network v1alpha1.Network
 		found, err := r.find(ctx, candidate.Network, &network)

@@ -12,6 +12,7 @@ import (
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/operator/decide"
 )
 
@@ -23,16 +24,16 @@ const deviceClaimPoll = 5 * time.Second
 
 var errDeviceClaimNotReady = errors.New("the pod waits for a claim of its user")
 
-// readDeviceClaims reads the claims that the pod's user wrote, from the API server. A pod whose interfaces have their
-// attachments needs none: they are the record of the Network that it was.
+// readDeviceClaims reads the claims that the pod's user wrote, and when the pod has a node those by which it selects a class,
+// from the API server. A pod whose interfaces have their attachments needs none: they are the record of the Network that it was.
 func (r *PodReconciler) readDeviceClaims(ctx context.Context, s *decide.PodSnapshot) error {
 	for _, sel := range decide.Selected(s.Pod) {
-		if !sel.OwnClaim() {
+		if sel.Network != "" || sel.ByClass() && s.Pod.Spec.NodeName == "" {
 			continue
 		}
 		entry := decide.PodClaim(s.Pod, sel.PodClaimName)
 		_, known := s.DeviceClaims[sel.PodClaimName]
-		if _, made := s.Attached[sel.Interface]; made || known || entry == nil {
+		if s.Attached[sel.Interface] != nil || known || entry == nil {
 			continue
 		}
 		claim, err := r.deviceClaim(ctx, s.Pod, entry)
@@ -48,13 +49,13 @@ func (r *PodReconciler) readDeviceClaims(ctx context.Context, s *decide.PodSnaps
 }
 
 func (r *PodReconciler) readAttached(ctx context.Context, s *decide.PodSnapshot) error {
-	s.Attached = map[string]string{}
+	s.Attached = map[string]*v1alpha1.PodNetworkAttachment{}
 	attachments, err := r.existing(ctx, s.Pod)
 	if err != nil {
 		return fmt.Errorf("listing its attachments: %w", err)
 	}
 	for _, pna := range attachments {
-		s.Attached[string(pna.Spec.Interface)] = pna.Spec.NetworkName
+		s.Attached[string(pna.Spec.Interface)] = pna
 	}
 	return nil
 }
@@ -83,11 +84,15 @@ func (r *PodReconciler) deviceClaim(ctx context.Context, pod *corev1.Pod, entry 
 	return found, client.IgnoreNotFound(err)
 }
 
-// waitForAll has the pod woken by every Network that it may be on, before they are read.
-func (r *PodReconciler) waitForAll(pod types.NamespacedName, candidates []decide.Candidate) {
+// waitForAll has the pod woken by every Network that it may be on, before they are read, and as long as it has no node by those
+// that may come.
+func (r *PodReconciler) waitForAll(pod *corev1.Pod, candidates []decide.Candidate) {
 	var networks []string
+	if pod.Spec.NodeName == "" {
+		networks = decide.SelectedNetworks(pod)
+	}
 	for _, c := range candidates {
 		networks = append(networks, c.Network)
 	}
-	r.waiting.add(pod, networks)
+	r.waiting.add(client.ObjectKeyFromObject(pod), networks)
 }

@@ -21,15 +21,16 @@ const fieldManager = "multinet-operator"
 // maxNote is the limit of events.k8s.io.
 const maxNote = 1024
 
-// report tells the pod's owner once, by event and condition, and again only when the refusal changes. How much bandwidth is
-// free changes all the time, and makes no event of its own.
+// report tells the pod's owner once, by event and condition, and again only when the refusal changes. How much is free changes
+// all the time, and makes no event of its own.
 func (r *PodReconciler) report(ctx context.Context, pod *corev1.Pod, refusal *decide.Refusal) error {
 	old := plannedCondition(pod)
 	if old != nil && old.Status == corev1.ConditionFalse && old.Reason == refusal.Reason && old.Message == refusal.Message {
 		return nil
 	}
 	ctrl.LoggerFrom(ctx).Info("pod refused", "reason", refusal.Reason, "message", refusal.Message)
-	if old == nil || old.Status == corev1.ConditionTrue || old.Reason != refusal.Reason || refusal.Reason != v1alpha1.ReasonInsufficientBandwidth {
+	howMuch := refusal.Reason == v1alpha1.ReasonInsufficientBandwidth || refusal.Reason == v1alpha1.ReasonClassUnavailable
+	if old == nil || old.Status == corev1.ConditionTrue || old.Reason != refusal.Reason || !howMuch {
 		r.Events.Eventf(pod, nil, corev1.EventTypeWarning, refusal.Reason, "Plan", "%s", note(refusal.Message))
 	}
 	condition := podCondition(old, corev1.ConditionFalse, refusal.Reason, refusal.Message)

@@ -55,10 +55,11 @@ func (r *QoSClassReconciler) Reconcile(ctx context.Context, req ctrl.Request) (c
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("QoSClass %s: %w", class.Name, err)
 	}
-	if err := r.writeStatus(ctx, facts); err != nil {
+	stale, err := r.writeStatus(ctx, facts)
+	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if again {
+	if again || stale {
 		return ctrl.Result{RequeueAfter: rollOutAgain}, nil
 	}
 	return ctrl.Result{}, nil
@@ -192,15 +193,21 @@ func testFailed(err error) bool {
 	return apierrors.IsInvalid(err) && errors.As(err, &status) && (status.Status().Details == nil || len(status.Status().Details.Causes) == 0)
 }
 
-func (r *QoSClassReconciler) writeStatus(ctx context.Context, facts decide.QoSClassFacts) error {
+// writeStatus writes against what was read: beside a cache that does not show our last write yet, a patch of what changed would
+// leave the rest as that write had it, and nothing would bring us back.
+func (r *QoSClassReconciler) writeStatus(ctx context.Context, facts decide.QoSClassFacts) (stale bool, _ error) {
 	status := decide.QoSClassStatus(facts)
 	if equality.Semantic.DeepEqual(status, facts.Class.Status) {
-		return nil
+		return false, nil
 	}
 	before := facts.Class.DeepCopy()
 	facts.Class.Status = status
-	if err := r.Status().Patch(ctx, facts.Class, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("QoSClass %s: status: %w", facts.Class.Name, err)
+	err := r.Status().Patch(ctx, facts.Class, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	switch {
+	case apierrors.IsConflict(err):
+		return true, nil
+	case client.IgnoreNotFound(err) != nil:
+		return false, fmt.Errorf("QoSClass %s: status: %w", facts.Class.Name, err)
 	}
-	return nil
+	return false, nil
 }

@@ -8,6 +8,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/operator/decide"
 	"github.com/multinet-dev/multinet/operator/ipam"
 )
 
@@ -20,6 +22,8 @@ type Want struct {
 	Scope string
 	// Claim is the UID of the AddressClaim that has the addresses, "" where there is none.
 	Claim types.UID
+	// Asked is what the pod itself asks for, nil for nothing. Not both.
+	Asked *decide.Asked
 	// Pod is that of the attachment; pods of one name are planned one after the other.
 	Pod types.NamespacedName
 }
@@ -33,6 +37,17 @@ func (a *Allocator) Reserve(wants []Want, now time.Time) (map[types.NamespacedNa
 	defer a.mu.Unlock()
 	assigned := map[types.NamespacedName][]ipam.Assignment{}
 	var fresh []types.NamespacedName
+	// Who will have any address must not take the one that another interface of the pod asks for.
+	wants = slices.Clone(wants)
+	slices.SortStableFunc(wants, func(a, b Want) int {
+		switch {
+		case a.Asked != nil && b.Asked == nil:
+			return -1
+		case a.Asked == nil && b.Asked != nil:
+			return 1
+		}
+		return 0
+	})
 	for _, want := range wants {
 		owner := reservationOwner(want.Key)
 		if a.names[owner] > 0 {
@@ -61,30 +76,28 @@ func (a *Allocator) reserve(want Want, now time.Time) (made bool, err error) {
 		a.cancel(want.Key)
 	}
 	r := a.reserved[owner]
-	var fixed []netip.Addr
-	if r == nil || r.claim != "" {
-		if fixed, err = a.claimed(want, now); err != nil {
+	fixed := &claimRecord{object: &v1alpha1.AddressClaim{}}
+	if r == nil || r.fixed() {
+		if fixed, err = a.wanted(want, now); err != nil {
 			return false, err
 		}
 	}
 	if r != nil {
 		return false, nil
 	}
-	assignments, err := a.allocate(want, fixed, now)
+	assignments, err := a.allocate(want, fixed.addresses, now)
 	if err != nil {
 		return false, fmt.Errorf("network %s: %w", want.Network, err)
 	}
 	b := a.book(want.Network)
 	r = &reservation{
-		network: want.Network, scope: want.Scope, vni: b.racks.served[want.Scope], assignments: assignments, claim: want.Claim, pod: want.Pod,
+		network: want.Network, scope: want.Scope, vni: b.racks.served[want.Scope], assignments: assignments, claim: want.Claim, asked: want.Asked != nil,
+		mac: fixed.object.Spec.MAC, pod: want.Pod,
 	}
-	for _, addr := range fixed {
+	for _, addr := range fixed.addresses {
 		b.hold(addr, owner)
 	}
-	if c := a.claims.byUID[want.Claim]; c != nil {
-		r.mac = c.object.Spec.MAC
-		b.holdMAC(r.mac, owner)
-	}
+	b.holdMAC(r.mac, owner)
 	a.reserved[owner] = r
 	return true, nil
 }
@@ -156,8 +169,8 @@ func (a *Allocator) cancel(key types.NamespacedName) (network string, freed bool
 	for _, assigned := range r.assignments {
 		addresses = append(addresses, assigned.Addr)
 		switch last := b.giveUp(assigned.Addr, owner); {
-		case last && r.claim != "":
-			// The claim is gone, and pods before this one may have had the address.
+		case last && r.fixed():
+			// Pods before this one may have had the address.
 			freed = b.pool.Release(assigned.Addr, owner, time.Now()) || freed
 		case last:
 			b.pool.Cancel(assigned.Addr, owner)
@@ -166,5 +179,5 @@ func (a *Allocator) cancel(key types.NamespacedName) (network string, freed bool
 	}
 	b.releaseMAC(r.mac, owner)
 	a.touch(b, addresses, r.mac)
-	return r.network, freed || r.claim != ""
+	return r.network, freed || r.fixed()
 }

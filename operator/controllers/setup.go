@@ -23,6 +23,7 @@ const (
 	networkWorkers    = 4
 	claimWorkers      = 4
 	classWorkers      = 2
+	templateWorkers   = 2
 )
 
 // recorderName is the reporting controller of our events.
@@ -68,8 +69,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, fence *Fence) error {
 		return err
 	}
 	classes := &QoSClassReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Fence: fence}
+	choices := &ClassTemplateReconciler{Client: mgr.GetClient()}
 	definitions := &DefinitionReconciler{Client: mgr.GetClient(), Events: recorder}
-	for _, setup := range []func(ctrl.Manager) error{pods.setup, networks.setup, attachments.setup, claims.setup, classes.setup, definitions.setup} {
+	for _, setup := range []func(ctrl.Manager) error{pods.setup, networks.setup, attachments.setup, claims.setup, classes.setup, choices.setup, definitions.setup} {
 		if err := setup(mgr); err != nil {
 			return err
 		}

@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/multinet-dev/multinet/operator/decide"
 )
 
 // waiting remembers which pods have no answer yet, by the networks they select. A pod is added before its
@@ -47,13 +49,15 @@ func (w *waiting) drop(pod types.NamespacedName) {
 	delete(w.networks, pod)
 }
 
-// forNetwork returns the pods that wait and select the network.
+// forNetwork returns the pods that wait and select the network, or any.
 func (w *waiting) forNetwork(network string) []types.NamespacedName {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var pods []types.NamespacedName
-	for pod := range w.byNetwork[network] {
-		pods = append(pods, pod)
+	for _, name := range []string{network, decide.AnyNetwork} {
+		for pod := range w.byNetwork[name] {
+			pods = append(pods, pod)
+		}
 	}
 	return pods
 }

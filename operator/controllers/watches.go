@@ -37,7 +37,7 @@ func (r *PodReconciler) setup(mgr ctrl.Manager) error {
 		For(&corev1.Pod{}, builder.WithPredicates(podsThatSelect())).
 		Watches(&v1alpha1.Network{}, enqueue(func(_ context.Context, n client.Object) []types.NamespacedName {
 			return r.waiting.forNetwork(n.GetName())
-		}), builder.WithPredicates(predicate.Or(specChanged(), held()))).
+		}), builder.WithPredicates(predicate.Or(specChanged(), held(), exhaustionChanged()))).
 		Watches(&v1alpha1.QoSClass{}, enqueue(func(context.Context, client.Object) []types.NamespacedName {
 			return r.waiting.where(func(types.NamespacedName) bool { return true })
 		}), builder.WithPredicates(specChanged())).
@@ -217,6 +217,15 @@ func held() predicate.Predicate {
 		return controllerutil.ContainsFinalizer(e.ObjectNew, v1alpha1.FinalizerInUse) &&
 			!controllerutil.ContainsFinalizer(e.ObjectOld, v1alpha1.FinalizerInUse)
 	}}
+}
+
+// exhaustionChanged is the moment in which a Network has no address left, or has one again.
+func exhaustionChanged() predicate.Predicate {
+	exhausted := func(obj client.Object) bool {
+		network, ok := obj.(*v1alpha1.Network)
+		return ok && decide.Exhausted(network)
+	}
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool { return exhausted(e.ObjectOld) != exhausted(e.ObjectNew) }}
 }
 
 func deletions() predicate.Predicate {

@@ -44,8 +44,13 @@ func ranges(cidrs ...string) edit {
 // pod creates one that selects networks; node "" leaves it unbound. own are its user's entries in spec.resourceClaims.
 func (w *world) pod(name, networks, node string, own ...corev1.PodResourceClaim) *corev1.Pod {
 	w.t.Helper()
+	return w.annotated(name, map[string]string{v1alpha1.AnnotationNetworks: networks}, node, own...)
+}
+
+func (w *world) annotated(name string, annotations map[string]string, node string, own ...corev1.PodResourceClaim) *corev1.Pod {
+	w.t.Helper()
 	p := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name, Annotations: map[string]string{v1alpha1.AnnotationNetworks: networks}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name, Annotations: annotations},
 		Spec:       corev1.PodSpec{NodeName: node, ResourceClaims: own, Containers: []corev1.Container{{Name: "c", Image: "none"}}},
 	}
 	// As the admission policy does it, which is not installed here.
@@ -54,6 +59,9 @@ func (w *world) pod(name, networks, node string, own ...corev1.PodResourceClaim)
 			continue
 		}
 		template := v1alpha1.ClaimTemplateName(s.Network, s.QoSClass)
+		if s.ByClass() {
+			template = v1alpha1.ClassTemplateName(s.QoSClass)
+		}
 		p.Spec.ResourceClaims = append(p.Spec.ResourceClaims, corev1.PodResourceClaim{Name: s.PodClaimName, ResourceClaimTemplateName: &template})
 	}
 	w.must(w.Create(w.ctx, p))

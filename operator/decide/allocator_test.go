@@ -193,3 +193,41 @@ func TestNICsCarryNoNetwork(t *testing.T) {
 		t.Errorf("nodes %v", nodes)
 	}
 }
+
+// TestChoiceWithTheStockScheduler: of the Networks of a class the first is taken that has a device and the bandwidth, and the
+// one request for bandwidth takes it from the NIC of whichever that is.
+func TestChoiceWithTheStockScheduler(t *testing.T) {
+	cheap, fast, rack := network("cheap"), network("fast", virtual), network("rack", overlaid)
+	devices := []resourcev1.Device{newDevice("Uplink", "uplink-eth1", "eth1"), newDevice("VF", "vf0", "eth1"), newDevice("VF", "vf1", "eth2"),
+		newDevice("NIC", "nic-eth2", "eth2"), newDevice("Overlay", "overlay", "eth0"), newDevice("NIC", "nic-eth0", "eth0")}
+	four, best := qosClass("four", "4G", "1G"), qosClass("best", "", "")
+	for name, test := range map[string]struct {
+		class   *v1alpha1.QoSClass
+		devices []resourcev1.Device
+		offers  []*v1alpha1.Network
+		want    [][]string
+	}{
+		"macvlan, then a function, then an overlay": {four, devices, []*v1alpha1.Network{cheap, fast, rack}, [][]string{
+			{"nic/cheap=uplink-eth1", "bandwidth=uplink-eth1"}, {"nic/cheap=uplink-eth1", "bandwidth=uplink-eth1"}, {"nic/fast=vf1", "bandwidth=nic-eth2"},
+			{"nic/rack=overlay", "bandwidth=nic-eth0"}, {"nic/rack=overlay", "bandwidth=nic-eth0"}, nil}},
+		"the other way round": {four, devices, []*v1alpha1.Network{rack, fast, cheap}, [][]string{
+			{"nic/rack=overlay", "bandwidth=nic-eth0"}, {"nic/rack=overlay", "bandwidth=nic-eth0"}, {"nic/fast=vf0", "bandwidth=uplink-eth1"}, {"nic/fast=vf1", "bandwidth=nic-eth2"},
+			{"nic/cheap=uplink-eth1", "bandwidth=uplink-eth1"}, nil}},
+		"without a guarantee": {best, devices, []*v1alpha1.Network{fast, cheap}, [][]string{{"nic/fast=vf0"}, {"nic/fast=vf1"}, {"nic/cheap=uplink-eth1"}, {"nic/cheap=uplink-eth1"}}},
+		"not on this node":    {four, devices[:1], []*v1alpha1.Network{rack, fast, cheap}, [][]string{{"nic/cheap=uplink-eth1", "bandwidth=uplink-eth1"}}},
+		"nowhere":             {four, devices[:1], []*v1alpha1.Network{rack, fast}, [][]string{nil}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStockScheduler(t, test.devices, cheap, fast, rack)
+			var offers []Offer
+			for _, n := range test.offers {
+				offers = append(offers, Offer{n.Name, n})
+			}
+			for i, want := range test.want {
+				if diff := cmp.Diff(want, s.allocate(ClassTemplate("shop", test.class, offers).Spec.Spec.Devices)); diff != "" {
+					t.Errorf("claim %d: %s", i, diff)
+				}
+			}
+		})
+	}
+}

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/multinet-dev/multinet/apis/selection"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/operator/ipam"
 )
@@ -57,7 +58,7 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			NodeName:     pod.Spec.NodeName,
 			Interface:    v1alpha1.InterfaceName(iface),
 			PodClaimName: p.Selection.PodClaimName,
-			Request:      cmp.Or(p.Selection.Request, claimRequest),
+			Request:      requestOf(p.Selection),
 			Type:         network.Spec.Type,
 			Macvlan:      network.Spec.Macvlan.DeepCopy(),
 			SRIOV:        network.Spec.SRIOV.DeepCopy(),
@@ -67,9 +68,19 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			MAC:          p.attachmentMAC(pod, addresses),
 			Addresses:    attachmentAddresses(addresses),
 			Routes:       resolveRoutes(p.Routes, addresses),
+			Choice:       p.Choice,
 			QoS:          resolveQoS(p.QoS),
 		},
 	}
+}
+
+// requestOf is the name of the request that an element stands for: in claims that the operator's templates make, always the same.
+// It is empty where an element has no claim.
+func requestOf(sel selection.Selection) string {
+	if sel.PodClaimName == "" {
+		return ""
+	}
+	return cmp.Or(sel.Request, claimRequest)
 }
 
 func attachmentAddresses(assigned []ipam.Assignment) []v1alpha1.AttachmentAddress {

@@ -3,6 +3,7 @@ package decide
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -171,34 +172,48 @@ func Admitting(pod *corev1.Pod, nodes []corev1.Node, published []resourcev1.Reso
 }
 
 // ShortOfBandwidth tells why a pod that the scheduler has no node for finds none with as much bandwidth as its classes
-// guarantee, or nil where that is not why. The scheduler's own event only says that claims cannot be allocated. Claims that
-// users write are left out: they may have a second choice.
+// guarantee, or with a Network that has the class which it selects, or nil where that is not why. The scheduler's own event
+// only says that claims cannot be allocated. Claims that users write are left out: they may have a second choice.
 func ShortOfBandwidth(planned []Planned, published []resourcev1.ResourceSlice, booked map[DeviceKey]Rates) *Refusal {
-	fits := map[string]bool{} // nodes on which everything before fits
-	taken := map[[2]string]Rates{}
-	for first, i := true, 0; i < len(planned); i++ {
-		asked := Guaranteed(planned[i].QoS)
-		if asked == (Rates{}) || planned[i].Selection.OwnClaim() {
+	var fits map[string]bool // nodes on which everything before fits
+	admitting := room{published: published, booked: booked, taken: map[[2]string]Rates{}, where: "on nodes that admit the pod"}
+	for _, p := range planned {
+		now, short, known := admitting.look(p)
+		if !known {
 			continue
 		}
-		nics := NICs(planned[i].Network, published, booked)
-		if len(nics) == 0 {
+		if short == nil {
 			return nil
 		}
-		now := place(nics, asked, taken)
-		if !first {
-			for node := range now {
-				if !fits[node] {
-					delete(now, node)
-				}
-			}
-		}
+		maps.DeleteFunc(now, func(node string, _ bool) bool { return fits != nil && !fits[node] })
 		if len(now) == 0 {
-			return shortage(planned[i], asked, nics)
+			return short
 		}
-		fits, first = now, false
+		fits = now
 	}
 	return nil
+}
+
+// look returns the nodes with room for an interface, and what to say where none of them will do: nil if that is not for us to
+// say. known tells whether the interface asks for anything that is counted.
+func (r room) look(p Planned) (now map[string]bool, short *Refusal, known bool) {
+	asked := Guaranteed(p.QoS)
+	switch {
+	case p.Selection.OwnClaim():
+		return nil, nil, false
+	case p.Selection.ByClass():
+		now, short = r.ofClass(p)
+		return now, short, true
+	case asked == (Rates{}):
+		return nil, nil, false
+	}
+	nics := NICs(p.Network, r.published, r.booked)
+	if len(nics) == 0 {
+		return nil, nil, true
+	}
+	now = place(nics, asked, r.taken)
+	return now, &Refusal{v1alpha1.ReasonInsufficientBandwidth, shortageText(p.Network, p.QoS, asked, nics) +
+		". The pod starts when others with a guarantee go; or select a class that guarantees less"}, true
 }
 
 // place takes what is asked for from the NIC of each node that has the most left, and returns the nodes where there is one.
@@ -219,7 +234,7 @@ func place(nics []NIC, asked Rates, taken map[[2]string]Rates) map[string]bool {
 	return nodes
 }
 
-func shortage(p Planned, asked Rates, nics []NIC) *Refusal {
+func shortageText(network *v1alpha1.Network, class *v1alpha1.QoSClass, asked Rates, nics []NIC) string {
 	nodes, most, beside := map[string]bool{}, nics[0], ""
 	for _, nic := range nics {
 		nodes[nic.Node] = true
@@ -230,9 +245,8 @@ func shortage(p Planned, asked Rates, nics []NIC) *Refusal {
 			beside = " beside what else the pod asks for"
 		}
 	}
-	return &Refusal{v1alpha1.ReasonInsufficientBandwidth, fmt.Sprintf(
-		"Network %q with QoSClass %q guarantees %s; nodes with a NIC for it that admit the pod: %d, with as much left%s: 0. The most is left on node %s (%s): %s of %s egress, %s of %s ingress. "+
-			"The pod starts when others with a guarantee go; or select a class that guarantees less",
-		p.Network.Name, p.QoS.Name, asked, len(nodes), beside, most.Node, most.Interface,
-		bits(max(most.free().Egress, 0)), bits(most.Total.Egress), bits(max(most.free().Ingress, 0)), bits(most.Total.Ingress))}
+	return fmt.Sprintf(
+		"Network %q with QoSClass %q guarantees %s; nodes with a NIC for it that admit the pod: %d, with as much left%s: 0. The most is left on node %s (%s): %s of %s egress, %s of %s ingress",
+		network.Name, class.Name, asked, len(nodes), beside, most.Node, most.Interface,
+		bits(max(most.free().Egress, 0)), bits(most.Total.Egress), bits(max(most.free().Ingress, 0)), bits(most.Total.Ingress))
 }

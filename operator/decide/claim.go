@@ -98,17 +98,28 @@ func CheckClaim(claim *v1alpha1.AddressClaim, network *v1alpha1.Network, namespa
 		return &Refusal{v1alpha1.ReasonNetworkNotAccepted, fmt.Sprintf(
 			"CNI plugins choose the addresses and the MAC of network %q; delete the claim, and write what they can be told into spec.cni.config", network.Name)}
 	}
-	ranges, err := claimRanges(network)
-	if err != nil {
+	problem, err := outside(ClaimAddresses(claim), network)
+	switch {
+	case err != nil:
 		return &Refusal{v1alpha1.ReasonNetworkNotAccepted, err.Error()}
-	}
-	for _, a := range ClaimAddresses(claim) {
-		if !slices.ContainsFunc(ranges, func(r ipam.Range) bool { return r.Claimable(a) }) {
-			return &Refusal{v1alpha1.ReasonOutsideRanges, fmt.Sprintf("%s is not an address that a host can have in a range of network %q: %s; "+
-				"delete the claim, and create another, or correct the ranges", a, network.Name, rangeList(ranges))}
-		}
+	case problem != "":
+		return &Refusal{v1alpha1.ReasonOutsideRanges, problem + "; delete the claim, and create another, or correct the ranges"}
 	}
 	return nil
+}
+
+// outside tells which of the addresses the Network cannot give, whoever has it; "" if it can give all.
+func outside(addresses []netip.Addr, network *v1alpha1.Network) (problem string, _ error) {
+	ranges, err := claimRanges(network)
+	if err != nil {
+		return "", err
+	}
+	for _, a := range addresses {
+		if !slices.ContainsFunc(ranges, func(r ipam.Range) bool { return r.Claimable(a) }) {
+			return fmt.Sprintf("%s is not an address that a host can have in a range of network %q: %s", a, network.Name, rangeList(ranges)), nil
+		}
+	}
+	return "", nil
 }
 
 // claimRanges are those that an address of a claim may be in: with racks, their prefixes.
@@ -199,10 +210,13 @@ func StickyClaimName(podName, network, iface string) string {
 	return podName + "-" + hex.EncodeToString(sum[:5])
 }
 
-// attachmentMAC is that of the claim, or derived, or left to CNI plugins.
+// attachmentMAC is that of the claim, what the pod asks for, or derived, or left to CNI plugins.
 func (p Planned) attachmentMAC(pod *corev1.Pod, addresses []ipam.Assignment) string {
 	if p.Network.Spec.CNI != nil {
 		return ""
+	}
+	if p.Asked != nil && p.Asked.MAC != "" {
+		return p.Asked.MAC
 	}
 	if p.Claim != nil && p.Claim.Spec.MAC != "" {
 		return p.Claim.Spec.MAC

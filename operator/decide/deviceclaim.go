@@ -13,7 +13,7 @@ import (
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
-// DeviceClaim is what stands behind an entry of a pod's spec.resourceClaims that its user wrote.
+// DeviceClaim is what stands behind an entry of a pod's spec.resourceClaims that its user wrote, or by which it selects a class.
 type DeviceClaim struct {
 	// Object is how messages call it, for example ResourceClaimTemplate "pair".
 	Object string
@@ -50,19 +50,30 @@ func (s PodSnapshot) Candidates() (all []Candidate) {
 }
 
 // choices is the one step that tells which Network an element is on. A name stands for itself. A request of a user's claim
-// stands for every Network whose DeviceClass it names until the pod has a node, and then for the one that was allocated.
-func (s PodSnapshot) choices(sel selection.Selection) ([]choice, *Refusal) {
-	if !sel.OwnClaim() {
+// stands for every Network whose DeviceClass it names until the pod has a node, and then for the one that was allocated; and
+// a class for every Network that offers it.
+func (s PodSnapshot) choices(sel selection.Selection) (choices []choice, _ *Refusal) {
+	if sel.Network != "" {
 		return []choice{{network: sel.Network}}, nil
 	}
-	if network, made := s.Attached[sel.Interface]; made {
-		return []choice{{network: network}}, nil
+	if made := s.Attached[sel.Interface]; made != nil && serves(made, sel) {
+		return []choice{{network: made.Spec.NetworkName}}, nil
+	}
+	if sel.ByClass() && s.Pod.Spec.NodeName == "" {
+		offers, refusal := s.Offers(sel.QoSClass)
+		for _, o := range offers {
+			choices = append(choices, choice{network: o.Name})
+		}
+		return choices, refusal
 	}
 	claim := s.DeviceClaims[sel.PodClaimName]
-	if claim.Spec == nil {
+	switch {
+	case claim.Spec == nil && sel.ByClass():
+		return nil, claim.refuse(sel, v1alpha1.ReasonResourceClaimNotReady, "does not exist yet")
+	case claim.Spec == nil:
 		return nil, claim.refuse(sel, v1alpha1.ReasonResourceClaimNotReady, "does not exist; create it")
 	}
-	choices, problem := requested(claim.Spec, sel.Request)
+	choices, problem := requested(claim.Spec, requestOf(sel))
 	if problem != "" {
 		return nil, claim.refuse(sel, v1alpha1.ReasonInvalidResourceClaim, problem)
 	}
@@ -73,7 +84,7 @@ func (s PodSnapshot) choices(sel selection.Selection) ([]choice, *Refusal) {
 }
 
 func (c DeviceClaim) refuse(sel selection.Selection, reason, problem string) *Refusal {
-	return &Refusal{reason, fmt.Sprintf("%s, which %q selects, %s", c.Object, selection.ClaimElement(sel.PodClaimName, sel.Request), problem)}
+	return &Refusal{reason, fmt.Sprintf("%s, which %q selects, %s", c.Object, sel.Subject(), problem)}
 }
 
 // requested are the alternatives of a request in the order of its user's preference, or a problem. Each must be one device of
@@ -137,7 +148,7 @@ func (c DeviceClaim) chosen(pod *corev1.Pod, sel selection.Selection, choices []
 	}
 	var results []resourcev1.DeviceRequestAllocationResult
 	for _, result := range allocation.Devices.Results {
-		if resourceclaim.BaseRequestRef(result.Request) == sel.Request {
+		if resourceclaim.BaseRequestRef(result.Request) == requestOf(sel) {
 			results = append(results, result)
 		}
 	}

@@ -155,7 +155,11 @@ func TestPlanOfOwnClaims(t *testing.T) {
 			c.claim.Status.Allocation.Devices.Results[0].ConsumedCapacity = asking("10M").Requests
 		}, want: []string{invalid}, says: []string{"10M"}},
 		// What a running pod has is not looked at again: another pod that names its claim must not take it away.
-		"attached already": {edit: func(c scene) { c.s.Attached = map[string]string{"net1": "classy"}; c.s.DeviceClaims = nil }, want: []string{"net1=classy/gold"}},
+		"attached already": {edit: func(c scene) {
+			pna := attachmentOn("net1", "classy", "pair")
+			pna.Spec.Request = "nic"
+			c.s.Attached, c.s.DeviceClaims = map[string]*v1alpha1.PodNetworkAttachment{"net1": pna}, nil
+		}, want: []string{"net1=classy/gold"}},
 		"beside a network, twice": {edit: func(c scene) {
 			*c.claim = claimOf(nic, exactly("other", "fast.multinet.dev", ""))
 			c.claim.Status = allocated("nic", "other")

@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// LabelNetwork on DeviceClasses and ResourceClaimTemplates names the Network that they were compiled from.
+	// LabelNetwork on DeviceClasses and ResourceClaimTemplates names the Network that they were compiled from. It is empty on the
+	// template for a class, which is of several.
 	LabelNetwork = v1alpha1.GroupName + "/network"
 	// LabelQoSClass on a ResourceClaimTemplate names the class of the selection; absent for the Network's default.
 	LabelQoSClass = v1alpha1.GroupName + "/qos-class"

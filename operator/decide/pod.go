@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -14,7 +15,8 @@ import (
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
-// PodSnapshot is everything that planning a pod looks at. A Network or QoSClass that does not exist is absent.
+// PodSnapshot is everything that planning a pod looks at. A Network or QoSClass that does not exist is absent. All that exist
+// are there where ChoosesByClass holds.
 type PodSnapshot struct {
 	Pod             *corev1.Pod
 	NamespaceLabels map[string]string
@@ -22,11 +24,14 @@ type PodSnapshot struct {
 	QoSClasses      map[string]*v1alpha1.QoSClass
 	// Claims for the pod's name; others do no harm.
 	Claims []*v1alpha1.AddressClaim
-	// DeviceClaims are the entries of spec.resourceClaims that the pod's user wrote and that it selects, by name. Those whose
-	// interfaces are all in Attached may be left out.
+	// DeviceClaims are the entries of spec.resourceClaims that the pod's user wrote and that it selects, by name, and when the
+	// pod has a node those by which it selects a class. Those whose interfaces are all in Attached may be left out.
 	DeviceClaims map[string]DeviceClaim
-	// Attached are the Networks of the attachments that exist, by interface.
-	Attached map[string]string
+	// Attached are the attachments that exist, by interface.
+	Attached map[string]*v1alpha1.PodNetworkAttachment
+	// Slices of our driver and Quotas of the pod's namespace are needed for pods that were edited.
+	Slices []resourcev1.ResourceSlice
+	Quotas []corev1.ResourceQuota
 }
 
 // Planned is one interface that the pod is to get.
@@ -41,21 +46,27 @@ type Planned struct {
 	Rack *v1alpha1.AttachmentRack
 	// Claim is the AddressClaim of the interface, nil where there is none.
 	Claim *v1alpha1.AddressClaim
+	// Asked is what the pod itself asks for in the JSON form of Multus' annotation, nil for nothing that has to be looked for.
+	Asked *Asked
 	// Outdated is why the operator's own Claim cannot be kept: it is to be made anew.
 	Outdated string
+	// Offers are the Networks that the scheduler chooses from, or has chosen from, where the pod selects a class. Choice, which
+	// says why it is this one, is set when the attachment is made.
+	Offers []Offer
+	Choice *v1alpha1.NetworkChoice
 }
 
 // Refusal says why a pod cannot have its networks now. It is the reason and message of an event and of the
 // condition multinet.dev/planned, so the message says what to do.
 type Refusal struct{ Reason, Message string }
 
-// Plan returns what the pod is to get in the order of its selection, or the first reason why it cannot.
-// Whether addresses are left is not decided here.
+// Plan returns what the pod is to get in the order of its selection, or the first reason why it cannot. Of a pod that was edited
+// while it runs it returns both, what it has first. Whether addresses are left is not decided here.
 func Plan(s PodSnapshot) ([]Planned, *Refusal) {
 	selections, err := selection.Parse(s.Pod.Annotations[v1alpha1.AnnotationNetworks])
 	if err != nil {
 		return nil, &Refusal{v1alpha1.ReasonMalformedSelection,
-			err.Error() + "; write network[@interface][:qosclass], or claim=entry/request in the place of network, separated by commas"}
+			err.Error() + "; write network[@interface][:qosclass], or claim=entry/request in the place of network, or class=qosclass[@interface], separated by commas"}
 	}
 	if len(selections) == 0 {
 		return nil, nil
@@ -63,9 +74,16 @@ func Plan(s PodSnapshot) ([]Planned, *Refusal) {
 	if refusal := checkPod(s.Pod); refusal != nil {
 		return nil, refusal
 	}
+	if Edited(s.Pod) {
+		return s.planEdited(selections)
+	}
 	if refusal := checkClaims(s.Pod, selections); refusal != nil {
 		return nil, refusal
 	}
+	return s.planAll(selections)
+}
+
+func (s PodSnapshot) planAll(selections []selection.Selection) ([]Planned, *Refusal) {
 	planned := make([]Planned, 0, len(selections))
 	for _, sel := range selections {
 		p, refusal := s.plan(sel)
@@ -74,32 +92,54 @@ func Plan(s PodSnapshot) ([]Planned, *Refusal) {
 		}
 		planned = append(planned, p)
 	}
-	if refusal := assignRoutes(planned); refusal != nil {
+	if refusal := s.assignRoutes(planned); refusal != nil {
 		return nil, refusal
 	}
 	if refusal := s.assignClaims(planned); refusal != nil {
 		return nil, refusal
 	}
+	if refusal := s.assignAsked(planned); refusal != nil {
+		return nil, refusal
+	}
 	return planned, nil
 }
 
-// assignRoutes gives each Network's routes to its first interface, and refuses two Networks that route one destination.
-func assignRoutes(planned []Planned) *Refusal {
-	routedBy := map[string]string{}
+// assignRoutes gives each Network's routes to its first interface, and refuses two Networks that route one destination. The
+// scheduler may choose any Network that is offered, so each has to go with all others.
+func (s PodSnapshot) assignRoutes(planned []Planned) *Refusal {
+	type router struct {
+		element int
+		network string
+	}
+	routers := map[string][]router{}
 	for i, p := range planned {
-		for _, route := range p.Network.Spec.Routes {
-			switch other, taken := routedBy[route.To]; {
-			case !taken:
-				routedBy[route.To] = p.Network.Name
-				planned[i].Routes = append(planned[i].Routes, route)
-			case other != p.Network.Name:
-				return &Refusal{v1alpha1.ReasonRouteConflict, fmt.Sprintf(
-					"Networks %q and %q both have a route to %s, and a pod can have one; select one of them or change spec.routes of a Network",
-					other, p.Network.Name, route.To)}
+		for _, network := range s.networksOf(p) {
+			for _, route := range network.Spec.Routes {
+				others := routers[route.To]
+				if k := slices.IndexFunc(others, func(o router) bool { return o.element != i && o.network != network.Name }); k >= 0 {
+					return &Refusal{v1alpha1.ReasonRouteConflict, fmt.Sprintf(
+						"Networks %q and %q both have a route to %s, and a pod can have one; select one of them or change spec.routes of a Network",
+						others[k].network, network.Name, route.To)}
+				}
+				if len(others) == 0 && network.Name == p.Network.Name {
+					planned[i].Routes = append(planned[i].Routes, route)
+				}
+				routers[route.To] = append(others, router{i, network.Name})
 			}
 		}
 	}
 	return nil
+}
+
+// networksOf are those that a planned interface may be on.
+func (s PodSnapshot) networksOf(p Planned) (networks []*v1alpha1.Network) {
+	if s.Pod.Spec.NodeName != "" || len(p.Offers) == 0 {
+		return []*v1alpha1.Network{p.Network}
+	}
+	for _, o := range p.Offers {
+		networks = append(networks, o.Network)
+	}
+	return networks
 }
 
 // plan checks every Network that the selection may be on, and returns the first choice.
@@ -117,6 +157,7 @@ func (s PodSnapshot) plan(sel selection.Selection) (first Planned, _ *Refusal) {
 			first = p
 		}
 	}
+	first.Offers = s.offersTo(first)
 	return first, nil
 }
 
@@ -132,13 +173,13 @@ func (s PodSnapshot) planOn(sel selection.Selection, c choice) (Planned, *Refusa
 	}
 	p.QoS = s.QoSClasses[class]
 	// What a pod has it keeps.
-	if s.Attached[sel.Interface] == "" {
+	if s.Attached[sel.Interface] == nil {
 		if refusal := checkClass(class, p.QoS, network); refusal != nil {
 			return p, refusal
 		}
 	}
 	if p.QoS != nil {
-		if problem := c.shortOf(p.QoS); problem != "" {
+		if problem := c.shortOf(p.QoS); sel.OwnClaim() && problem != "" {
 			return p, s.DeviceClaims[sel.PodClaimName].refuse(sel, v1alpha1.ReasonInvalidResourceClaim, problem)
 		}
 		return p, nil
@@ -214,20 +255,27 @@ func checkClaims(pod *corev1.Pod, selections []selection.Selection) *Refusal {
 			}
 			continue
 		}
-		template := v1alpha1.ClaimTemplateName(sel.Network, sel.QoSClass)
-		if entry == nil || entry.ResourceClaimTemplateName == nil || *entry.ResourceClaimTemplateName != template {
+		if entry == nil || entry.ResourceClaimTemplateName == nil || *entry.ResourceClaimTemplateName != templateOf(sel) {
 			return &Refusal{v1alpha1.ReasonUnsupportedPod, fmt.Sprintf(
-				"the pod was created without a claim for network %q interface %s; create it again: the annotation %s cannot be "+
-					"changed later, and needs the admission policy pod-networks.%s when the pod is created",
-				sel.Network, sel.Interface, v1alpha1.AnnotationNetworks, v1alpha1.GroupName)}
+				"the pod was created without a claim for %s interface %s; create it again: the annotation %s "+
+					"needs the admission policy pod-networks.%s when the pod is created",
+				sel, sel.Interface, v1alpha1.AnnotationNetworks, v1alpha1.GroupName)}
 		}
 	}
 	return nil
 }
 
+// templateOf is the name of the template that the claim of a network or class is made from.
+func templateOf(sel selection.Selection) string {
+	if sel.ByClass() {
+		return v1alpha1.ClassTemplateName(sel.QoSClass)
+	}
+	return v1alpha1.ClaimTemplateName(sel.Network, sel.QoSClass)
+}
+
 // checkEntry notes who selects what of claims that have a name: two entries may name one claim.
 func checkEntry(sel selection.Selection, entry *corev1.PodResourceClaim, selectedBy map[string]string) *Refusal {
-	element := selection.ClaimElement(sel.PodClaimName, sel.Request)
+	element := sel.Subject()
 	if entry == nil {
 		return &Refusal{v1alpha1.ReasonUnsupportedPod, fmt.Sprintf(
 			"the pod has no entry %q in spec.resourceClaims, which %q selects; create it again with one", sel.PodClaimName, element)}
@@ -259,8 +307,16 @@ func Selected(pod *corev1.Pod) []selection.Selection {
 	return selections
 }
 
+// AnyNetwork stands for all of them, those that do not exist yet as well.
+const AnyNetwork = ""
+
+// ChoosesByClass tells whether the pod selects a class for an interface that is not in attached.
+func ChoosesByClass(pod *corev1.Pod, attached map[string]*v1alpha1.PodNetworkAttachment) bool {
+	return slices.ContainsFunc(Selected(pod), func(s selection.Selection) bool { return s.ByClass() && attached[s.Interface] == nil })
+}
+
 // SelectedNetworks returns the names in the pod's selection without duplicates, none if it is malformed. Networks that a
-// user's claim brings are not among them.
+// user's claim brings are not among them. AnyNetwork is, where the pod selects a class.
 func SelectedNetworks(pod *corev1.Pod) []string {
 	var names []string
 	for _, s := range Selected(pod) {
@@ -272,9 +328,9 @@ func SelectedNetworks(pod *corev1.Pod) []string {
 	return slices.Compact(names)
 }
 
-// Selects tells whether the pod has a selection, well-formed or not.
+// Selects tells whether the pod has a selection, well-formed or not, or may have had one.
 func Selects(pod metav1.Object) bool {
-	return strings.TrimSpace(pod.GetAnnotations()[v1alpha1.AnnotationNetworks]) != ""
+	return strings.TrimSpace(pod.GetAnnotations()[v1alpha1.AnnotationNetworks]) != "" || Edited(pod)
 }
 
 // Lingers tells whether the pod's containers will never run again while the pod stays. A pod that is about to go

@@ -28,6 +28,9 @@ func podSelecting(selection string, edits ...func(*corev1.Pod)) *corev1.Pod {
 		Annotations: map[string]string{v1alpha1.AnnotationNetworks: selection}}}
 	for _, s := range Selected(p) {
 		template := v1alpha1.ClaimTemplateName(s.Network, s.QoSClass)
+		if s.ByClass() {
+			template = v1alpha1.ClassTemplateName(s.QoSClass)
+		}
 		p.Spec.ResourceClaims = append(p.Spec.ResourceClaims, corev1.PodResourceClaim{Name: s.PodClaimName, ResourceClaimTemplateName: &template})
 	}
 	for _, edit := range edits {
@@ -103,7 +106,7 @@ func TestPlan(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			planned, refusal := Plan(PodSnapshot{Pod: c.pod, NamespaceLabels: map[string]string{"team": "db"}, Networks: networks, QoSClasses: classes, Attached: c.attached})
+			planned, refusal := Plan(PodSnapshot{Pod: c.pod, NamespaceLabels: map[string]string{"team": "db"}, Networks: networks, QoSClasses: classes, Attached: onNetworks(c.attached)})
 			var got []string
 			for _, p := range planned {
 				class := ""

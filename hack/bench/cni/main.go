@@ -9,11 +9,19 @@
 //	ratio cni-add-N VALUE
 //	ratio cni-del-N VALUE
 //
-// which is the median time of the reference plugins divided by ours, and
+// which is the median time of the reference plugins divided by ours. Two more sides say what of ours is whose: the attach path
+// called directly, and a Go program that does nothing, which is the least that a plugin in Go takes. By them it prints, in milliseconds,
 //
 //	ratio cni-shim VALUE
+//	ratio cni-start VALUE
+//	ratio cni-check VALUE
 //
-// the milliseconds by which ADD of one pod takes longer than attach.Attach of the same interface.
+// the time by which ADD of one pod is longer than attach.Attach of the same interface, how much of that the empty program takes,
+// and a CHECK less the empty program, which is what the agent and the call to it take; and
+//
+//	ratio cni-floor-N VALUE
+//
+// the reference plugins divided by the empty program together with the attach path: no plugin in Go can do better.
 package main
 
 import (
@@ -21,16 +29,25 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"slices"
 	"time"
+
+	"github.com/multinet-dev/multinet/hack/measure"
 )
 
 func main() { os.Exit(run()) }
 
 func run() int {
 	rounds := flag.Int("rounds", 15, "number of rounds for each number of pods at once")
+	agent := flag.String("agent", "", "be the agent of a node with this folder; the benchmark starts itself so")
+	namespace := flag.String("namespace", "", "of that node")
+	program := flag.String("program", "", "the plugin of that node")
 	flag.Parse()
-	if err := compare(context.Background(), *rounds); err != nil {
+	ctx := context.Background()
+	work := func() error { return compare(ctx, *rounds) }
+	if *agent != "" {
+		work = func() error { return beAgent(ctx, *agent, *namespace, *program, os.Stdin, os.Stdout) }
+	}
+	if err := work(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench cni:", err)
 		return 1
 	}
@@ -57,37 +74,39 @@ func compare(ctx context.Context, rounds int) (err error) {
 }
 
 // times are of one verb, by side.
-type times map[string][]time.Duration
+type times map[string]measure.Durations
 
-func (t times) median(side string) time.Duration {
-	sorted := slices.Sorted(slices.Values(t[side]))
-	return sorted[len(sorted)/2]
-}
+func (t times) add(side string, took time.Duration) { t[side] = append(t[side], took) }
+
+func (t times) milliseconds(side string) float64 { return measure.Milliseconds(t[side].Median()) }
 
 func (b *bench) compare(ctx context.Context, pods, rounds int) error {
-	add, del := times{}, times{}
+	add, check, del := times{}, times{}, times{}
 	for round := range rounds {
-		sides := []side{b.ours(), b.reference(), b.attachAlone()}
+		sides := []side{b.ours(), b.reference(), b.attachAlone(), b.emptyProgram()}
 		// Who comes first alternates: the next finds warmer caches.
 		for i := range sides {
 			s := sides[(i+round)%len(sides)]
-			added, deleted, err := b.round(ctx, s, pods)
+			took, err := b.round(ctx, s, pods)
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
-			add[s.name], del[s.name] = append(add[s.name], added), append(del[s.name], deleted)
+			add.add(s.name, took.add)
+			check.add(s.name, took.check)
+			del.add(s.name, took.del)
 		}
 	}
 	fmt.Printf("%d pods at once, medians of %d rounds\n", pods, rounds)
-	for _, name := range []string{ours, reference, attachAlone} {
-		fmt.Printf("  %-24s ADD %9.2f ms   DEL %9.2f ms\n", name, milliseconds(add.median(name)), milliseconds(del.median(name)))
+	for _, name := range []string{ours, reference, attachAlone, emptyProgram} {
+		fmt.Printf("  %-24s ADD %9.2f ms   CHECK %9.2f ms   DEL %9.2f ms\n", name, add.milliseconds(name), check.milliseconds(name), del.milliseconds(name))
 	}
-	fmt.Printf("ratio cni-add-%d %.2f\n", pods, float64(add.median(reference))/float64(add.median(ours)))
-	fmt.Printf("ratio cni-del-%d %.2f\n", pods, float64(del.median(reference))/float64(del.median(ours)))
+	fmt.Printf("ratio cni-add-%d %.2f\n", pods, add.milliseconds(reference)/add.milliseconds(ours))
+	fmt.Printf("ratio cni-del-%d %.2f\n", pods, del.milliseconds(reference)/del.milliseconds(ours))
+	fmt.Printf("ratio cni-floor-%d %.2f\n", pods, add.milliseconds(reference)/(add.milliseconds(emptyProgram)+add.milliseconds(attachAlone)))
 	if pods == 1 {
-		fmt.Printf("ratio cni-shim %.2f\n", milliseconds(add.median(ours)-add.median(attachAlone)))
+		fmt.Printf("ratio cni-shim %.2f\n", add.milliseconds(ours)-add.milliseconds(attachAlone))
+		fmt.Printf("ratio cni-start %.2f\n", add.milliseconds(emptyProgram))
+		fmt.Printf("ratio cni-check %.2f\n", check.milliseconds(ours)-check.milliseconds(emptyProgram))
 	}
 	return nil
 }
-
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -13,8 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"github.com/multinet-dev/multinet/node-agent/cni/cnitest"
 	"github.com/multinet-dev/multinet/node-agent/kernel"
 	"github.com/multinet-dev/multinet/node-agent/kernel/kerneltest"
@@ -22,22 +20,28 @@ import (
 )
 
 const (
-	ours        = "multinet-cni"
-	reference   = "macvlan + host-local"
-	attachAlone = "attach.Attach alone"
+	ours         = "multinet-cni"
+	reference    = "macvlan + host-local"
+	attachAlone  = "attach.Attach alone"
+	emptyProgram = "empty program"
 )
 
 // bench is a node with one uplink, its agent, and the programs.
 type bench struct {
 	dir, bin string
 	node     *kernel.Namespace
-	agent    *cnitest.Node
-	made     int
+	// place has the folders and the attach path of the node, agent serves it.
+	place *cnitest.Node
+	agent *agentProcess
+	made  int
 }
 
 func newBench(ctx context.Context, dir string) (*bench, error) {
 	b := &bench{dir: dir, bin: filepath.Join(dir, "programs")}
 	if err := cnitest.Build(ctx, ".", b.bin, "main/macvlan", "ipam/host-local"); err != nil {
+		return nil, err
+	}
+	if err := buildEmpty(ctx, filepath.Join(b.bin, emptyProgram)); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(dir, "node")
@@ -48,18 +52,19 @@ func newBench(ctx context.Context, dir string) (*bench, error) {
 	if err := kerneltest.CreateVeth(b.node, cnitest.Uplink, b.node, "fabric"); err != nil {
 		return nil, err
 	}
-	if b.agent, err = cnitest.New(filepath.Join(dir, "agent"), path, filepath.Join(b.bin, "multinet-cni")); err != nil {
+	if b.place, err = cnitest.New(filepath.Join(dir, "agent"), path, filepath.Join(b.bin, "multinet-cni")); err != nil {
 		return nil, err
 	}
 	list := `{"cniVersion":"1.1.0","name":"primary","plugins":[{"type":"loopback"}]}`
 	if err := os.WriteFile(filepath.Join(dir, "agent", "net.d", "10-primary.conflist"), []byte(list), 0o600); err != nil {
 		return nil, err
 	}
-	return b, b.agent.Start(ctx)
+	b.agent, err = startAgent(ctx, b.place, path)
+	return b, err
 }
 
 func (b *bench) close() error {
-	return errors.Join(b.agent.Stop(), b.node.Close(), kerneltest.RemoveNamespace(filepath.Join(b.dir, "node")))
+	return errors.Join(b.agent.stop(), b.node.Close(), kerneltest.RemoveNamespace(filepath.Join(b.dir, "node")))
 }
 
 // pod is one that gets an interface and loses it again.
@@ -72,13 +77,16 @@ type pod struct {
 
 // side is one way to do it. prepare and end are not measured.
 type side struct {
-	name           string
-	prepare, end   func(context.Context, pod) error
-	added, deleted func(context.Context, pod) error
+	name                    string
+	prepare, end            func(context.Context, pod) error
+	added, checked, deleted func(context.Context, pod) error
 }
 
-// round measures both verbs for all pods at once.
-func (b *bench) round(ctx context.Context, s side, n int) (added, deleted time.Duration, err error) {
+// took are the times of one round.
+type took struct{ add, check, del time.Duration }
+
+// round measures the verbs for all pods at once.
+func (b *bench) round(ctx context.Context, s side, n int) (t took, err error) {
 	var pods []pod
 	defer func() {
 		for _, p := range pods {
@@ -90,20 +98,23 @@ func (b *bench) round(ctx context.Context, s side, n int) (added, deleted time.D
 		p := pod{uid: fmt.Sprintf("pod-%d", b.made), number: b.made, netns: filepath.Join(b.dir, fmt.Sprintf("pod-%d", b.made))}
 		ns, err := kerneltest.CreateNamespace(p.netns)
 		if err != nil {
-			return 0, 0, err
+			return t, err
 		}
 		pods = append(pods, p)
 		if err := errors.Join(ns.Close(), s.prepare(ctx, p)); err != nil {
-			return 0, 0, err
+			return t, err
 		}
 	}
-	if added, err = atOnce(pods, func(p pod) error { return s.added(ctx, p) }); err != nil {
-		return 0, 0, fmt.Errorf("ADD: %w", err)
+	for _, verb := range []struct {
+		name string
+		do   func(context.Context, pod) error
+		took *time.Duration
+	}{{"ADD", s.added, &t.add}, {"CHECK", s.checked, &t.check}, {"DEL", s.deleted, &t.del}} {
+		if *verb.took, err = atOnce(pods, func(p pod) error { return verb.do(ctx, p) }); err != nil {
+			return t, fmt.Errorf("%s: %w", verb.name, err)
+		}
 	}
-	if deleted, err = atOnce(pods, func(p pod) error { return s.deleted(ctx, p) }); err != nil {
-		return 0, 0, fmt.Errorf("DEL: %w", err)
-	}
-	return added, deleted, nil
+	return t, nil
 }
 
 func atOnce(pods []pod, do func(pod) error) (time.Duration, error) {
@@ -120,16 +131,16 @@ func atOnce(pods []pod, do func(pod) error) (time.Duration, error) {
 func nothing(context.Context, pod) error { return nil }
 
 func (b *bench) ours() side {
-	stanza := b.agent.Place().Stanza
+	stanza := b.place.Place().Stanza
 	config := fmt.Sprintf(`{"cniVersion":"1.1.0","name":"primary","type":"multinet-cni","socket":%q,"selectedDir":%q,"deletedDir":%q,
 		"prevResult":{"cniVersion":"1.1.0","ips":[{"address":"10.244.0.9/16"}],"dns":{}}}`, stanza.Socket, stanza.Selected, stanza.Deleted)
 	call := func(command string) func(context.Context, pod) error {
 		return func(ctx context.Context, p pod) error { return b.start(ctx, "multinet-cni", command, p, config) }
 	}
 	return side{
-		name: ours, added: call("ADD"), deleted: call("DEL"),
-		prepare: func(ctx context.Context, p pod) error { return b.agent.Prepare(ctx, types.UID(p.uid), "storage") },
-		end:     func(_ context.Context, p pod) error { b.agent.Unprepare(types.UID(p.uid)); return nil },
+		name: ours, added: call("ADD"), checked: call("CHECK"), deleted: call("DEL"),
+		prepare: func(_ context.Context, p pod) error { return b.agent.tell(orderPrepare, p.uid) },
+		end:     func(_ context.Context, p pod) error { return b.agent.tell(orderEnd, p.uid) },
 	}
 }
 
@@ -139,7 +150,8 @@ func (b *bench) reference() side {
 	call := func(command string) func(context.Context, pod) error {
 		return func(ctx context.Context, p pod) error { return b.start(ctx, "macvlan", command, p, config) }
 	}
-	return side{name: reference, added: call("ADD"), deleted: call("DEL"), prepare: nothing, end: nothing}
+	// CHECK would need the result of ADD; nobody compares it.
+	return side{name: reference, added: call("ADD"), checked: nothing, deleted: call("DEL"), prepare: nothing, end: nothing}
 }
 
 // attachAlone is what the agent does in the kernel, without plugin, socket and records.
@@ -156,11 +168,32 @@ func (b *bench) attachAlone() side {
 	return side{
 		name: attachAlone, prepare: nothing, end: nothing,
 		added: func(ctx context.Context, p pod) error {
-			_, err := b.agent.Path.Attach(ctx, p.netns, plans(p))
+			_, err := b.place.Path.Attach(ctx, p.netns, plans(p))
 			return err
 		},
-		deleted: func(ctx context.Context, p pod) error { return b.agent.Path.ReleaseAddresses(ctx, p.netns, plans(p)) },
+		checked: func(ctx context.Context, p pod) error { return b.place.Path.Check(ctx, p.netns, plans(p)) },
+		deleted: func(ctx context.Context, p pod) error { return b.place.Path.ReleaseAddresses(ctx, p.netns, plans(p)) },
 	}
+}
+
+// emptyProgram is started like a plugin and does nothing.
+func (b *bench) emptyProgram() side {
+	start := func(ctx context.Context, p pod) error { return b.start(ctx, emptyProgram, "", p, "") }
+	return side{name: emptyProgram, prepare: nothing, end: nothing, added: start, checked: start, deleted: start}
+}
+
+// buildEmpty builds it as the plugins are built.
+func buildEmpty(ctx context.Context, to string) error {
+	source := to + ".go"
+	if err := os.WriteFile(source, []byte("package main\n\nfunc main() {}\n"), 0o600); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", to, source)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the empty program: %w: %s", err, out)
+	}
+	return nil
 }
 
 // start runs a plugin in the node's namespace.

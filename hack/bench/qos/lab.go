@@ -126,6 +126,18 @@ func (n *node) plan(count int) error {
 	for i := range count {
 		n.planned = append(n.planned, attachment(i, true))
 	}
+	return n.inForce()
+}
+
+// change has another value of the class reach all of them.
+func (n *node) change() error {
+	for i := range n.planned {
+		n.planned[i].QoS.Egress.Maximum /= 2
+	}
+	return n.inForce()
+}
+
+func (n *node) inForce() error {
 	n.manager.Apply(n.planned, true)
 	for _, a := range n.planned {
 		if missing := n.manager.Report(a).Missing; len(missing) > 0 {
@@ -141,6 +153,8 @@ func (n *node) pod(a plan.Attachment) (*kernel.Namespace, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = n.attacher.Attach(context.Background(), ns.Path(), []plan.Attachment{a})
+	if _, err = n.attacher.Attach(context.Background(), ns.Path(), []plan.Attachment{a}); err == nil {
+		err = n.attacher.Guard(context.Background(), ns.Path(), []plan.Attachment{a})
+	}
 	return ns, err
 }

@@ -10,6 +10,7 @@
 //	ratio qos-throughput-1000 VALUE   TCP among 1,000 attachments beside 10 (goal: at least 0.9)
 //	ratio qos-packet VALUE            a packet in a class beside one on a link without any
 //	ratio qos-attach VALUE            attach.Attach with a class beside one without (goal: at most 1.5)
+//	ratio qos-attach-guarded VALUE    the same with attach.Guard, which no hook waits for: until the pod's containers may start
 package main
 
 import (

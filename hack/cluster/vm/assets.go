@@ -24,7 +24,7 @@ var packages = []string{"qemu-system-x86", "ipxe-qemu", "busybox-static", "linux
 
 // modules are loaded when the guest starts; what they depend on comes with them, but for crc32c_generic and
 // crc32_generic, which nf_tables and rdma_rxe need and do not name.
-var modules = []string{"9pnet_virtio", "9p", "8021q", "macvlan", "vxlan", "ifb", "sch_htb", "sch_ingress", "cls_u32", "act_mirred", "crc32c_generic", "nf_tables", "veth",
+var modules = []string{"9pnet_virtio", "9p", "8021q", "macvlan", "vxlan", "ifb", "sch_htb", "sch_tbf", "sch_fq", "sch_ingress", "cls_u32", "cls_flower", "act_mirred", "crc32c_generic", "nf_tables", "veth",
 	"igb", "igbvf", "vfio-pci", "vfio_iommu_type1", "crc32_generic", "rdma_rxe", "netdevsim"}
 
 // DiskModules are there for a guest that goes on from a disk; its command loads them.

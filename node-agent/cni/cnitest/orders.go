@@ -139,7 +139,10 @@ func (none) Report(plan.Attachment) plan.QoSReport             { return plan.QoS
 func (none) Publish(publish.Report)                            {}
 func (none) Release(string, string, types.UID)                 {}
 func (none) Forget(types.UID)                                  {}
-func (none) Prune(context.Context, func(string) bool) error    { return nil }
+func (none) Edited(context.Context, string, string, types.UID) (bool, error) {
+	return false, nil
+}
+func (none) Prune(context.Context, func(string) bool) error { return nil }
 func (none) Add(context.Context, sandboxes.Sandbox, plan.Attachment) (publish.Interface, bool, error) {
 	return publish.Interface{}, false, errors.New("no CNI plugins here")
 }

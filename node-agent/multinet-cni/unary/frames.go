@@ -4,12 +4,8 @@ import (
 	"bufio"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
-	"net/url"
 	"strconv"
-
-	"golang.org/x/net/http2/hpack"
 )
 
 // Frames, flags and settings of HTTP/2, RFC 9113.
@@ -29,6 +25,7 @@ const (
 	flagPadded     = 0x8
 	flagPriority   = 0x20
 
+	settingTableSize     = 0x1
 	settingInitialWindow = 0x4
 
 	frameHead     = 9
@@ -36,6 +33,7 @@ const (
 	initialWindow = 65535
 	maxWindow     = 1<<31 - 1
 	maxHeaders    = 16 << 10
+	readAtOnce    = 4096
 	stream        = 1 // the only one
 )
 
@@ -57,22 +55,21 @@ type call struct {
 	// granted is what the stream's window began with.
 	granted int64
 
-	block  []byte // of headers, until it is complete
-	ends   bool   // the block ends the stream
-	head   *hpack.Decoder
-	fields map[string]string
-	data   []byte
-	done   bool
+	block []byte // of headers, until it is complete
+	ends  bool   // the block ends the stream
+	head  answerHead
+	data  []byte
+	done  bool
 }
 
+// answerHead is what the fields before and behind an answer say.
+type answerHead struct{ http, status, message string }
+
 func newCall(conn io.ReadWriter) *call {
-	c := &call{
-		to: conn, from: bufio.NewReaderSize(conn, frameHead+maxFrame),
-		connection: initialWindow, perStream: initialWindow, granted: initialWindow, fields: map[string]string{},
+	return &call{
+		to: conn, from: bufio.NewReaderSize(conn, readAtOnce),
+		connection: initialWindow, perStream: initialWindow, granted: initialWindow,
 	}
-	c.head = hpack.NewDecoder(4096, func(f hpack.HeaderField) { c.fields[f.Name] = f.Value })
-	c.head.SetMaxStringLength(maxHeaders)
-	return c
 }
 
 func appendFrame(to []byte, kind, flags byte, stream uint32, payload []byte) []byte {
@@ -82,9 +79,12 @@ func appendFrame(to []byte, kind, flags byte, stream uint32, payload []byte) []b
 	return append(to, payload...)
 }
 
+// noTable is the setting that the server keeps no table of header fields.
+var noTable = []byte{0, settingTableSize, 0, 0, 0, 0}
+
 // send writes the request, in one write where it fits. What does not fit waits until the server has made room.
 func (c *call) send(headers, data []byte) error {
-	out := appendFrame([]byte(preface), frameSettings, 0, 0, nil)
+	out := appendFrame([]byte(preface), frameSettings, 0, 0, noTable)
 	out = appendFrame(out, frameHeaders, flagEndHeaders, stream, headers)
 	for {
 		n := min(int64(len(data)), maxFrame, c.connection, c.perStream)
@@ -121,16 +121,12 @@ func (c *call) receive() ([]byte, error) {
 			return nil, err
 		}
 	}
-	status, err := strconv.Atoi(c.fields["grpc-status"])
+	status, err := strconv.Atoi(c.head.status)
 	if err != nil {
-		return nil, fmt.Errorf("the answer is none of gRPC: HTTP status %q, gRPC status %q", c.fields[":status"], c.fields["grpc-status"])
+		return nil, errors.New("the answer is none of gRPC: HTTP status " + strconv.Quote(c.head.http) + ", gRPC status " + strconv.Quote(c.head.status))
 	}
 	if status != 0 {
-		message, err := url.PathUnescape(c.fields["grpc-message"])
-		if err != nil {
-			message = c.fields["grpc-message"]
-		}
-		return nil, &Error{Code: status, Message: message}
+		return nil, &Error{Code: status, Message: unescaped(c.head.message)}
 	}
 	return opened(c.data)
 }
@@ -180,7 +176,7 @@ func (c *call) read() (frame, error) {
 	}
 	n := int(head[0])<<16 | int(head[1])<<8 | int(head[2])
 	if n > maxFrame {
-		return frame{}, fmt.Errorf("a frame of %d bytes", n)
+		return frame{}, errors.New("a frame of " + strconv.Itoa(n) + " bytes")
 	}
 	f := frame{kind: head[3], flags: head[4], stream: binary.BigEndian.Uint32(head[5:]) & maxWindow, payload: make([]byte, n)}
 	_, err := io.ReadFull(c.from, f.payload)
@@ -223,7 +219,7 @@ func (c *call) receiveData(f frame) error {
 		return err
 	}
 	if len(c.data)+len(payload) > MaxAnswer {
-		return fmt.Errorf("the answer has more than %d bytes", MaxAnswer)
+		return errors.New("the answer has more than " + strconv.Itoa(MaxAnswer) + " bytes")
 	}
 	c.data = append(c.data, payload...)
 	c.done = c.done || f.flags&flagEndStream != 0
@@ -247,7 +243,7 @@ func (c *call) headers(f frame) error {
 
 func (c *call) addHeaders(flags byte, payload []byte) error {
 	if len(c.block)+len(payload) > maxHeaders {
-		return fmt.Errorf("headers have more than %d bytes", maxHeaders)
+		return errors.New("headers have more than " + strconv.Itoa(maxHeaders) + " bytes")
 	}
 	c.block = append(c.block, payload...)
 	if flags&flagEndHeaders == 0 {
@@ -255,11 +251,17 @@ func (c *call) addHeaders(flags byte, payload []byte) error {
 	}
 	block := c.block
 	c.block = nil
-	if _, err := c.head.Write(block); err != nil {
-		return fmt.Errorf("decode headers: %w", err)
-	}
 	c.done = c.done || c.ends
-	return c.head.Close()
+	return fields(block, func(name, value string) {
+		switch name {
+		case ":status":
+			c.head.http = value
+		case "grpc-status":
+			c.head.status = value
+		case "grpc-message":
+			c.head.message = value
+		}
+	})
 }
 
 func unpadded(f frame) ([]byte, error) {

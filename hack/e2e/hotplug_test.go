@@ -1,0 +1,183 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/multinet-dev/multinet/apis/netstatus"
+	"github.com/multinet-dev/multinet/apis/npwg"
+	"github.com/multinet-dev/multinet/apis/selection"
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+)
+
+// annotate is kubectl annotate --overwrite.
+func (s *scene) annotate(name, key, value string) {
+	s.t.Helper()
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{key: value}}})
+	s.must(err)
+	s.must(s.Patch(s.ctx, s.pod(name, "", ""), client.RawPatch(types.MergePatchType, patch)))
+}
+
+// waitHas waits until the pod has what it selects, in the API and in the kernel, and its annotations tell so. It returns how long
+// that took.
+func (s *scene) waitHas(name string, interfaces ...string) time.Duration {
+	s.t.Helper()
+	start := time.Now()
+	s.until(30*time.Second, fmt.Sprintf("pod %s to have the interfaces %v", name, interfaces), func(ctx context.Context) error {
+		pod, err := s.get(ctx, name)
+		if err != nil {
+			return err
+		}
+		status, err := netstatus.Decode(pod.Annotations[v1alpha1.AnnotationNetworkStatus])
+		if err != nil {
+			return err
+		}
+		var told []string
+		for _, i := range status[1:] {
+			told = append(told, i.Interface)
+		}
+		slices.Sort(told)
+		if !slices.Equal(told, interfaces) {
+			return fmt.Errorf("network-status names %v", told)
+		}
+		ips, err := netstatus.DecodePodIPs(pod.Annotations[v1alpha1.AnnotationPodIPs])
+		if err != nil || len(ips) != 2*len(interfaces) {
+			return fmt.Errorf("pod-ips (%v): %v", err, ips)
+		}
+		return nil
+	})
+	took := time.Since(start)
+	s.assertAttached(name)
+	return took
+}
+
+// reachesOver pings the other pod's addresses on an interface over the one of the same name.
+func (s *scene) reachesOver(device, from, to string) {
+	s.t.Helper()
+	pod, err := s.get(s.ctx, from)
+	s.must(err)
+	for _, a := range s.attachments(to)[device].Spec.Addresses {
+		address, _, _ := strings.Cut(a.Address, "/")
+		s.until(10*time.Second, fmt.Sprintf("pod %s to reach %s of pod %s over %s", from, address, to, device), func(ctx context.Context) error {
+			_, err := s.InPod(ctx, pod, "ping", "-I", device, "-c", "2", "-i", "0.2", "-W", "1", address)
+			return err
+		})
+	}
+}
+
+// TestRunningPodGetsAndLosesNetworks: one that had a network and one that had none, with an agent that is killed in between.
+func TestRunningPodGetsAndLosesNetworks(t *testing.T) {
+	s := newScene(t, nodeA, nodeB)
+	s.network("hotplug-a", networkSpec("eth1"))
+	s.network("hotplug-b", networkSpec("eth1"))
+	s.create("left", nodeA, "hotplug-a@first")
+	s.create("right", nodeB, "")
+	s.create("peer", nodeB, "hotplug-a@first,hotplug-b@second")
+	s.waitReady(time.Minute, "left", "peer")
+	s.until(time.Minute, "pod right to run", func(ctx context.Context) error {
+		if pod, err := s.get(ctx, "right"); err != nil || pod.Status.Phase != corev1.PodRunning {
+			return fmt.Errorf("it is %s (%v)", pod.Status.Phase, err)
+		}
+		return nil
+	})
+
+	s.annotate("left", v1alpha1.AnnotationNetworks, "hotplug-a@first,hotplug-b@second")
+	t.Logf("a second network after %s", s.waitHas("left", "first", "second"))
+	s.annotate("right", v1alpha1.AnnotationNetworks, "hotplug-b@second")
+	t.Logf("a first network after %s", s.waitHas("right", "second"))
+	s.reachesOver("first", "left", "peer")
+	s.reachesOver("second", "left", "peer")
+	s.reachesOver("second", "right", "peer")
+
+	s.annotate("left", v1alpha1.AnnotationNetworks, "hotplug-b@second")
+	t.Logf("a network less after %s", s.waitHas("left", "second"))
+	s.killAgent(nodeA)
+	s.annotate("left", v1alpha1.AnnotationNetworks, "hotplug-a@again")
+	t.Logf("another network, with an agent that was killed, after %s", s.waitHas("left", "again"))
+	if claim := s.attachments("left")["again"].Spec.PodClaimName; claim == "" {
+		t.Error("the claim that the pod has for the network was not used again")
+	}
+	s.annotate("right", v1alpha1.AnnotationNetworks, "")
+	s.waitHas("right")
+	pod, err := s.get(s.ctx, "left")
+	s.must(err)
+	if pod.Status.ContainerStatuses[0].RestartCount != 0 {
+		t.Error("a container was started again")
+	}
+}
+
+// TestWhatARunningPodCannotGet is refused with a reason, and the rest comes.
+func TestWhatARunningPodCannotGet(t *testing.T) {
+	s := newScene(t, nodeA, nodeB)
+	guaranteed := resource.MustParse("1M")
+	class := &v1alpha1.QoSClass{ObjectMeta: metav1.ObjectMeta{Name: "hotplug-gold"},
+		Spec: v1alpha1.QoSClassSpec{Egress: &v1alpha1.Bandwidth{Guaranteed: &guaranteed}}}
+	s.must(s.Create(s.ctx, class))
+	t.Cleanup(func() { s.must(s.Delete(s.ctx, class)) })
+	spec := networkSpec("eth1")
+	spec.AllowedQoSClasses = []string{"hotplug-gold"}
+	s.network("hotplug-c", spec)
+	s.network("hotplug-far", networkSpec("eth3"))
+	s.network("hotplug-vf", v1alpha1.NetworkSpec{Type: v1alpha1.NetworkTypeSRIOV,
+		SRIOV: &v1alpha1.SRIOVSpec{Device: v1alpha1.VFSelector{PFNames: []v1alpha1.InterfaceName{"ens9"}}}})
+	s.create("pod", nodeA, "hotplug-c@first")
+	s.waitReady(time.Minute, "pod")
+	for element, reason := range map[string]string{
+		"hotplug-vf@vf":               v1alpha1.ReasonNeedsScheduling,
+		"hotplug-c@gold:hotplug-gold": v1alpha1.ReasonNeedsScheduling,
+		"hotplug-far@far":             v1alpha1.ReasonNotOnNode,
+	} {
+		s.annotate("pod", v1alpha1.AnnotationNetworks, "hotplug-c@first,"+element+",hotplug-c@more")
+		selected, err := selection.Parse(element)
+		s.must(err)
+		s.waitEventWith("pod", reason, "interface "+selected[0].Interface)
+		s.waitCondition("pod", v1alpha1.PodConditionPlanned, corev1.ConditionFalse, reason)
+		s.until(30*time.Second, "the other element", func(context.Context) error {
+			if found := s.attachments("pod"); len(found) != 2 || found["more"].Status.SandboxID == "" {
+				return fmt.Errorf("attachments %v", found)
+			}
+			return nil
+		})
+	}
+	s.annotate("pod", v1alpha1.AnnotationNetworks, "hotplug-c@first,hotplug-c@more")
+	s.waitCondition("pod", v1alpha1.PodConditionPlanned, corev1.ConditionTrue, v1alpha1.ReasonPlanned)
+	s.waitHas("pod", "first", "more")
+}
+
+// TestRunningPodOfMultus: the same by the annotation of Multus.
+func TestRunningPodOfMultus(t *testing.T) {
+	s := newScene(t, nodeA, nodeB)
+	s.adoptDefinitions()
+	cidr := networkSpec("eth1").IPAM.Ranges[0].CIDR
+	out, err := s.Kubectl(s.ctx, strings.NewReader(fmt.Sprintf(multusManifest, cidr)), "apply", "-n", s.namespace, "-f", "-")
+	if err != nil {
+		t.Fatalf("applying the definition: %v: %s", err, out)
+	}
+	pod := s.pod("pod", nodeA, "")
+	pod.Annotations = map[string]string{npwg.AnnotationNetworks: "lan"}
+	s.must(s.Create(s.ctx, pod))
+	s.waitReady(time.Minute, "pod")
+	s.annotate("pod", npwg.AnnotationNetworks, "lan,lan@data0")
+	start := time.Now()
+	s.until(30*time.Second, "a second interface", func(context.Context) error {
+		if found := s.attachments("pod"); found["data0"].Status.SandboxID == "" {
+			return fmt.Errorf("attachments %v", found)
+		}
+		return nil
+	})
+	t.Logf("a second network after %s", time.Since(start))
+	s.assertAttached("pod")
+}
