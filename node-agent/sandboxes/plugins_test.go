@@ -11,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/multinet-dev/multinet/apis/selection"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/node-agent/attach"
 	"github.com/multinet-dev/multinet/node-agent/plan"
@@ -220,12 +219,7 @@ func TestMadeByPluginsBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := delegated(t)
 		w.plugins.set(func() { w.plugins.made = []string{"box/net2"} })
-		e := &entry{Sandbox: bothNetworks()}
-		selections, err := selection.Parse(e.Selection)
-		if err != nil {
-			t.Fatal(err)
-		}
-		made := w.keeper.madeOrPlanned(e, selections)
+		made := w.keeper.madeOrPlanned(newEntry(bothNetworks(), found))
 		if len(made) != 2 || !slices.Equal(made[1].Addresses, []netip.Prefix{pluginAddress}) || made[1].Plan.CNI == nil {
 			t.Errorf("%+v", made)
 		}
