@@ -69,7 +69,8 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.readDevices(config); err != nil {
+	plugins := o.plugins(config, records, log)
+	if err := a.readDevices(config, plugins.Ready); err != nil {
 		return nil, err
 	}
 	// The cache wakes the keeper, which reads the cache: the keeper is there before the cache runs.
@@ -87,7 +88,7 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 	})
 	a.keeper = sandboxes.New(ctx, sandboxes.Options{
 		Log: log.WithName("sandboxes"), Attachments: a.attachments, Ledger: plans, Devices: offered{a.devices, a.deviceLoop},
-		Path: path, Overlays: a.overlays, QoS: a.qos, Publisher: a.publisher,
+		Path: path, Plugins: plugins, Overlays: a.overlays, QoS: a.qos, Publisher: a.publisher,
 		Claims: publish.Claims{Client: a.client}, Probe: probeOn(path),
 		TellNode: a.events.tell,
 		Files:    sandboxes.Files{Dir: o.filesDir()}, NamespaceLives: sandboxes.NamespaceLives,
@@ -108,7 +109,7 @@ func (a *agent) hasInterface(name string) bool {
 }
 
 // readDevices reads what can be known before the Node object is.
-func (a *agent) readDevices(config inventory.Config) (err error) {
+func (a *agent) readDevices(config inventory.Config, plugins func() []string) (err error) {
 	// Changes wake the loop, which has the keeper look: all are there before the node is watched.
 	a.node, err = watch.NewNode(a.client.CoreV1().RESTClient(), a.nodeName, func() { a.deviceLoop.notify() })
 	if err != nil {
@@ -116,6 +117,7 @@ func (a *agent) readDevices(config inventory.Config) (err error) {
 	}
 	reader := deviceReader{
 		sys: os.DirFS(a.sysRoot), config: config, place: a.node.Place, holder: kernel.Holder, representor: sriovnet.GetVfRepresentor,
+		plugins: plugins,
 	}
 	a.devices = dra.NewDevices(reader.read)
 	a.deviceLoop = newDeviceLoop(a.log, a.devices, func() { a.keeper.UplinksChanged() })

@@ -21,6 +21,8 @@ type deviceReader struct {
 	holder func(netip.Addr) (string, bool, error)
 	// representor is the interface that stands for a VF of an interface in switchdev mode.
 	representor func(pf string, vf int) (string, error)
+	// plugins are the CNI plugins that may run and are there.
+	plugins func() []string
 }
 
 // read returns the NICs, and the overlay where an interface has the node's address, and what these take bandwidth from.
@@ -43,6 +45,9 @@ func (r deviceReader) read() (dra.Node, error) {
 		return dra.Node{}, err
 	}
 	devices = append(devices, nics...)
+	if plugins := r.plugins(); len(plugins) > 0 {
+		devices = append(devices, inventory.CNIDevice(plugins))
+	}
 	return dra.Node{Devices: devices, Topology: r.config.Topology(place.Labels), Unplaced: !known}, nil
 }
 

@@ -39,10 +39,13 @@ func TestReadDevices(t *testing.T) {
 		known   bool
 		holder  string
 		failure error
+		plugins []string
 		want    dra.Node
 		problem string
 	}{
-		"node not known":           {holder: "eth0", want: dra.Node{Topology: map[string]string{}, Unplaced: true}},
+		"node not known": {holder: "eth0", want: dra.Node{Topology: map[string]string{}, Unplaced: true}},
+		"CNI plugins": {plugins: []string{"bridge"}, want: dra.Node{Topology: map[string]string{}, Unplaced: true,
+			Devices: []inventory.Device{{Name: "cni", Kind: "CNI", Plugins: []string{"bridge"}, Carrier: true}}}},
 		"node without an address":  {place: watch.Place{Labels: rack}, known: true, holder: "eth0", want: dra.Node{Topology: topology}},
 		"address on eth0":          {place: watch.Place{Labels: rack, Address: own}, known: true, holder: "eth0", want: dra.Node{Devices: overlay, Topology: topology}},
 		"address on no interface":  {place: watch.Place{Labels: rack, Address: own}, known: true, want: dra.Node{Topology: topology}},
@@ -51,8 +54,9 @@ func TestReadDevices(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			reader := deviceReader{
-				sys:   sysfs(),
-				place: func() (watch.Place, bool) { return test.place, test.known },
+				sys:     sysfs(),
+				place:   func() (watch.Place, bool) { return test.place, test.known },
+				plugins: func() []string { return test.plugins },
 				holder: func(address netip.Addr) (string, bool, error) {
 					return test.holder, address == own && test.holder != "", test.failure
 				},

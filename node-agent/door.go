@@ -4,12 +4,16 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/go-logr/logr"
 
 	contract "github.com/multinet-dev/multinet/apis/agent"
+	"github.com/multinet-dev/multinet/node-agent/attach"
 	"github.com/multinet-dev/multinet/node-agent/cni"
+	"github.com/multinet-dev/multinet/node-agent/delegate"
 	"github.com/multinet-dev/multinet/node-agent/inventory"
+	"github.com/multinet-dev/multinet/node-agent/kernel"
 	"github.com/multinet-dev/multinet/node-agent/ledger"
 	"github.com/multinet-dev/multinet/node-agent/nri"
 	"github.com/multinet-dev/multinet/node-agent/sandboxes"
@@ -50,10 +54,11 @@ func (o options) cniPlace() cni.Place {
 	}
 }
 
-// records are what of the node's pods is there since it was booted.
+// records are what of the node's pods is there since it was booted, and what CNI plugins have made for them, which may last longer.
 type records struct {
-	selected *ledger.Folder[sandboxes.Selected]
-	present  *ledger.Folder[sandboxes.Present]
+	selected  *ledger.Folder[sandboxes.Selected]
+	present   *ledger.Folder[sandboxes.Present]
+	delegated *ledger.Folder[delegate.Record]
 }
 
 func (o options) openRecords(log logr.Logger) (r records, err error) {
@@ -63,8 +68,23 @@ func (o options) openRecords(log logr.Logger) (r records, err error) {
 	if r.present, err = ledger.OpenFolder[sandboxes.Present](filepath.Join(o.runDir, "sandboxes")); err != nil {
 		return r, fmt.Errorf("sandboxes: %w", err)
 	}
-	for _, damaged := range append(r.selected.Damaged(), r.present.Damaged()...) {
+	if r.delegated, err = ledger.OpenDurableFolder[delegate.Record](filepath.Join(o.delegateDir(), "interfaces")); err != nil {
+		return r, fmt.Errorf("what CNI plugins have made: %w", err)
+	}
+	for _, damaged := range slices.Concat(r.selected.Damaged(), r.present.Damaged(), r.delegated.Damaged()) {
 		log.Error(damaged, "a record is left out")
 	}
 	return r, nil
+}
+
+// plugins run on the node, which in a container takes more rights than the agent has otherwise: manifests/agent/cni-plugins.yaml.
+func (o options) plugins(config inventory.Config, r records, log logr.Logger) *delegate.Plugins {
+	return delegate.New(delegate.Options{
+		Log: log.WithName("delegate"), Allowed: config.CNIPlugins, BinDir: o.cniBinDir,
+		Node: func(f func() error) error {
+			return kernel.InMountNamespace(filepath.Join(o.procRoot, "1", "ns", "mnt"), f)
+		},
+		LinkDir: filepath.Join(o.runDir, "cni", "plugins"), StateDir: o.delegateDir(),
+		Records: r.delegated, Look: attach.Look, NamespaceLives: sandboxes.NamespaceLives,
+	})
 }

@@ -94,7 +94,7 @@ func parseFlags() options {
 	flag.StringVar(&o.cdiDir, "cdi-dir", "/var/run/cdi", "folder in which the container runtime looks for devices")
 	flag.StringVar(&o.deviceInfoDir, "device-info-dir", "/var/run/k8s.cni.cncf.io/devinfo", "folder in which other programs of the node look for the devices of pods")
 	flag.StringVar(&o.cniConfDir, "cni-conf-dir", "/etc/cni/net.d", "folder of the container runtime's CNI configuration; used on nodes without NRI, and where it is there, to take the plugin out")
-	flag.StringVar(&o.cniBinDir, "cni-bin-dir", "/opt/cni/bin", "folder of the container runtime's CNI plugins, for nodes without NRI")
+	flag.StringVar(&o.cniBinDir, "cni-bin-dir", "/opt/cni/bin", "folder of the node's CNI plugins, for nodes without NRI and for Networks of type CNI")
 	flag.StringVar(&o.cniProgram, "cni-program", "/usr/local/bin/multinet-cni", "the CNI plugin to install there")
 	flag.BoolVar(&o.takeOutCNI, "take-out-cni", false, "take the CNI plugin out of the node's configuration, remove its program, and end")
 	flag.StringVar(&o.kubeletDir, "kubelet-dir", "/var/lib/kubelet", "folder of the kubelet, with its plugins")
@@ -116,8 +116,9 @@ func newLog(verbosity int) logr.Logger {
 	return log
 }
 
-func (o options) ledgerDir() string { return filepath.Join(o.stateDir, "pods") }
-func (o options) filesDir() string  { return filepath.Join(o.runDir, "pods") }
+func (o options) ledgerDir() string   { return filepath.Join(o.stateDir, "pods") }
+func (o options) delegateDir() string { return filepath.Join(o.stateDir, "delegate") }
+func (o options) filesDir() string    { return filepath.Join(o.runDir, "pods") }
 
 func (o options) validate() error {
 	if o.nodeName == "" {

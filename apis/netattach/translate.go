@@ -45,11 +45,15 @@ type Translation struct {
 	Verdict Verdict
 	// Plugins are the types in the order of the chain, with the IPAM plugin behind a +.
 	Plugins []string
-	// Network is the equivalent where the verdict is Native. Its namespaceSelector admits the definition's namespace.
+	// Network is the equivalent where the verdict is Native, and has the plugins do it where that is Delegated. Its namespaceSelector
+	// admits the definition's namespace.
 	Network *v1alpha1.NetworkSpec
+	// Types are the CNI plugins that have to be run, IPAM plugins among them, where the verdict is Delegated.
+	Types []string
 	// Reasons say why the verdict is not Native.
 	Reasons []jsonpos.Problem
-	// Notes are keys without effect, and differences, of which a user should know.
+	// Notes are keys without effect, and differences, of which a user should know. Plugins read what they find, so that there are none
+	// where the verdict is Delegated.
 	Notes []jsonpos.Problem
 }
 
@@ -57,16 +61,15 @@ type Translation struct {
 func Translate(d Definition) Translation {
 	t := &translator{definition: d}
 	spec := t.read()
-	result := Translation{Verdict: Native, Plugins: t.plugins, Notes: sorted(t.notes)}
-	switch {
-	case len(t.refusals) > 0:
-		result.Verdict, result.Reasons = Refused, sorted(t.refusals)
-	case len(t.obstacles) > 0:
-		result.Verdict, result.Reasons = Delegated, sorted(t.obstacles)
-	default:
-		spec.NamespaceSelector = namespaceSelector(append([]string{d.Namespace}, d.AllowedNamespaces...))
-		result.Network = spec
+	result := Translation{Verdict: Native, Plugins: t.plugins, Network: spec, Notes: sorted(t.notes)}
+	if len(t.refusals) == 0 && len(t.obstacles) > 0 {
+		result.Verdict, result.Reasons, result.Notes = Delegated, sorted(t.obstacles), nil
+		result.Network, result.Types = t.delegate()
 	}
+	if len(t.refusals) > 0 {
+		return Translation{Verdict: Refused, Plugins: t.plugins, Reasons: sorted(t.refusals), Notes: sorted(t.notes)}
+	}
+	result.Network.NamespaceSelector = namespaceSelector(append([]string{d.Namespace}, d.AllowedNamespaces...))
 	return result
 }
 
@@ -135,7 +138,7 @@ func (t *translator) readHead(f *jsonpos.Fields) {
 
 func (t *translator) readChain(f *jsonpos.Fields) *v1alpha1.NetworkSpec {
 	plugins, _ := f.List("plugins")
-	t.ignore(f, "CNI plugins are not called", "cniVersions", "disableCheck", "disableGC", "loadOnlyInlinedPlugins")
+	t.ignore(f, "no CNI plugin is called", "cniVersions", "disableCheck", "disableGC", "loadOnlyInlinedPlugins")
 	t.noteUnknown(f)
 	var spec *v1alpha1.NetworkSpec
 	for i, item := range plugins {

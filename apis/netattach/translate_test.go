@@ -75,7 +75,7 @@ func TestNative(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := Translate(storage(c.config))
 			if c.want == nil {
-				if got.Verdict != Delegated || got.Network != nil || paths(got.Reasons) != c.notes {
+				if got.Verdict != Delegated || got.Network.CNI == nil || paths(got.Reasons) != c.notes {
 					t.Errorf("got %s because of %v", got.Verdict, got.Reasons)
 				}
 				return
@@ -182,7 +182,7 @@ func TestNotNative(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := Translate(storage(c.config))
-			if got.Verdict != c.verdict || got.Network != nil || len(got.Reasons) == 0 {
+			if got.Verdict != c.verdict || (got.Network == nil) != (c.verdict == Refused) || len(got.Reasons) == 0 {
 				t.Fatalf("%s, %v, because of %v", got.Verdict, got.Network, got.Reasons)
 			}
 			first := got.Reasons[0]

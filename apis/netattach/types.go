@@ -21,6 +21,13 @@ const (
 	LabelDefinitionsNative = "native"
 )
 
+// LabelPlugins on a namespace, with the value LabelPluginsAllowed, has CNI plugins do what its NetworkAttachmentDefinitions say and
+// Multinet does not do itself. Whoever may write a definition there runs them as root on nodes.
+const (
+	LabelPlugins        = v1alpha1.GroupName + "/cni-plugins"
+	LabelPluginsAllowed = "allowed"
+)
+
 // AnnotationNamespaces on a NetworkAttachmentDefinition is a comma list of the other namespaces whose pods may select it.
 const AnnotationNamespaces = v1alpha1.GroupName + "/namespaces"
 

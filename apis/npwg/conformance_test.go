@@ -75,7 +75,7 @@ does it. This page is written by ` + "`go test ./apis/npwg -run TestConformance 
 
 Sections are those of version 1.0, whose text is in the repository k8snetworkplumbingwg/multi-net-spec. Versions 1.1 to 1.3 are there as office documents only; what they
 added was read in the reference client (network-attachment-definition-client) and in the discussions of the changes, and is listed at the end as "1.3". Sentences under
-"CNI Delegating Plugin" bind only implementations that call CNI plugins, which Multinet does not do yet: those are open, or do not apply.
+"CNI Delegating Plugin" are about the CNI plugins that Multinet calls for what its own data path does not do.
 
 Pods select by this annotation in namespaces with the label ` + "`multinet.dev/netattachdefs: native`" + `. Three limits of the JSON form are Multinet's own, and a pod beyond them is
 refused when it is created: 16 elements, three levels of lists and objects in a value, and no escape sequences in keys, ` + "`name`, `namespace` and `interface`" + `. What is well-formed and

@@ -13,9 +13,6 @@ import (
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
-// notCalled is why sentences are open.
-const notCalled = "CNI plugins are not called yet"
-
 var demands = []demand{
 	{section: "3.1", text: "The API server knows the kind NetworkAttachmentDefinition.", elsewhere: [2]string{"operator/controllers/netattachdef_test.go", "TestNetworkOfADefinition"}},
 	{section: "3.2", text: "spec.config may hold one CNI configuration.", check: native(conf)},
@@ -28,7 +25,7 @@ var demands = []demand{
 	{section: "3.4.1", text: "Otherwise a configuration list, then a configuration, of the object's name is looked for on the node's disk.",
 		open: "Multinet does not read the nodes' CNI configuration; refused with a reason"},
 	{section: "3.4.1", text: "Where nothing is found, the request fails.", check: checkNoConfig},
-	{section: "3.4.2", text: "A missing name is filled in with that of the object before a plugin is called.", open: notCalled},
+	{section: "3.4.2", text: "A missing name is filled in with that of the object before a plugin is called.", elsewhere: [2]string{"apis/netattach/plugins_test.go", "TestDelegatedConfiguration"}},
 	{section: "3.4.3", text: "The name in the configuration should be that of the object, but need not be.", check: checkOtherName},
 	{section: "4.1", text: "The annotation is k8s.v1.cni.cncf.io/networks.", check: func(t *testing.T) {
 		if npwg.AnnotationNetworks != "k8s.v1.cni.cncf.io/networks" {
@@ -53,12 +50,12 @@ var demands = []demand{
 	{section: "4.1.2.1.5", text: "interface is a name that the Linux kernel accepts.", check: checkInterfaces},
 	{section: "4.1.2.1.5", text: "Where interface is invalid, so is the annotation as a whole.", check: malformed(`[{"name": "good"}, {"name": "a", "interface": "a/b"}]`)},
 	{section: "4.1.2.1.5", text: "A name that an earlier attachment has fails the later one.", check: malformed(`[{"name": "a", "interface": "x"}, {"name": "b", "interface": "x"}]`)},
-	{section: "4.1.2.1.5.1", text: "CNI_IFNAME is the requested name.", open: notCalled},
+	{section: "4.1.2.1.5.1", text: "CNI_IFNAME is the requested name.", elsewhere: [2]string{"node-agent/delegate/delegate_test.go", "TestPluginsSpeak"}},
 	{section: "4.2", text: "The same network may be selected more than once, and each time counts.", elsewhere: [2]string{"apis/v1alpha1/netattachdefs_test.go", "TestDefinitionsBecomeNetworks"}},
 	{section: "4.2", text: "Each of them has its own element in the status.", check: checkStatusOfTwo},
 	{section: "4.2.1", text: "Interface names that nobody chose are unique in the pod.", check: checkUniqueInterfaces},
 	{section: "5", text: "The status is in the annotation k8s.v1.cni.cncf.io/network-status, a JSON list of maps.", check: checkStatus},
-	{section: "5.1.1", text: "The status of an attachment is taken from the plugin's result.", open: notCalled},
+	{section: "5.1.1", text: "The status of an attachment is taken from the plugin's result.", elsewhere: [2]string{"node-agent/delegate/delegate_test.go", "TestBridgeAndHostLocal"}},
 	{section: "5.2", text: "The cluster's default network has an element, with default true.", elsewhere: [2]string{"node-agent/publish/annotations_test.go", "TestNetworkStatusToTheByte"}},
 	{section: "5.3", text: "No keys are written but those that are defined.", check: checkStatusKeys},
 	{section: "5.3.1", text: "name is that of the NetworkAttachmentDefinition, with its namespace, or that of the default network.",
@@ -73,7 +70,7 @@ var demands = []demand{
 	{section: "6", text: "Every pod has the cluster's default network.", elsewhere: [2]string{"node-agent/attach/attach_test.go", "TestEth0Untouched"}},
 	{section: "6.1", text: "The CNI configuration is not written before the default network is ready.", open: "does not apply: Multinet writes no CNI configuration"},
 	{section: "6.2", text: "The default network is attached before all others.", open: "does not apply: the runtime attaches it before it calls Multinet"},
-	{section: "7.1", text: "Configuration lists are handed to plugins as the CNI specification says.", open: notCalled},
+	{section: "7.1", text: "Configuration lists are handed to plugins as the CNI specification says.", elsewhere: [2]string{"node-agent/delegate/delegate_test.go", "TestChain"}},
 	{section: "7.2", text: "An attachment that fails, fails the set-up of the pod.", elsewhere: [2]string{"node-agent/sandboxes/keeper_test.go", "TestHookFailures"}},
 	{section: "7.2", text: "Attachments after a failed one are not attempted.", elsewhere: [2]string{"node-agent/attach/undo_test.go", "TestFirstFailureEndsTheAttach"}},
 	{section: "7.2", text: "At the end all attachments are removed, also where one cannot be.", open: "done so, but no test makes one of several fail"},

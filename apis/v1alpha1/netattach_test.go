@@ -9,7 +9,7 @@ import (
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
-// TestTranslatedNetworks: what is said to be native is a Network that the API server accepts.
+// TestTranslatedNetworks: what is said to be native, or delegated, is a Network that the API server accepts.
 func TestTranslatedNetworks(t *testing.T) {
 	s := requireAPIServer(t)
 	for name, config := range map[string]string{
@@ -19,10 +19,11 @@ func TestTranslatedNetworks(t *testing.T) {
 		"whereabouts": `{"type": "macvlan", "master": "eth1", "ipam": {"type": "whereabouts", "range": "10.1.0.5-10.1.0.99/24", "exclude": ["10.1.0.9/32", "10.1.0.17/30"], "gateway": "10.1.0.1"}}`,
 		"sriov":       `{"type": "sriov", "vlan": 100, "vlanQoS": 3, "vlanProto": "802.1ad", "spoofchk": "off", "trust": "on", "link_state": "enable", "min_tx_rate": 100, "max_tx_rate": 200}`,
 		"plain sriov": `{"type": "sriov", "vlanProto": "802.1q"}`,
+		"delegated":   `{"type": "bridge", "mtu": 1400, "ipam": {"type": "host-local", "subnet": "10.1.0.0/24"}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			translation := netattach.Translate(netattach.Definition{Namespace: "demo", Name: "a", Config: config, ResourceName: "multinet.dev/ens1f0"})
-			if translation.Verdict != netattach.Native {
+			if translation.Verdict == netattach.Refused || (translation.Verdict == netattach.Delegated) != (name == "delegated") {
 				t.Fatalf("%s: %v", translation.Verdict, translation.Reasons)
 			}
 			network := &v1alpha1.Network{Spec: *translation.Network}

@@ -6,7 +6,7 @@ import (
 )
 
 // NetworkType selects the data path of a Network and names the union member of NetworkSpec that is set.
-// +kubebuilder:validation:Enum=Macvlan;SRIOV;RackLocal
+// +kubebuilder:validation:Enum=Macvlan;SRIOV;RackLocal;CNI
 type NetworkType string
 
 const (
@@ -16,6 +16,8 @@ const (
 	NetworkTypeSRIOV NetworkType = "SRIOV"
 	// NetworkTypeRackLocal exists once in every rack: pods reach the pods of their own rack and nobody else.
 	NetworkTypeRackLocal NetworkType = "RackLocal"
+	// NetworkTypeCNI has CNI plugins of the node make the interface.
+	NetworkTypeCNI NetworkType = "CNI"
 )
 
 // Network is an additional network that pods can select with the annotation multinet.dev/networks.
@@ -58,6 +60,9 @@ type NetworkList struct {
 // +kubebuilder:validation:XValidation:rule="self.type == 'Macvlan' ? has(self.macvlan) : !has(self.macvlan)",message="spec.macvlan must be set exactly when spec.type is Macvlan"
 // +kubebuilder:validation:XValidation:rule="self.type == 'SRIOV' ? has(self.sriov) : !has(self.sriov)",message="spec.sriov must be set exactly when spec.type is SRIOV"
 // +kubebuilder:validation:XValidation:rule="self.type == 'RackLocal' ? has(self.rackLocal) : !has(self.rackLocal)",message="spec.rackLocal must be set exactly when spec.type is RackLocal"
+// +kubebuilder:validation:XValidation:rule="self.type == 'CNI' ? has(self.cni) : !has(self.cni)",message="spec.cni must be set exactly when spec.type is CNI"
+// +kubebuilder:validation:XValidation:rule="self.type != 'CNI' || (!has(self.mtu) && !has(self.ipam) && !has(self.routes))",message="spec.mtu, spec.ipam and spec.routes cannot be had with type CNI: the plugins say which MTU, addresses and routes there are"
+// +kubebuilder:validation:XValidation:rule="self.type != 'CNI' || (!has(self.qosClassName) && !has(self.allowedQoSClasses))",message="a QoSClass cannot be had with type CNI: nothing is known of the NIC behind the plugins, chain the plugin bandwidth instead"
 // +kubebuilder:validation:XValidation:rule="self.type != 'RackLocal' || !has(self.ipam) || !has(self.ipam.sticky)",message="spec.ipam.sticky cannot be had with type RackLocal: an address of one rack cannot follow a pod to another"
 // +kubebuilder:validation:XValidation:rule="!has(self.routes) || has(self.ipam)",message="spec.routes needs spec.ipam: an interface without addresses cannot route"
 type NetworkSpec struct {
@@ -77,6 +82,10 @@ type NetworkSpec struct {
 	// rackLocal configures type RackLocal.
 	// +optional
 	RackLocal *RackLocalSpec `json:"rackLocal,omitempty"`
+
+	// cni configures type CNI.
+	// +optional
+	CNI *CNISpec `json:"cni,omitempty"`
 
 	// mtu of the pod's interface in bytes. Unset takes over the MTU of the uplink; on an overlay, that of the node's
 	// interface less the encapsulation.

@@ -38,7 +38,7 @@ type PodNetworkAttachment struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// +kubebuilder:validation:XValidation:rule="has(self.podClaimName) == has(oldSelf.podClaimName) && has(self.request) == has(oldSelf.request) && has(self.macvlan) == has(oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && has(self.mtu) == has(oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && has(self.routes) == has(oldSelf.routes) && has(self.choice) == has(oldSelf.choice)",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	// +kubebuilder:validation:XValidation:rule="has(self.podClaimName) == has(oldSelf.podClaimName) && has(self.request) == has(oldSelf.request) && has(self.macvlan) == has(oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && has(self.cni) == has(oldSelf.cni) && has(self.mac) == has(oldSelf.mac) && has(self.mtu) == has(oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && has(self.routes) == has(oldSelf.routes) && has(self.choice) == has(oldSelf.choice)",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	// +kubebuilder:validation:XValidation:rule="has(self.qos) == has(oldSelf.qos)",message="spec.qos is of one QoSClass for ever: only its values change"
 	// +required
 	Spec PodNetworkAttachmentSpec `json:"spec"`
@@ -56,6 +56,8 @@ type PodNetworkAttachmentList struct {
 
 // PodNetworkAttachmentSpec is the order for one interface. All of it is resolved: a later change of the
 // Network does not reach a running pod, and one of the QoSClass does by qos.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.mac) != has(self.cni)",message="spec.mac must be set exactly where spec.cni is not"
 type PodNetworkAttachmentSpec struct {
 	// pod that gets the interface.
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
@@ -106,16 +108,23 @@ type PodNetworkAttachmentSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	RackLocal *AttachmentRack `json:"rackLocal,omitempty"`
 
+	// cni is the Network's configuration for type CNI. Addresses, routes and MAC are those that the plugins choose; status has
+	// what they are.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	CNI *CNISpec `json:"cni,omitempty"`
+
 	// mtu in bytes; unset takes over that of the uplink, or of the node's interface less the encapsulation.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	MTU *int32 `json:"mtu,omitempty"`
 
 	// mac of the interface: that of the pod's AddressClaim, else derived from the Network's name and the first address,
-	// so that a reused address keeps its MAC.
+	// so that a reused address keeps its MAC. It is unset with type CNI alone.
+	// +optional
 	// +kubebuilder:validation:Pattern=`^([0-9a-f]{2}:){5}[0-9a-f]{2}$`
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
-	MAC string `json:"mac"`
+	MAC string `json:"mac,omitempty"`
 
 	// addresses, at most one of each family.
 	// +kubebuilder:validation:MaxItems=16
@@ -234,7 +243,8 @@ type PodNetworkAttachmentStatus struct {
 	// +optional
 	SandboxID string `json:"sandboxID,omitempty"`
 
-	// mac, mtu (bytes) and addresses (with prefix length) as read back from the kernel.
+	// mac, mtu (bytes) and addresses (with prefix length) as read back from the kernel; with type CNI the addresses are those
+	// that the plugins told.
 	// +optional
 	MAC string `json:"mac,omitempty"`
 	// +optional
@@ -298,7 +308,7 @@ type AddressConflict struct {
 }
 
 // DeviceKind tells what carries an interface.
-// +kubebuilder:validation:Enum=Uplink;VF;Overlay;NIC
+// +kubebuilder:validation:Enum=Uplink;VF;Overlay;NIC;CNI
 type DeviceKind string
 
 const (
@@ -311,6 +321,8 @@ const (
 	// DeviceKindNIC is a NIC that carries virtual functions or the overlay and is no uplink. It has their bandwidth and
 	// carries no interface itself.
 	DeviceKindNIC DeviceKind = "NIC"
+	// DeviceKindCNI stands for the CNI plugins that may run on the node. Its attributes in the domain CNIPluginDomain name them.
+	DeviceKindCNI DeviceKind = "CNI"
 )
 
 // AttachedDevice identifies the device of an attachment exactly.

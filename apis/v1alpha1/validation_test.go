@@ -70,7 +70,7 @@ func ranges(r ...any) edits { return edits{"spec.ipam.ranges": r} }
 func macvlan(field string, value any) edits { return edits{"spec.macvlan." + field: value} }
 
 // validationCases are those of all kinds. Each rule stands beside a neighbour that is just right.
-var validationCases = joined(networkCases, rackLocalCases, sriovCases, addressClaimCases, qosCases, otherCases)
+var validationCases = joined(networkCases, rackLocalCases, sriovCases, cniCases, addressClaimCases, qosCases, otherCases)
 
 func joined(tables ...map[string]validationCase) map[string]validationCase {
 	all := map[string]validationCase{}

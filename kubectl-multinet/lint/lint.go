@@ -22,7 +22,7 @@ type Judgement struct {
 	Text string
 	// Reasons say why the verdict is not Native; Notes are what a user should know beyond.
 	Reasons, Notes []Remark
-	// Network is the translation of a NetworkAttachmentDefinition with the verdict Native.
+	// Network is the translation of a NetworkAttachmentDefinition with the verdict Native or Delegated.
 	Network *netattach.Translation
 }
 
@@ -69,7 +69,12 @@ func judgeDefinition(o manifest.Object, t netattach.Translation) Judgement {
 		j.Network = &t
 		j.Text = fmt.Sprintf("%s: Network %s does the same", plugins, netattach.NetworkName(o.Namespace, o.Name))
 	case netattach.Delegated:
-		j.Text = plugins + ": this needs CNI plugins, which this version of Multinet does not call"
+		j.Network = &t
+		j.Text = fmt.Sprintf("%s: Network %s has the CNI plugins %s do it, where the agents' cniPlugins list them and the namespace has the label %s=%s",
+			plugins, netattach.NetworkName(o.Namespace, o.Name), strings.Join(t.Types, ", "), netattach.LabelPlugins, netattach.LabelPluginsAllowed)
+		if o.Definition.ResourceName != "" {
+			j.Network, j.Text = nil, plugins+": this needs CNI plugins with a device of a device plugin, which Multinet does not hand to them"
+		}
 	case netattach.Refused:
 		j.Text = "it cannot be used as it stands"
 	}

@@ -47,7 +47,7 @@ func judgePod(o manifest.Object, known map[string]netattach.Translation) Judgeme
 	case j.Verdict == netattach.Native:
 		j.Text = "selects nothing"
 	case j.Verdict == netattach.Delegated:
-		j.Text = "this needs what this version of Multinet does not do"
+		j.Text = "this needs CNI plugins, or what this version of Multinet does not do"
 	case j.Verdict == unknown:
 		j.Text = "selects what is not among the objects read"
 	default:

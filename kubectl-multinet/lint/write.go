@@ -41,7 +41,7 @@ func (j Judgement) at() fmt.Stringer {
 	}
 }
 
-// WriteNetworks prints the Networks of the native definitions as YAML documents, and for every other object nothing.
+// WriteNetworks prints the Networks of the definitions that get one as YAML documents, and for every other object nothing.
 func WriteNetworks(w io.Writer, judgements []Judgement) error {
 	for _, j := range judgements {
 		if j.Network == nil {

@@ -32,6 +32,7 @@ const (
 	StepRelease   Step = "remove addresses"
 	StepRemove    Step = "remove interface"
 	StepRestore   Step = "restore VF"
+	StepPlugins   Step = "run CNI plugins"
 )
 
 // Error tells which attachment failed, where and why. Err is the cause with what to do about it.

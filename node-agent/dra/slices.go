@@ -91,6 +91,9 @@ func attributes(i inventory.Device, topology map[string]string) map[resourceapi.
 			out[name] = resourceapi.DeviceAttribute{StringValue: &value}
 		}
 	}
+	if i.Kind == v1alpha1.DeviceKindCNI {
+		return plugins(i)
+	}
 	for key, value := range topology {
 		text(topologyAttribute(key), value)
 	}
@@ -118,6 +121,16 @@ func attributes(i inventory.Device, topology map[string]string) map[resourceapi.
 	if i.NUMANode != nil {
 		numa := int64(*i.NUMANode)
 		out[deviceattribute.StandardDeviceAttributeNUMANode] = resourceapi.DeviceAttribute{IntValue: &numa}
+	}
+	return out
+}
+
+// plugins leaves no room for where the node is.
+func plugins(i inventory.Device) map[resourceapi.QualifiedName]resourceapi.DeviceAttribute {
+	kind, there := string(i.Kind), true
+	out := map[resourceapi.QualifiedName]resourceapi.DeviceAttribute{v1alpha1.DeviceAttributeKind: {StringValue: &kind}}
+	for _, plugin := range i.Plugins {
+		out[resourceapi.QualifiedName(v1alpha1.CNIPluginDomain+"/"+v1alpha1.CNIPluginAttribute(plugin))] = resourceapi.DeviceAttribute{BoolValue: &there}
 	}
 	return out
 }

@@ -21,6 +21,8 @@ type Config struct {
 	VFs []VFConfig `json:"vfs,omitempty"`
 	// CNINodes are names of nodes, or patterns with *, ? and [] as in path.Match, whose container runtime has no NRI.
 	CNINodes []string `json:"cniNodes,omitempty"`
+	// CNIPlugins are the types of the CNI plugins, IPAM plugins among them, that may be run for Networks of type CNI.
+	CNIPlugins []string `json:"cniPlugins,omitempty"`
 }
 
 // CNI tells whether the runtime of a node reaches the agent over CNI.
@@ -60,6 +62,9 @@ func ParseConfig(text []byte) (Config, error) {
 		}
 	}
 	if err := validateTopologyKeys(config.TopologyKeys); err != nil {
+		return Config{}, fmt.Errorf("configuration: %w", err)
+	}
+	if err := validateCNIPlugins(config.CNIPlugins); err != nil {
 		return Config{}, fmt.Errorf("configuration: %w", err)
 	}
 	if err := validateVFs(config.VFs); err != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
-// Device is one uplink, one virtual function, the node's overlay, or a NIC that nothing but bandwidth is taken from.
+// Device is one uplink, one virtual function, the node's overlay, a NIC that nothing but bandwidth is taken from, or the node's CNI
+// plugins.
 type Device struct {
 	// Name is a DNS label, unique on the node. That of an uplink depends on the interface's name alone.
 	Name string
@@ -54,6 +55,9 @@ type Device struct {
 	// leaves it empty.
 	Switchdev   bool
 	Representor string
+
+	// Plugins are the types of the CNI plugins that the device stands for.
+	Plugins []string
 }
 
 const netClass = "class/net"

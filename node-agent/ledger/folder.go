@@ -14,13 +14,23 @@ import (
 
 // Folder keeps one value of a kind for each key: one small file each, in a folder that is root's. It is for what ends with the
 // node's uptime and belongs on a tmpfs: a crash of the agent loses nothing, and nothing is synced to a disk. Its methods may be
-// called concurrently, those that change one key by one caller at a time.
+// called concurrently, those that change one key by one caller at a time. See OpenDurableFolder for what outlives the uptime.
 type Folder[T any] struct {
 	dir     string
+	durable bool
 	damaged []*DamagedError
 
 	mu     sync.RWMutex
 	values map[string]T
+}
+
+// OpenDurableFolder is OpenFolder for what has to be there after the node was started anew: each Put is synced to the disk.
+func OpenDurableFolder[T any](dir string) (*Folder[T], error) {
+	f, err := OpenFolder[T](dir)
+	if err == nil {
+		f.durable = true
+	}
+	return f, err
 }
 
 // OpenFolder loads what is in dir, which it creates (mode 0700) if need be. Files that cannot be understood are set aside.
@@ -79,7 +89,7 @@ func (f *Folder[T]) Put(key string, value T) error {
 	if err != nil {
 		return fmt.Errorf("ledger: encode %s: %w", key, err)
 	}
-	if err := replaceFile(path, content, false); err != nil {
+	if err := replaceFile(path, content, f.durable); err != nil {
 		return fmt.Errorf("ledger: store %s: %w", path, err)
 	}
 	f.mu.Lock()

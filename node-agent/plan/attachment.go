@@ -51,9 +51,12 @@ func FromAttachment(pna *v1alpha1.PodNetworkAttachment, device Device, claim *Cl
 		PodClaimName: spec.PodClaimName,
 		Claim:        claim,
 		Interface:    b.interfaceName(string(spec.Interface)),
-		MAC:          b.mac(spec.MAC),
 		Device:       device,
 	}
+	if spec.Type == v1alpha1.NetworkTypeCNI {
+		return b.plugins(spec, a)
+	}
+	a.MAC = b.mac(spec.MAC)
 	if spec.Type == v1alpha1.NetworkTypeSRIOV {
 		a.VF = b.vf(spec.SRIOV, spec.QoS, device)
 	} else {
@@ -73,6 +76,18 @@ func FromAttachment(pna *v1alpha1.PodNetworkAttachment, device Device, claim *Cl
 	if b.err != nil {
 		return Attachment{}, b.err
 	}
+	return a, nil
+}
+
+// plugins has CNI plugins make the interface, and choose all that is asked of it otherwise.
+func (b *builder) plugins(spec *v1alpha1.PodNetworkAttachmentSpec, a Attachment) (Attachment, error) {
+	b.check(spec.NetworkName != "", "spec.networkName", "", "is missing")
+	b.check(spec.CNI != nil, "spec.cni", "", "is missing")
+	b.check(spec.QoS == nil, "spec.qos", "", "cannot be had with CNI plugins")
+	if b.err != nil {
+		return Attachment{}, b.err
+	}
+	a.CNI = &CNI{Config: spec.CNI.Config}
 	return a, nil
 }
 

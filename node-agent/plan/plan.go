@@ -46,12 +46,19 @@ type Attachment struct {
 	// restored when the pod goes.
 	VF     *VF      `json:"vf,omitempty"`
 	Before *VFState `json:"before,omitempty"`
+	// CNI is set where CNI plugins make the interface; MAC, Addresses, Gateways, Routes and MTU are theirs, too.
+	CNI *CNI `json:"cni,omitempty"`
 	// Rack that the attachment is in, empty for Networks that are not rack-local.
 	Rack string `json:"rack,omitempty"`
 	// QoS is set where the attachment asks for a quality of service. Alone of all it can change while the pod runs.
 	QoS *QoS `json:"qos,omitempty"`
 	// GSOMaxSize is that of the pod's link since it was made, 0 for the kernel's own choice.
 	GSOMaxSize int `json:"gsoMaxSize,omitempty"`
+}
+
+// CNI is a configuration of CNI plugins, or a list of them, as JSON.
+type CNI struct {
+	Config string `json:"config"`
 }
 
 // HasInterface tells whether the pod gets an interface, and not a device that a program of it drives.
@@ -162,8 +169,12 @@ type HardwareAddr net.HardwareAddr
 // MarshalText implements encoding.TextMarshaler.
 func (h HardwareAddr) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
 
-// UnmarshalText implements encoding.TextUnmarshaler. The error is that of net.ParseMAC.
+// UnmarshalText implements encoding.TextUnmarshaler. The error is that of net.ParseMAC; no text is no MAC.
 func (h *HardwareAddr) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*h = nil
+		return nil
+	}
 	mac, err := net.ParseMAC(string(text))
 	*h = HardwareAddr(mac)
 	return err

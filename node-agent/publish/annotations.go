@@ -29,7 +29,7 @@ func annotations(r Report, defaultNetwork string) (map[string]string, error) {
 	for _, i := range r.inPod() {
 		element := netstatus.Interface{
 			Name: netattach.StatusName(i.Plan.Network), Interface: i.Plan.Interface, MAC: i.MAC.String(), MTU: i.MTU,
-			Gateway: slices.Clone(i.Plan.Gateways), DeviceInfo: DeviceInfo(i.Plan),
+			Gateway: slices.Concat(i.Plan.Gateways, i.Gateways), DNS: i.DNS, DeviceInfo: DeviceInfo(i.Plan),
 		}
 		for _, a := range i.Addresses {
 			element.IPs = append(element.IPs, a.Addr())

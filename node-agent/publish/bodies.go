@@ -173,6 +173,9 @@ func device(i Interface) v1alpha1.AttachedDevice {
 	if i.Plan.Overlay != nil {
 		kind = v1alpha1.DeviceKindOverlay
 	}
+	if i.Plan.CNI != nil {
+		kind = v1alpha1.DeviceKindCNI
+	}
 	device := v1alpha1.AttachedDevice{
 		Kind: kind, Name: d.Name, Uplink: d.Uplink, PCIAddress: d.PCIAddress,
 		PCIeRoot: d.PCIeRoot, Driver: d.Driver, Vendor: d.Vendor, NUMANode: d.NUMANode,

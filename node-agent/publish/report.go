@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/multinet-dev/multinet/apis/netstatus"
 	"github.com/multinet-dev/multinet/node-agent/plan"
 )
 
@@ -46,8 +47,11 @@ type Interface struct {
 	MAC       plan.HardwareAddr
 	MTU       int
 	Addresses []netip.Prefix
-	At        time.Time
-	Duration  time.Duration
+	// Gateways and DNS are what CNI plugins told, beyond the plan.
+	Gateways []netip.Addr
+	DNS      netstatus.DNS
+	At       time.Time
+	Duration time.Duration
 }
 
 // inPod are the interfaces that the pod has.

@@ -37,7 +37,11 @@ func (k *Keeper) VerifySandbox(ctx context.Context, sandbox Sandbox) error {
 	if len(missing) > 0 {
 		return notPlannedError(missing[0])
 	}
-	if err := k.Path.Check(ctx, e.NetNS, attachments); err != nil {
+	err = k.check(ctx, e, attachments)
+	if err == nil {
+		err = k.checkByPlugins(ctx, e, attachments)
+	}
+	if err != nil {
 		k.state.setBroken(e)
 		k.Wake()
 		return err

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -51,7 +52,7 @@ func encodeNetworks(made []publish.Interface) ([]byte, error) {
 	for _, m := range made {
 		n := networkInFile{
 			NetworkName: m.Plan.Network, Interface: m.Plan.Interface, MAC: m.MAC, MTU: m.MTU,
-			Addresses: append([]netip.Prefix{}, m.Addresses...), Gateways: m.Plan.Gateways, Device: m.Plan.Device,
+			Addresses: append([]netip.Prefix{}, m.Addresses...), Gateways: slices.Concat(m.Plan.Gateways, m.Gateways), Device: m.Plan.Device,
 		}
 		for _, r := range m.Plan.Routes {
 			route := routeInFile{To: r.To}

@@ -110,13 +110,13 @@ func notPlannedError(s selection.Selection) error {
 // still makes is taken away again; the sandbox holds until that is done. One that is attached stays acquired.
 func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.Attachment) ([]publish.Interface, error) {
 	type outcome struct {
-		results []attach.Result
-		err     error
+		made []publish.Interface
+		err  error
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		results, err := k.attachLinks(ctx, e, attachments)
-		done <- outcome{results, err}
+		made, err := k.attachLinks(ctx, e, attachments)
+		done <- outcome{made, err}
 	}()
 	select {
 	case o := <-done:
@@ -126,9 +126,8 @@ func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.
 			go k.readyAgain(e.PodUID, attachments) // for the runtime's next try
 			return nil, o.err
 		}
-		made := madeOf(attachments, o.results)
-		k.state.setMade(e, made)
-		return made, nil
+		k.state.setMade(e, o.made)
+		return o.made, nil
 	case <-ctx.Done():
 		go func() {
 			defer e.release()
@@ -144,7 +143,8 @@ func (k *Keeper) attachWithin(ctx context.Context, e *entry, attachments []plan.
 
 // tell does what follows an attach and needs not hold up the pod.
 func (k *Keeper) tell(e *entry, attachments []plan.Attachment, made []publish.Interface) {
-	if err := k.Path.Announce(k.base, e.NetNS, offOverlays(attachments)); err != nil {
+	native, _ := byPath(attachments)
+	if err := k.Path.Announce(k.base, e.NetNS, offOverlays(native)); err != nil {
 		k.Log.Info("addresses were not announced", "pod", e.Namespace+"/"+e.Name, "cause", err.Error())
 	}
 	k.publish(e, made)
@@ -216,7 +216,9 @@ func (k *Keeper) stop(ctx context.Context, e *entry, failed bool) {
 		k.stopped(e)
 		return
 	}
-	if err := k.releaseAddresses(ctx, e, pod.Attachments); err != nil {
+	err := k.releaseAddresses(ctx, e, pod.Attachments)
+	k.removeByPlugins(ctx, e, pod.Attachments)
+	if err != nil {
 		k.Log.Error(err, "addresses stay until the sandbox is removed", "pod", e.Namespace+"/"+e.Name)
 	} else {
 		k.stopped(e)
@@ -235,17 +237,17 @@ func (k *Keeper) stop(ctx context.Context, e *entry, failed bool) {
 }
 
 // attach does the kernel work of a sandbox that was acquired.
-func (k *Keeper) attach(ctx context.Context, e *entry, attachments []plan.Attachment) ([]attach.Result, error) {
-	results, err := k.attachLinks(ctx, e, attachments)
+func (k *Keeper) attach(ctx context.Context, e *entry, attachments []plan.Attachment) ([]publish.Interface, error) {
+	made, err := k.attachLinks(ctx, e, attachments)
 	if err == nil {
 		k.guard(e, attachments)
 	}
-	return results, err
+	return made, err
 }
 
 // attachLinks is attach for a hook, after which guard is to come. It writes what others read of the devices. That the sandbox is
 // there is recorded first: an agent that is killed after it finds the interfaces again.
-func (k *Keeper) attachLinks(ctx context.Context, e *entry, attachments []plan.Attachment) ([]attach.Result, error) {
+func (k *Keeper) attachLinks(ctx context.Context, e *entry, attachments []plan.Attachment) ([]publish.Interface, error) {
 	defer k.used(e.PodUID, attachments)
 	if err := k.arrive(k.state.sandbox(e), attachments); err != nil {
 		return nil, err
@@ -256,11 +258,11 @@ func (k *Keeper) attachLinks(ctx context.Context, e *entry, attachments []plan.A
 	}
 	defer unlock()
 	defer k.removals.first()()
-	results, err := k.Path.Attach(ctx, e.NetNS, attachments)
+	made, err := k.attachAll(ctx, e, attachments)
 	if err == nil {
 		k.tellDevices(e.Sandbox, attachments)
 	}
-	return results, err
+	return made, err
 }
 
 func (k *Keeper) releaseAddresses(ctx context.Context, e *entry, attachments []plan.Attachment) error {
@@ -289,6 +291,7 @@ func (k *Keeper) removeLinks(ctx context.Context, e *entry, attachments []plan.A
 		return err
 	}
 	defer unlock()
+	k.removeByPlugins(ctx, e, attachments)
 	return k.Path.RemoveLinks(ctx, e.NetNS, attachments)
 }
 

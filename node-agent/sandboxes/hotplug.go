@@ -78,14 +78,14 @@ func (k *Keeper) plug(ctx context.Context, e *entry, pna *v1alpha1.PodNetworkAtt
 	if len(missing) > 0 {
 		return notPlannedError(missing[0])
 	}
-	results, err := k.attach(ctx, e, attachments)
+	made, err := k.attach(ctx, e, attachments)
 	if err != nil {
 		if undo := k.enter(e, before); undo != nil {
 			k.Log.Error(undo, "a sandbox that did not get an interface", "pod", e.Namespace+"/"+e.Name)
 		}
 		return err
 	}
-	k.state.setMadeOf(e, madeOf(attachments, results))
+	k.state.setMadeOf(e, made)
 	if err := k.Path.Announce(k.base, e.NetNS, offOverlays([]plan.Attachment{attachment})); err != nil {
 		k.Log.Info("addresses were not announced", "pod", e.Namespace+"/"+e.Name, "cause", err.Error())
 	}

@@ -66,6 +66,21 @@ type Path interface {
 	PruneSegments(planned func() (segments []plan.Segment, known bool)) error
 }
 
+// Plugins are CNI plugins of the node, as delegate.Plugins runs them for attachments that have a plan.CNI.
+type Plugins interface {
+	// Add has an interface made. One that is there is left as it is, and added false.
+	Add(ctx context.Context, sandbox Sandbox, a plan.Attachment) (made publish.Interface, added bool, err error)
+	// Made is what Add has made, in this process or an earlier one.
+	Made(sandbox Sandbox, a plan.Attachment) (made publish.Interface, found bool)
+	// Look compares the interface with what was made; Check has the plugins do so as well.
+	Look(ctx context.Context, sandbox Sandbox, a plan.Attachment) error
+	Check(ctx context.Context, sandbox Sandbox, a plan.Attachment) error
+	// Del takes an interface away. It is no error that there is none.
+	Del(ctx context.Context, sandbox Sandbox, a plan.Attachment) error
+	// Prune takes away what was made for sandboxes that are no more.
+	Prune(ctx context.Context, lives func(sandboxID string) bool) error
+}
+
 // Overlays are the node's parts of racks' VXLAN segments, as overlay.Manager keeps them.
 type Overlays interface {
 	// Start begins overlays without waiting for them.
@@ -103,6 +118,7 @@ type Options struct {
 	Ledger      Ledger
 	Devices     Devices
 	Path        Path
+	Plugins     Plugins
 	Overlays    Overlays
 	QoS         Shaper
 	Publisher   Publisher
@@ -151,6 +167,8 @@ type Keeper struct {
 	// inspecting makes looks at the VFs that nobody has one after the other; inspectDue is set while one is due.
 	inspecting sync.Mutex
 	inspectDue atomic.Bool
+	// pruning is held while what plugins have made for sandboxes that are no more is taken away.
+	pruning sync.Mutex
 	// pruneDue is set while VLAN links may be there that no plan needs, as after a start.
 	pruneDue atomic.Bool
 	// released are the attachments whose finalizer the publisher was told to remove; used by the loop only.
@@ -274,6 +292,7 @@ func (k *Keeper) act(a actions) {
 	}
 	k.giveBack(time.Now())
 	k.prune()
+	go k.prunePlugins()
 	k.release(a.Release)
 	for _, id := range a.Verify {
 		if e, mine := k.state.startVerify(id); mine {

@@ -134,13 +134,17 @@ func (k *Keeper) deviceFor(pna *v1alpha1.PodNetworkAttachment, claim *plan.Claim
 		if device, ok := k.Devices.Device(claim.Device); ok {
 			return device, nil
 		}
-		return plan.Device{}, fmt.Errorf("the NIC %q that the scheduler chose is not on the node any more", claim.Device)
+		return plan.Device{}, fmt.Errorf("the device %q that the scheduler chose is not on the node any more", claim.Device)
 	}
 	device, ok := plan.Device{}, false
 	switch rack := pna.Spec.RackLocal; {
 	case pna.Spec.SRIOV != nil:
 		return plan.Device{}, errors.New("the pod has no claim, without which nobody has chosen a virtual function for it: select the network with the annotation " +
 			v1alpha1.AnnotationNetworks + " in its plain form")
+	case pna.Spec.CNI != nil:
+		if device, ok = k.Devices.Device(v1alpha1.CNIDeviceName); !ok {
+			return plan.Device{}, errors.New("no CNI plugin may run on the node: see cniPlugins in the agents' configuration")
+		}
 	case pna.Spec.Macvlan != nil:
 		device, ok = k.Devices.Select(pna.Spec.Macvlan.Uplink)
 	case rack != nil && rack.Uplink != nil:

@@ -84,9 +84,9 @@ func (k *Keeper) publish(e *entry, made []publish.Interface) {
 	k.Publisher.Publish(r)
 }
 
-// hasCarrier takes a VF whose link was set by its Network for one that has what it needs.
+// hasCarrier takes a VF whose link was set by its Network for one that has what it needs. What CNI plugins use nobody knows.
 func (k *Keeper) hasCarrier(a plan.Attachment) bool {
-	return a.VF != nil && a.VF.Settings.LinkState != "" && a.VF.Settings.LinkState != "auto" || k.Devices.Carrier(a.Device)
+	return a.CNI != nil || a.VF != nil && a.VF.Settings.LinkState != "" && a.VF.Settings.LinkState != "auto" || k.Devices.Carrier(a.Device)
 }
 
 // told tells whether the API server already has what publish would say of a sandbox that is attached and whose
@@ -116,6 +116,12 @@ func (k *Keeper) madeOrPlanned(e *entry) []publish.Interface {
 	attachments, _ := k.state.planned(e.PodUID, selections)
 	made := make([]publish.Interface, 0, len(attachments))
 	for _, a := range attachments {
+		if a.CNI != nil {
+			m, _ := k.Plugins.Made(e.Sandbox, a)
+			m.Plan = a
+			made = append(made, m)
+			continue
+		}
 		made = append(made, publish.Interface{Plan: a, MAC: a.MAC, MTU: a.MTU, Addresses: a.Addresses})
 	}
 	return made

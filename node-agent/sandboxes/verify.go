@@ -58,7 +58,7 @@ func (k *Keeper) verified(ctx context.Context, e *entry) {
 		k.broken(e, attachments, notPlannedError(missing[0]))
 		return
 	}
-	checked := k.Path.Check(ctx, e.NetNS, attachments)
+	checked := k.check(ctx, e, attachments)
 	if checked == nil {
 		k.intact(ctx, e, attachments)
 		return
@@ -99,7 +99,7 @@ func (k *Keeper) repair(ctx context.Context, e *entry, attachments []plan.Attach
 		k.broken(e, attachments, err)
 		return
 	}
-	results, err := k.attach(ctx, e, attachments)
+	made, err := k.attach(ctx, e, attachments)
 	if err != nil {
 		if k.NamespaceLives(e.NetNS) {
 			k.broken(e, attachments, err)
@@ -108,7 +108,6 @@ func (k *Keeper) repair(ctx context.Context, e *entry, attachments []plan.Attach
 		}
 		return
 	}
-	made := madeOf(attachments, results)
 	k.state.setMade(e, made)
 	if _, err := k.Files.Write(e.PodUID, made); err != nil {
 		k.Log.Error(err, "networks.json", "pod", e.Namespace+"/"+e.Name)

@@ -58,6 +58,7 @@ type world struct {
 	released    []string
 	vf          fakeVF
 	shaper      fakeShaper
+	plugins     fakePlugins
 	claimReads  int
 	// edited: the pod's selection was changed. selects: the node has a NIC for attachments without a claim.
 	edited, selects bool
@@ -117,7 +118,7 @@ func newWorld(t *testing.T, pods ...plan.Pod) *world {
 	ctx, cancel := context.WithCancel(t.Context())
 	w.keeper = New(ctx, Options{
 		Log: logr.Discard(), Attachments: w, Ledger: w, Devices: devices{w}, Path: w, Publisher: w, Claims: claims{w},
-		Overlays: overlays{w}, QoS: &w.shaper, Probe: w.probe,
+		Overlays: overlays{w}, QoS: &w.shaper, Plugins: &w.plugins, Probe: w.probe,
 		Files:          Files{Dir: t.TempDir()},
 		Numbers:        numbers,
 		CDI:            CDI{Dir: t.TempDir()},
@@ -395,6 +396,9 @@ func (devices) Device(name string) (plan.Device, bool) {
 	}
 	if name == vfDevice.Name {
 		return vfDevice, true
+	}
+	if name == v1alpha1.CNIDeviceName {
+		return plan.Device{Name: name}, true
 	}
 	return plan.Device{Name: name, Uplink: "eth1"}, name == "uplink-eth1"
 }

@@ -23,7 +23,8 @@ import (
 // +kubebuilder:rbac:groups=multinet.dev,resources=networks,verbs=create;delete
 
 // DefinitionReconciler keeps a Network for each NetworkAttachmentDefinition that one can stand for. Only in namespaces with
-// the label, which is for admins to set: whoever may write a definition would otherwise have any NIC of the cluster.
+// the label, which is for admins to set: whoever may write a definition would otherwise have any NIC of the cluster. CNI plugins
+// need one more.
 type DefinitionReconciler struct {
 	client.Client
 	Events events.EventRecorder
@@ -65,15 +66,16 @@ func (r *DefinitionReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, err
 	}
-	wanted, errNamespace := r.wanted(ctx, req.Namespace)
+	labels, errNamespace := r.labels(ctx, req.Namespace)
 	if errNamespace != nil {
 		return ctrl.Result{}, errNamespace
 	}
+	wanted := labels[netattach.LabelDefinitions] == netattach.LabelDefinitionsNative
 	var desired *v1alpha1.Network
 	if err == nil && wanted && definition.DeletionTimestamp.IsZero() {
 		var verdict netattach.Verdict
 		var text string
-		if desired, verdict, text = decide.DerivedNetwork(&definition); desired == nil {
+		if desired, verdict, text = decide.DerivedNetwork(&definition, labels); desired == nil {
 			r.warn(&definition, reasonOf[verdict], text)
 		}
 	}
@@ -83,13 +85,11 @@ func (r *DefinitionReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	return ctrl.Result{}, nil
 }
 
-// wanted tells whether the namespace has the label.
-func (r *DefinitionReconciler) wanted(ctx context.Context, name string) (bool, error) {
+// labels are those of a namespace, none where it is gone.
+func (r *DefinitionReconciler) labels(ctx context.Context, name string) (map[string]string, error) {
 	var namespace corev1.Namespace
-	if err := r.Get(ctx, types.NamespacedName{Name: name}, &namespace); err != nil {
-		return false, client.IgnoreNotFound(err)
-	}
-	return namespace.Labels[netattach.LabelDefinitions] == netattach.LabelDefinitionsNative, nil
+	err := r.Get(ctx, types.NamespacedName{Name: name}, &namespace)
+	return namespace.Labels, client.IgnoreNotFound(err)
 }
 
 var reasonOf = map[netattach.Verdict]string{

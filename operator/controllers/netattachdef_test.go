@@ -33,9 +33,14 @@ func (w *world) definition(name, config string) *netattach.NetworkAttachmentDefi
 // adopt sets or removes the label of the test's namespace.
 func (w *world) adopt(value string) {
 	w.t.Helper()
+	w.label(netattach.LabelDefinitions, value)
+}
+
+func (w *world) label(key, value string) {
+	w.t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}
 	before := ns.DeepCopy()
-	ns.Labels = map[string]string{netattach.LabelDefinitions: value}
+	ns.Labels = map[string]string{key: value}
 	w.must(w.Patch(w.ctx, ns, client.MergeFrom(before)))
 }
 
@@ -118,9 +123,17 @@ func TestNetworkOfADefinition(t *testing.T) {
 	w.must(w.Delete(w.ctx, &first))
 	w.derived(d, "made again", func(n *v1alpha1.Network) bool { return n.UID != first.UID && whole(n) })
 
-	// What it says now needs a plugin.
+	// What it says now needs a plugin, which the namespace is not allowed, and then is.
 	w.configure(d, `{"type": "bridge"}`)
 	w.told(d, v1alpha1.ReasonDefinitionDelegated, `spec.config line 1, column 10: type: plugin "bridge"`)
+	w.underived(d)
+	w.label(netattach.LabelPlugins, netattach.LabelPluginsAllowed)
+	byPlugins := w.derived(d, "by plugins", whole)
+	if byPlugins.Spec.Type != v1alpha1.NetworkTypeCNI || byPlugins.Spec.CNI.Config != `{"name":"lan","type": "bridge"}` {
+		t.Errorf("%+v", byPlugins.Spec)
+	}
+	w.networkIs(byPlugins.Name, v1alpha1.NetworkConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNoUplink)
+	w.label(netattach.LabelPlugins, "no")
 	w.underived(d)
 	w.configure(d, macvlanConfig)
 	w.derived(d, "native again", whole)

@@ -62,6 +62,7 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			Type:         network.Spec.Type,
 			Macvlan:      network.Spec.Macvlan.DeepCopy(),
 			SRIOV:        network.Spec.SRIOV.DeepCopy(),
+			CNI:          network.Spec.CNI.DeepCopy(),
 			RackLocal:    p.Rack.DeepCopy(),
 			MTU:          network.Spec.MTU,
 			MAC:          p.attachmentMAC(pod, addresses),

@@ -94,6 +94,10 @@ func CheckClaim(claim *v1alpha1.AddressClaim, network *v1alpha1.Network, namespa
 	if refusal := asPod.checkNetwork(network.Name, network); refusal != nil {
 		return refusal
 	}
+	if network.Spec.CNI != nil {
+		return &Refusal{v1alpha1.ReasonNetworkNotAccepted, fmt.Sprintf(
+			"CNI plugins choose the addresses and the MAC of network %q; delete the claim, and write what they can be told into spec.cni.config", network.Name)}
+	}
 	problem, err := outside(ClaimAddresses(claim), network)
 	switch {
 	case err != nil:
@@ -206,8 +210,11 @@ func StickyClaimName(podName, network, iface string) string {
 	return podName + "-" + hex.EncodeToString(sum[:5])
 }
 
-// attachmentMAC is that of the claim, what the pod asks for, or derived.
+// attachmentMAC is that of the claim, what the pod asks for, or derived, or left to CNI plugins.
 func (p Planned) attachmentMAC(pod *corev1.Pod, addresses []ipam.Assignment) string {
+	if p.Network.Spec.CNI != nil {
+		return ""
+	}
 	if p.Asked != nil && p.Asked.MAC != "" {
 		return p.Asked.MAC
 	}

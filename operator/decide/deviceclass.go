@@ -67,6 +67,7 @@ func deviceExpression(network *v1alpha1.Network) string {
 	if uplink.MinLinkSpeed != nil {
 		terms = append(terms, has(v1alpha1.DeviceAttributeLinkSpeed, fmt.Sprintf(">= %d", uplink.MinLinkSpeed.Value())))
 	}
+	terms = append(terms, pluginTerms(network)...)
 	return strings.Join(append(terms, vfTerms(network)...), " && ")
 }
 
@@ -77,6 +78,9 @@ func kindOf(network *v1alpha1.Network) v1alpha1.DeviceKind {
 	}
 	if network.Spec.SRIOV != nil {
 		return v1alpha1.DeviceKindVF
+	}
+	if network.Spec.CNI != nil {
+		return v1alpha1.DeviceKindCNI
 	}
 	return v1alpha1.DeviceKindUplink
 }

@@ -178,6 +178,8 @@ func (s PodSnapshot) unclaimed(p Planned) *Refusal {
 	switch network := p.Network; {
 	case kindOf(network) == v1alpha1.DeviceKindVF:
 		return needs("a virtual function is set aside by the scheduler, which has placed the pod already")
+	case network.Spec.CNI != nil:
+		return needs("its CNI plugins are called when the pod's sandbox is made")
 	case network.Spec.Macvlan != nil && network.Spec.Macvlan.Mode == v1alpha1.MacvlanModePassthru:
 		return needs("mode Passthru takes the uplink for one pod")
 	case Guaranteed(p.QoS) != Rates{}:

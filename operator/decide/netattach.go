@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"fmt"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -9,11 +10,17 @@ import (
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
-// DerivedNetwork is the Network that stands for a NetworkAttachmentDefinition. Where there can be none it is nil, and the
-// text says why, and where in the definition. What the API server would fill in is set, so that it can be compared.
-func DerivedNetwork(d *netattach.NetworkAttachmentDefinition) (*v1alpha1.Network, netattach.Verdict, string) {
+// DerivedNetwork is the Network that stands for a NetworkAttachmentDefinition, in a namespace with the labels. Where there can be
+// none it is nil, and the text says why, and where in the definition. What the API server would fill in is set, so that it can be compared.
+func DerivedNetwork(d *netattach.NetworkAttachmentDefinition, labels map[string]string) (*v1alpha1.Network, netattach.Verdict, string) {
 	t := netattach.Translate(d.Definition())
-	if t.Verdict != netattach.Native {
+	switch {
+	case t.Verdict == netattach.Delegated && labels[netattach.LabelPlugins] != netattach.LabelPluginsAllowed:
+		return nil, t.Verdict, fmt.Sprintf("the CNI plugins %s have to do this, as root on nodes, for which the namespace needs the label %s=%s: %s",
+			strings.Join(t.Types, ", "), netattach.LabelPlugins, netattach.LabelPluginsAllowed, reasons(t))
+	case t.Verdict == netattach.Delegated && d.Definition().ResourceName != "":
+		return nil, t.Verdict, fmt.Sprintf("resource %q is that of a device plugin, and Multinet hands no device of those to CNI plugins", d.Definition().ResourceName)
+	case t.Verdict == netattach.Refused:
 		return nil, t.Verdict, reasons(t)
 	}
 	network := &v1alpha1.Network{Spec: *t.Network}

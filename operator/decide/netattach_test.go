@@ -36,23 +36,30 @@ func FuzzTranslatedNetworks(f *testing.F) {
 }
 
 func TestDerivedNetwork(t *testing.T) {
+	allowed := map[string]string{"multinet.dev/cni-plugins": "allowed"}
 	for name, c := range map[string]struct {
 		config  string
+		labels  map[string]string
 		verdict netattach.Verdict
 		want    string
 	}{
-		"native":    {`{"type": "macvlan", "master": "eth1", "ipam": {"type": "whereabouts", "range": "10.0.0.0/24"}}`, netattach.Native, ""},
-		"delegated": {`{"type": "macvlan", "mac": "02:00:00:00:00:01"}`, netattach.Delegated, "spec.config line 1, column 1: master: is missing, which means the interface of the node's default route: an uplink has a name; spec.config line 1, column 28: mac: a Network gives each pod a MAC of its own"},
-		"refused":   {"{", netattach.Refused, "spec.config line 1, column 2: spec.config is not JSON: unexpected end of JSON input"},
+		"native":    {`{"type": "macvlan", "master": "eth1", "ipam": {"type": "whereabouts", "range": "10.0.0.0/24"}}`, nil, netattach.Native, ""},
+		"delegated": {`{"type": "macvlan", "mac": "02:00:00:00:00:01"}`, map[string]string{"multinet.dev/cni-plugins": "no"}, netattach.Delegated, "the CNI plugins macvlan have to do this, as root on nodes, for which the namespace needs the label multinet.dev/cni-plugins=allowed: spec.config line 1, column 1: master: is missing, which means the interface of the node's default route: an uplink has a name; spec.config line 1, column 28: mac: a Network gives each pod a MAC of its own"},
+		"allowed":   {`{"type": "bridge", "ipam": {"type": "host-local", "subnet": "10.0.0.0/24"}}`, allowed, netattach.Delegated, ""},
+		"a device":  {`{"type": "host-device"}`, allowed, netattach.Delegated, `resource "intel.com/nic" is that of a device plugin, and Multinet hands no device of those to CNI plugins`},
+		"refused":   {"{", allowed, netattach.Refused, "spec.config line 1, column 2: spec.config is not JSON: unexpected end of JSON input"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &netattach.NetworkAttachmentDefinition{Spec: netattach.NetworkAttachmentDefinitionSpec{Config: c.config}}
 			d.Namespace, d.Name = "demo", "a"
-			network, verdict, text := DerivedNetwork(d)
+			if name == "a device" {
+				d.Annotations = map[string]string{"k8s.v1.cni.cncf.io/resourceName": "intel.com/nic"}
+			}
+			network, verdict, text := DerivedNetwork(d, c.labels)
 			if verdict != c.verdict || text != c.want {
 				t.Errorf("%s: %s\nwant %s: %s", verdict, text, c.verdict, c.want)
 			}
-			if (network != nil) != (verdict == netattach.Native) {
+			if (network != nil) != (c.want == "") {
 				t.Fatalf("%s, but the Network is %v", verdict, network)
 			}
 			if network == nil {

@@ -26,6 +26,8 @@ func CheckNetwork(network *v1alpha1.Network) error {
 		problems = append(problems, errors.New("spec.sriov is missing"))
 	case spec.Type == v1alpha1.NetworkTypeRackLocal && spec.RackLocal == nil:
 		problems = append(problems, errors.New("spec.rackLocal is missing"))
+	case spec.Type == v1alpha1.NetworkTypeCNI && spec.CNI == nil:
+		problems = append(problems, errors.New("spec.cni is missing"))
 	}
 	if _, err := metav1.LabelSelectorAsSelector(spec.NamespaceSelector); err != nil {
 		problems = append(problems, fmt.Errorf("spec.namespaceSelector: %w", err))
@@ -37,6 +39,7 @@ func CheckNetwork(network *v1alpha1.Network) error {
 	problems = append(problems, checkRanges(spec, ranges)...)
 	problems = append(problems, checkRoutes(spec.Routes, ranges)...)
 	problems = append(problems, checkVF(spec)...)
+	problems = append(problems, checkPlugins(spec)...)
 	return errors.Join(append(problems, checkRacks(spec, ranges)...)...)
 }
 

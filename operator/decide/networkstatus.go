@@ -124,6 +124,8 @@ func noUplink(network *v1alpha1.Network) string {
 	case network.Spec.SRIOV != nil:
 		return "No node has a matching virtual function; check spec.sriov.device against `kubectl get resourceslices -o yaml`, and whether " +
 			"sriov_numvfs of the NICs is set, by you or by vfs in the agents' configuration (ConfigMap multinet-agent)."
+	case network.Spec.CNI != nil:
+		return noPlugins(network)
 	case key == "":
 		return "No node has a matching uplink; check spec.macvlan.uplink against `kubectl get resourceslices -o yaml`."
 	case rack != nil && rack.Overlay != nil:

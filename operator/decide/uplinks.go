@@ -32,7 +32,7 @@ func matches(network *v1alpha1.Network, tests []attributeTest, device resourcev1
 	if text(device, v1alpha1.DeviceAttributeKind) != string(kindOf(network)) || !hasTopology(network, device) {
 		return false
 	}
-	if !matchesVF(network, tests, device) {
+	if !matchesVF(network, tests, device) || !matchesPlugins(network, device) {
 		return false
 	}
 	uplink := uplinkOf(network)

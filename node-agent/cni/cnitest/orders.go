@@ -2,6 +2,7 @@ package cnitest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/node-agent/plan"
 	"github.com/multinet-dev/multinet/node-agent/publish"
+	"github.com/multinet-dev/multinet/node-agent/sandboxes"
 )
 
 const (
@@ -140,6 +142,16 @@ func (none) Forget(types.UID)                                  {}
 func (none) Edited(context.Context, string, string, types.UID) (bool, error) {
 	return false, nil
 }
+func (none) Prune(context.Context, func(string) bool) error { return nil }
+func (none) Add(context.Context, sandboxes.Sandbox, plan.Attachment) (publish.Interface, bool, error) {
+	return publish.Interface{}, false, errors.New("no CNI plugins here")
+}
+func (none) Made(sandboxes.Sandbox, plan.Attachment) (publish.Interface, bool) {
+	return publish.Interface{}, false
+}
+func (none) Look(context.Context, sandboxes.Sandbox, plan.Attachment) error  { return nil }
+func (none) Check(context.Context, sandboxes.Sandbox, plan.Attachment) error { return nil }
+func (none) Del(context.Context, sandboxes.Sandbox, plan.Attachment) error   { return nil }
 func (none) ForPod(_ context.Context, _, _ string, uid types.UID, claim, _ string) (*plan.Claim, error) {
 	return &plan.Claim{Name: claim, UID: types.UID(string(uid) + claim), Device: uplinkDevice}, nil
 }

@@ -1,0 +1,55 @@
+package v1alpha1_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+)
+
+const bridgeConfig = `{"cniVersion": "1.0.0", "name": "lan", "type": "bridge"}`
+
+// byPlugins makes the valid Network one of type CNI.
+func byPlugins(more edits) edits {
+	return edits{"spec.type": "CNI", "spec.macvlan": nil, "spec.ipam": nil, "spec.cni": object{"config": bridgeConfig}}.with(more)
+}
+
+const (
+	cniMember  = "spec.cni must be set exactly when spec.type is CNI"
+	cniAlone   = "spec.mtu, spec.ipam and spec.routes cannot be had with type CNI"
+	cniNoClass = "a QoSClass cannot be had with type CNI"
+	macOrCNI   = "spec.mac must be set exactly where spec.cni is not"
+)
+
+var cniCases = map[string]validationCase{
+	"plugins":                    {kind: "Network", edit: byPlugins(nil)},
+	"plugins without member":     {kind: "Network", edit: byPlugins(edits{"spec.cni": nil}), want: cniMember},
+	"plugins of other type":      {kind: "Network", edit: edits{"spec.cni": object{"config": bridgeConfig}}, want: cniMember},
+	"plugins with mtu":           {kind: "Network", edit: byPlugins(edits{"spec.mtu": int64(1400)}), want: cniAlone},
+	"plugins with addresses":     {kind: "Network", edit: byPlugins(edits{"spec.ipam": object{"ranges": list{object{"cidr": "10.20.0.0/24"}}}}), want: cniAlone},
+	"plugins with class":         {kind: "Network", edit: byPlugins(edits{"spec.qosClassName": "gold"}), want: cniNoClass},
+	"plugins with classes":       {kind: "Network", edit: byPlugins(edits{"spec.allowedQoSClasses": list{"*"}}), want: cniNoClass},
+	"plugins without text":       {kind: "Network", edit: byPlugins(edits{"spec.cni": object{"config": ""}}), want: "should be at least 2 chars long"},
+	"plugins, long text":         {kind: "Network", edit: byPlugins(edits{"spec.cni": object{"config": strings.Repeat(" ", 16384)}})},
+	"plugins, text too long":     {kind: "Network", edit: byPlugins(edits{"spec.cni": object{"config": strings.Repeat(" ", 16385)}}), want: "may not be more than 16384"},
+	"plugins, text changed":      {kind: "Network", edit: byPlugins(nil), update: edits{"spec.cni.config": "{}"}},
+	"attachment by plugins":      {kind: "PodNetworkAttachment", edit: pluginsOrder(nil)},
+	"by plugins with mac":        {kind: "PodNetworkAttachment", edit: pluginsOrder(edits{"spec.mac": "02:00:00:00:00:01"}), want: macOrCNI},
+	"attachment without mac":     {kind: "PodNetworkAttachment", edit: edits{"spec.mac": nil}, want: macOrCNI},
+	"attachment's text changed":  {kind: "PodNetworkAttachment", edit: pluginsOrder(nil), update: edits{"spec.cni.config": "{}"}, want: specKept},
+	"attachment made by plugins": {kind: "PodNetworkAttachment", update: pluginsOrder(nil), want: specKept},
+}
+
+func pluginsOrder(more edits) edits {
+	return edits{"spec.type": "CNI", "spec.macvlan": nil, "spec.mac": nil, "spec.cni": object{"config": bridgeConfig}}.with(more)
+}
+
+func TestCNIPluginAttribute(t *testing.T) {
+	identifier := regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	for plugin, want := range map[string]string{"bridge": "bridge", "host-local": "host_local", "ovn-k8s-cni.v2": "ovn_k8s_cni_v2", "6to4": "_6to4"} {
+		if got := v1alpha1.CNIPluginAttribute(plugin); got != want || !identifier.MatchString(got) {
+			t.Errorf("%s: %s, want %s", plugin, got, want)
+		}
+	}
+}

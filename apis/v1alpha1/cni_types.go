@@ -1,0 +1,32 @@
+package v1alpha1
+
+import "strings"
+
+// CNISpec configures a Network of type CNI: the interface is made by plugins of the node, as root and as their configuration
+// says. Only plugins run that cniPlugins of the node agents' configuration lists, and pods go only to nodes that have all of them.
+type CNISpec struct {
+	// config is a CNI configuration, or a list of them, in JSON, with a name; IPAM plugins are named in it as ever. Plugins get
+	// it as it stands. A change applies to new pods.
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=16384
+	// +required
+	Config string `json:"config"`
+}
+
+// CNIDeviceName is the name of the device of kind CNI in a node's pool.
+const CNIDeviceName = "cni"
+
+// CNIPluginDomain is the domain of the attributes of a device of kind CNI: one for each plugin that may run on the node.
+const CNIPluginDomain = "cni." + GroupName
+
+// MaxCNIPluginName is how long the type of a CNI plugin may be, since it is the name of an attribute.
+const MaxCNIPluginName = 32
+
+// CNIPluginAttribute is the attribute that tells of a plugin, by its type; '-' and '.' cannot stand in the name of an attribute.
+func CNIPluginAttribute(pluginType string) string {
+	name := strings.NewReplacer("-", "_", ".", "_").Replace(pluginType)
+	if name != "" && name[0] >= '0' && name[0] <= '9' {
+		return "_" + name
+	}
+	return name
+}

@@ -1,0 +1,94 @@
+package delegate
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/containernetworking/cni/libcni"
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/containernetworking/cni/pkg/version"
+
+	"github.com/multinet-dev/multinet/apis/netstatus"
+	"github.com/multinet-dev/multinet/node-agent/plan"
+)
+
+// parse reads a configuration, or a list of them, as libcni does, and the types of the plugins in it.
+func parse(config string) (list *libcni.NetworkConfigList, types []string, err error) {
+	list, err = libcni.NetworkConfFromBytes([]byte(config))
+	if err == nil && len(list.Plugins) == 0 {
+		var one *libcni.PluginConfig
+		if one, err = libcni.NetworkPluginConfFromBytes([]byte(config)); err == nil {
+			list, err = libcni.ConfListFromConf(one) //nolint:staticcheck // NetworkAttachmentDefinitions may hold one that is no list.
+		}
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("the Network's spec.cni.config: %w", err)
+	}
+	for _, plugin := range list.Plugins {
+		types = append(types, plugin.Network.Type)
+		if ipam := plugin.Network.IPAM.Type; ipam != "" {
+			types = append(types, ipam)
+		}
+	}
+	return list, types, nil
+}
+
+func knowsCheck(list *libcni.NetworkConfigList) bool {
+	knows, err := version.GreaterThanOrEqualTo(list.CNIVersion, "0.4.0")
+	return err == nil && knows
+}
+
+// arguments are those that container runtimes and Multus give as well.
+func (p *Plugins) arguments(r Record) *libcni.RuntimeConf {
+	s := r.Sandbox
+	return &libcni.RuntimeConf{ContainerID: s.ID, NetNS: s.NetNS, IfName: r.Interface, Args: [][2]string{
+		{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", s.Namespace}, {"K8S_POD_NAME", s.Name},
+		{"K8S_POD_INFRA_CONTAINER_ID", s.ID}, {"K8S_POD_UID", string(s.PodUID)},
+	}}
+}
+
+// madeOf joins what plugins tell with what the kernel has.
+func (p *Plugins) madeOf(r Record, told types.Result, begin time.Time) (*Made, error) {
+	result, err := current.NewResultFromResult(told)
+	if err != nil {
+		return nil, fmt.Errorf("read the plugins' result: %w", err)
+	}
+	made := &Made{DNS: dnsOf(result.DNS)}
+	for _, ip := range result.IPs {
+		if ip.Interface != nil && *ip.Interface >= 0 && *ip.Interface < len(result.Interfaces) && result.Interfaces[*ip.Interface].Name != r.Interface {
+			continue
+		}
+		address, err := prefixOf(ip.Address)
+		if err != nil {
+			return nil, fmt.Errorf("read the plugins' result: %w", err)
+		}
+		made.Addresses = append(made.Addresses, address)
+		if gateway, ok := netip.AddrFromSlice(ip.Gateway); ok && !slices.Contains(made.Gateways, gateway.Unmap()) {
+			made.Gateways = append(made.Gateways, gateway.Unmap())
+		}
+	}
+	seen, found, err := p.Options.Look(r.Sandbox.NetNS, r.Interface)
+	if err != nil {
+		return nil, fmt.Errorf("read the interface: %w", err)
+	}
+	made.HasLink, made.MAC, made.MTU = found, plan.HardwareAddr(seen.MAC), seen.MTU
+	made.At, made.Duration = time.Now(), time.Since(begin)
+	return made, nil
+}
+
+func prefixOf(n net.IPNet) (netip.Prefix, error) {
+	addr, ok := netip.AddrFromSlice(n.IP)
+	ones, bits := n.Mask.Size()
+	if !ok || bits == 0 {
+		return netip.Prefix{}, fmt.Errorf("%q is not an address with a prefix length", n.String())
+	}
+	return netip.PrefixFrom(addr.Unmap(), ones), nil
+}
+
+func dnsOf(d types.DNS) netstatus.DNS {
+	return netstatus.DNS{Nameservers: d.Nameservers, Domain: d.Domain, Search: d.Search, Options: d.Options}
+}
