@@ -150,7 +150,8 @@ func (k *Keeper) tell(e *entry, attachments []plan.Attachment, made []publish.In
 	k.publish(e, made)
 }
 
-// CheckSandbox returns what a container of the pod gets if its sandbox is attached.
+// CheckSandbox returns what a container of the pod gets if its sandbox is attached. One that is not known is attached late: its hook
+// has failed, and the runtime has gone on without hearing so, as it does where a hook takes longer than it waits.
 func (k *Keeper) CheckSandbox(ctx context.Context, sandbox Sandbox) (Container, error) {
 	e, phase := k.state.entry(sandbox.ID)
 	if selections, err := sandbox.selections(); e == nil && (err != nil || len(selections) == 0) {
@@ -165,6 +166,7 @@ func (k *Keeper) CheckSandbox(ctx context.Context, sandbox Sandbox) (Container, 
 		e, phase = k.state.entry(sandbox.ID)
 	}
 	if e == nil || phase != attached {
+		k.state.find(sandbox)
 		k.Wake()
 		return Container{}, fmt.Errorf("the pod is not attached to its networks yet: see its condition %s and its PodNetworkAttachments", "multinet.dev/attached")
 	}

@@ -102,3 +102,29 @@ func TestCheckWaitsLittle(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 	})
 }
+
+// A hook was so late that the runtime has disconnected and gone on with the pod. The runtime lists the sandbox before the hook's end
+// forgets it; the pod's containers wait, and start in the end.
+func TestSandboxOfALateHook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := prepared(t, func(w *world) { w.attachTakes = 3 * time.Second })
+		go w.keeper.Run(t.Context())
+		if err := w.keeper.RunSandbox(t.Context(), box); err == nil {
+			t.Error("a hook that is late succeeds")
+		}
+		w.keeper.Disconnected()
+		w.keeper.Synchronize([]Sandbox{box})
+		time.Sleep(2 * time.Second)
+		w.set(func() { w.attachTakes = 0 })
+		if e, _ := w.keeper.state.entry(box.ID); e != nil {
+			t.Fatal("the hook's end has not forgotten the sandbox: nothing is tested here")
+		}
+		if _, err := w.keeper.CheckSandbox(t.Context(), box); err == nil {
+			t.Error("a container starts in a sandbox that is not attached")
+		}
+		time.Sleep(time.Second)
+		if _, err := w.keeper.CheckSandbox(t.Context(), box); err != nil || w.interfaces(box.NetNS) != 1 {
+			t.Errorf("the sandbox has %d interfaces, its container: %v", w.interfaces(box.NetNS), err)
+		}
+	})
+}

@@ -94,6 +94,15 @@ func (s *state) hold(sandbox Sandbox) *entry {
 	return e
 }
 
+// find has a sandbox looked at that is not known.
+func (s *state) find(sandbox Sandbox) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.entries[sandbox.ID] == nil {
+		s.entries[sandbox.ID] = newEntry(sandbox, found)
+	}
+}
+
 func (s *state) entry(id string) (*entry, phase) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -99,6 +99,10 @@ func (k *Keeper) repair(ctx context.Context, e *entry, attachments []plan.Attach
 		k.broken(e, attachments, err)
 		return
 	}
+	if err := k.probed(waiting, e.PodUID, attachments); err != nil {
+		k.broken(e, attachments, err)
+		return
+	}
 	made, err := k.attach(ctx, e, attachments)
 	if err != nil {
 		if k.NamespaceLives(e.NetNS) {

@@ -8,8 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/multinet-dev/multinet/hack/cluster/apt"
 	"github.com/multinet-dev/multinet/hack/cluster/progress"
@@ -144,6 +148,9 @@ func (d Daemon) Stop() error {
 		}
 		done()
 	}
+	if err := unmountBelow(d.Folder); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(d.Folder); err != nil {
 		return fmt.Errorf("removing Docker's folder: %w", err)
 	}
@@ -167,4 +174,31 @@ func copySelf(target string) error {
 		return err
 	}
 	return os.Rename(partial, target)
+}
+
+// unmountBelow ends what is mounted in a folder. The daemon mounts its data on themselves, and leaves that behind where it is in use as
+// it ends.
+func unmountBelow(folder string) error {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return fmt.Errorf("reading the mounts: %w", err)
+	}
+	for _, point := range slices.Backward(mountsBelow(folder, string(table))) {
+		if err := unix.Unmount(point, unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("unmounting %s: %w", point, err)
+		}
+	}
+	return nil
+}
+
+// mountsBelow are the mount points in a folder that a table of /proc/<pid>/mountinfo names, in its order: those that came later stand
+// on those before.
+func mountsBelow(folder, table string) (points []string) {
+	for line := range strings.Lines(table) {
+		// The kernel writes spaces in names as octal numbers, which the tool's folders do not have.
+		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], folder+"/") {
+			points = append(points, fields[4])
+		}
+	}
+	return points
 }

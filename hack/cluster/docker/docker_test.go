@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestStartTime(t *testing.T) {
@@ -73,6 +75,38 @@ func TestDaemonKeepsToItsFolder(t *testing.T) {
 		if i < 0 || args[i+1] != value {
 			t.Errorf("%s is not %s: %v", option, value, args)
 		}
+	}
+}
+
+// The table is that of a machine on which the daemon has mounted its data on themselves, and a container's file system there.
+func TestMountsBelow(t *testing.T) {
+	const table = `29 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+80 29 254:0 /state/docker/data /state/docker/data rw,relatime - ext4 /dev/vda rw
+81 80 0:50 / /state/docker/data/overlay2/1/merged rw,relatime - overlay overlay rw,lowerdir=/a
+82 29 0:51 / /state/docker-of-another rw - tmpfs tmpfs rw
+83 29 0:52 / /state/docker rw - tmpfs tmpfs rw
+`
+	want := []string{"/state/docker/data", "/state/docker/data/overlay2/1/merged"}
+	if got := mountsBelow("/state/docker", table); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// A folder in which something is mounted cannot be removed.
+func TestStopUnmounts(t *testing.T) {
+	d := Daemon{Folder: filepath.Join(t.TempDir(), "docker")}
+	data := d.path("data")
+	if err := os.MkdirAll(data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount(data, data, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Stop(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(d.Folder); !os.IsNotExist(err) {
+		t.Errorf("the folder is still there: %v", err)
 	}
 }
 
