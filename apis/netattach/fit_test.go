@@ -34,9 +34,23 @@ func TestFit(t *testing.T) {
 		"default route, whatever the gateway": {network, `[{"name": "a", "default-route": []}]`, "1:33 default-route: Multinet leaves the pod's default route alone"},
 		"null asks for nothing":               {network, `[{"name": "a", "default-route": null, "ips": null, "cni-args": null, "bandwidth": null}]`, ""},
 		"all that cannot be had": {network, `[{"name": "a", "bandwidth": {}, "portMappings": [{"hostPort": 1, "containerPort": 1}], "infiniband-guid": "c2:11:22:33:44:55:66:77", "default-route": ["10.0.0.1"], "cni-args": {}, "ipam-claim-reference": "c", "org.example": 1}]`,
-			"1:29 bandwidth: a limit belongs to a QoSClass; 1:49 portMappings: Multinet forwards no ports of the node; 1:107 infiniband-guid: Multinet sets no InfiniBand GUIDs; " +
-				"1:151 default-route: Multinet leaves the pod's default route alone; 1:177 cni-args: arguments are for a CNI plugin; " +
-				"1:205 ipam-claim-reference: Multinet reads no IPAMClaims: an AddressClaim keeps addresses for a pod's name; note 1:225 org.example: has no effect: Multinet does not know this key"},
+			"1:29 bandwidth: " + because["bandwidth"] + "; 1:49 portMappings: " + because["portMappings"] + "; 1:107 infiniband-guid: " + because["infiniband-guid"] +
+				"; 1:151 default-route: Multinet leaves the pod's default route alone; 1:177 cni-args: " + because["cni-args"] +
+				"; 1:205 ipam-claim-reference: Multinet reads no IPAMClaims: an AddressClaim keeps addresses for a pod's name; note 1:225 org.example: has no effect: Multinet does not know this key"},
+
+		"plugins, names alone": {plugins(`{}`), "a@data0", ""},
+		"plugins that declare all": {plugins(`{"ips": true, "mac": true, "portMappings": true, "infinibandGUID": true, "bandwidth": true}`), `[{"name": "a", "ips": ["10.9.0.9", "10.9.0.8"],
+			"mac": "80:00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:00:11:22", "portMappings": [{"hostPort": 1, "containerPort": 1}], "infiniband-guid": "c2:11:22:33:44:55:66:77",
+			"bandwidth": {"egressRate": 1}, "cni-args": {"a": 1}}]`, ""},
+		"plugins that declare nothing": {plugins(`{"ips": false, "dns": true}`), `[{"name": "a", "ips": ["10.9.0.9"], "infiniband-guid": "c2:11:22:33:44:55:66:77"}]`,
+			`1:23 ips: no plugin of the network declares the capability "ips": write "capabilities": {"ips": true} to a plugin that has it; ` +
+				`1:56 infiniband-guid: no plugin of the network declares the capability "infinibandGUID": write "capabilities": {"infinibandGUID": true} to a plugin that has it`},
+		"plugins, too much": {plugins(`{"portMappings": true}`), `[{"name": "a", "portMappings": [` + strings.Repeat(`{"hostPort": 1, "containerPort": 1}, `, 64) +
+			`{"hostPort": 1, "containerPort": 1}], "cni-args": {"a": "` + strings.Repeat("x", 4096) + `"}}]`,
+			"1:32 portMappings: has 65 ports, and a pod can ask for 64; 1:2451 cni-args: has 4105 bytes, and a pod can ask for 4096"},
+		"plugins, what they cannot be told": {plugins(`{}`), `[{"name": "a", "default-route": [], "ipam-claim-reference": "c"}]`,
+			"1:33 default-route: CNI plugins make the routes of their interface: write the route into the configuration of the network; " +
+				"1:61 ipam-claim-reference: Multinet reads no IPAMClaims: an AddressClaim keeps addresses for a pod's name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			elements, err := npwg.Parse(c.value, "demo")
@@ -51,9 +65,53 @@ func TestFit(t *testing.T) {
 	}
 }
 
+// plugins is a chain whose second plugin declares capabilities.
+func plugins(capabilities string) *v1alpha1.NetworkSpec {
+	return &v1alpha1.NetworkSpec{Type: v1alpha1.NetworkTypeCNI, CNI: &v1alpha1.CNISpec{
+		Config: `{"name": "a", "plugins": [{"type": "bridge"}, {"type": "portmap", "capabilities": ` + capabilities + `}]}`,
+	}}
+}
+
 func lines(prefix string, problems []jsonpos.Problem) (all []string) {
 	for _, p := range problems {
 		all = append(all, fmt.Sprintf("%s%d:%d %s: %s", prefix, p.At.Line, p.At.Column, p.Path, p.Text))
 	}
 	return all
+}
+
+func TestCapabilities(t *testing.T) {
+	for config, want := range map[string]map[string]bool{
+		`{"type": "a", "capabilities": {"mac": true, "ips": false}}`:                                    {"mac": true, "ips": false},
+		`{"plugins": [{"capabilities": {"mac": true}}, {"capabilities": {"mac": false, "ips": true}}]}`: {"mac": true, "ips": true},
+		`{"capabilities": {"mac": true}, "plugins": [{"type": "a"}]}`:                                   {},
+		`{"capabilities": ["mac"]}`: nil,
+		`{`:                         nil,
+	} {
+		if diff := cmp.Diff(want, Capabilities(config)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", config, diff)
+		}
+	}
+}
+
+// What is given to plugins is what the element has, and nothing where it asks for nothing.
+func TestArguments(t *testing.T) {
+	for value, want := range map[string]*v1alpha1.CNIArguments{
+		"a": nil,
+		`[{"name": "a", "cni-args": null, "portMappings": [], "interface": "x"}]`:          nil,
+		`[{"name": "a", "ips": ["10.9.0.9", "FD00:0::9/64"], "mac": "02-00-00-00-00-0A"}]`: {IPs: []string{"10.9.0.9", "fd00::9/64"}, MAC: "02:00:00:00:00:0a"},
+		`[{"name": "a", "infiniband-guid": "C2:11:22:33:44:55:66:77", "bandwidth": {"ingressRate": 1, "ingressBurst": 2, "egressRate": 3, "egressBurst": 4}}]`: {
+			InfinibandGUID: "c2:11:22:33:44:55:66:77", Bandwidth: &v1alpha1.CNIBandwidth{IngressRate: 1, IngressBurst: 2, EgressRate: 3, EgressBurst: 4}},
+		`[{"name": "a", "portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "UDP", "hostIP": "10.0.0.1"}, {"hostPort": 1, "containerPort": 2}]}]`: {
+			PortMappings: []v1alpha1.CNIPortMapping{{HostPort: 8080, ContainerPort: 80, Protocol: "udp", HostIP: "10.0.0.1"}, {HostPort: 1, ContainerPort: 2, Protocol: "tcp"}}},
+		`[{"name": "a", "cni-args": {}}]`:                             {Args: "{}"},
+		`[{"name": "a", "cni-args": {"b": {"c": "}"}}, "mac": null}]`: {Args: `{"b": {"c": "}"}}`},
+	} {
+		elements, err := npwg.Parse(value, "demo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, Arguments(elements[0])); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", value, diff)
+		}
+	}
 }

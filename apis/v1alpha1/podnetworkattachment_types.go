@@ -38,7 +38,7 @@ type PodNetworkAttachment struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// +kubebuilder:validation:XValidation:rule="has(self.podClaimName) == has(oldSelf.podClaimName) && has(self.request) == has(oldSelf.request) && has(self.macvlan) == has(oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && has(self.cni) == has(oldSelf.cni) && has(self.mac) == has(oldSelf.mac) && has(self.mtu) == has(oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && has(self.routes) == has(oldSelf.routes) && has(self.choice) == has(oldSelf.choice)",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	// +kubebuilder:validation:XValidation:rule="has(self.podClaimName) == has(oldSelf.podClaimName) && has(self.request) == has(oldSelf.request) && has(self.macvlan) == has(oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && has(self.cni) == has(oldSelf.cni) && has(self.cniArguments) == has(oldSelf.cniArguments) && has(self.mac) == has(oldSelf.mac) && has(self.mtu) == has(oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && has(self.routes) == has(oldSelf.routes) && has(self.choice) == has(oldSelf.choice)",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	// +kubebuilder:validation:XValidation:rule="has(self.qos) == has(oldSelf.qos)",message="spec.qos is of one QoSClass for ever: only its values change"
 	// +required
 	Spec PodNetworkAttachmentSpec `json:"spec"`
@@ -58,6 +58,7 @@ type PodNetworkAttachmentList struct {
 // Network does not reach a running pod, and one of the QoSClass does by qos.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.mac) != has(self.cni)",message="spec.mac must be set exactly where spec.cni is not"
+// +kubebuilder:validation:XValidation:rule="!has(self.cniArguments) || has(self.cni)",message="spec.cniArguments are for CNI plugins, and spec.cni is not set"
 type PodNetworkAttachmentSpec struct {
 	// pod that gets the interface.
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
@@ -113,6 +114,11 @@ type PodNetworkAttachmentSpec struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	CNI *CNISpec `json:"cni,omitempty"`
+
+	// cniArguments are what the pod asks of the plugins, where the Network has the type CNI.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	CNIArguments *CNIArguments `json:"cniArguments,omitempty"`
 
 	// mtu in bytes; unset takes over that of the uplink, or of the node's interface less the encapsulation.
 	// +optional

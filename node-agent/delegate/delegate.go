@@ -56,7 +56,7 @@ type Record struct {
 	Sandbox   sandboxes.Sandbox `json:"sandbox"`
 	Network   string            `json:"network"`
 	Interface string            `json:"interface"`
-	Config    string            `json:"config"`
+	plan.CNI
 	// Types are the plugins that Config names.
 	Types []string `json:"types"`
 	// Made is nil until all of them have done their part.
@@ -126,14 +126,14 @@ func (p *Plugins) Ready() (ready []string) {
 // Add has an interface made. One that is there is left as it is; what is left of one, or of an attempt, is taken away before. Where it
 // fails nothing stays.
 func (p *Plugins) Add(ctx context.Context, sandbox sandboxes.Sandbox, a plan.Attachment) (made publish.Interface, added bool, err error) {
-	list, types, err := parse(a.CNI.Config)
+	list, types, err := parse(*a.CNI)
 	if err == nil {
 		err = p.permit(types)
 	}
 	if err != nil {
 		return made, false, problem(a, err)
 	}
-	r := Record{Sandbox: sandbox, Network: a.Network, Interface: a.Interface, Config: a.CNI.Config, Types: types}
+	r := Record{Sandbox: sandbox, Network: a.Network, Interface: a.Interface, CNI: *a.CNI, Types: types}
 	release, err := p.take(ctx, r.key())
 	if err != nil {
 		return made, false, problem(a, err)

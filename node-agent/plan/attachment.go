@@ -87,7 +87,10 @@ func (b *builder) plugins(spec *v1alpha1.PodNetworkAttachmentSpec, a Attachment)
 	if b.err != nil {
 		return Attachment{}, b.err
 	}
-	a.CNI = &CNI{Config: spec.CNI.Config}
+	a.CNI = b.cni(spec.CNI.Config, spec.CNIArguments)
+	if b.err != nil {
+		return Attachment{}, b.err
+	}
 	return a, nil
 }
 

@@ -51,7 +51,9 @@ func (s PodSnapshot) assignAsked(planned []Planned) *Refusal {
 			refusal = &Refusal{v1alpha1.ReasonCannotHonour, atElement(i+1, problems)}
 			continue
 		}
-		if p.Asked = asked(e, i+1); p.Asked != nil {
+		if p.Network.Spec.CNI != nil {
+			p.CNIArguments = netattach.Arguments(e)
+		} else if p.Asked = asked(e, i+1); p.Asked != nil {
 			refusal = p.checkAsked(planned[:i])
 		}
 	}

@@ -63,6 +63,7 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			Macvlan:      network.Spec.Macvlan.DeepCopy(),
 			SRIOV:        network.Spec.SRIOV.DeepCopy(),
 			CNI:          network.Spec.CNI.DeepCopy(),
+			CNIArguments: p.CNIArguments.DeepCopy(),
 			RackLocal:    p.Rack.DeepCopy(),
 			MTU:          network.Spec.MTU,
 			MAC:          p.attachmentMAC(pod, addresses),

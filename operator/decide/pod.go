@@ -48,6 +48,8 @@ type Planned struct {
 	Claim *v1alpha1.AddressClaim
 	// Asked is what the pod itself asks for in the JSON form of Multus' annotation, nil for nothing that has to be looked for.
 	Asked *Asked
+	// CNIArguments are what it asks of CNI plugins there, nil for nothing.
+	CNIArguments *v1alpha1.CNIArguments
 	// Outdated is why the operator's own Claim cannot be kept: it is to be made anew.
 	Outdated string
 	// Offers are the Networks that the scheduler chooses from, or has chosen from, where the pod selects a class. Choice, which
