@@ -54,7 +54,7 @@ func (f *fit) native(network *v1alpha1.NetworkSpec) {
 	e := f.element
 	asked := map[string]bool{
 		"bandwidth": e.Bandwidth != nil, "portMappings": len(e.PortMappings) > 0, "infiniband-guid": e.InfinibandGUID != nil,
-		"default-route": e.DefaultRoute != nil, "cni-args": e.CNIArgs != nil,
+		"cni-args": e.CNIArgs != nil,
 	}
 	for key, is := range asked {
 		if is {
@@ -64,6 +64,7 @@ func (f *fit) native(network *v1alpha1.NetworkSpec) {
 	if problem := macProblem(e.MAC); problem != "" {
 		f.refuse("mac", "%s", problem)
 	}
+	f.defaultRoute(network)
 	for i, ip := range e.IPs {
 		if !inRanges(ip, network.IPAM) {
 			f.refuse("ips", "%s is in no range of the network", ip.Addr)
@@ -78,7 +79,6 @@ var because = map[string]string{
 	"bandwidth":       "a limit belongs to a QoSClass: make a Network of your own of the definition (kubectl multinet convert) and name a class in its qosClassName",
 	"portMappings":    "Multinet forwards no ports of the node: use a Service, or a network of CNI plugins whose chain ends with portmap",
 	"infiniband-guid": "Multinet sets no InfiniBand GUIDs: use a network of a CNI plugin that declares infinibandGUID",
-	"default-route":   "Multinet leaves the pod's default route alone",
 	"cni-args":        "arguments are for CNI plugins, and Multinet makes this network itself",
 }
 

@@ -30,12 +30,29 @@ func TestFit(t *testing.T) {
 		"MAC of nobody":             {network, `[{"name": "a", "mac": "00:00:00:00:00:00"}]`, "1:23 mac: is all zero"},
 		"two addresses of a family": {network, `[{"name": "a", "ips": ["10.0.0.9", "10.0.0.8"]}]`,
 			"1:23 ips: 10.0.0.8 is the second IPv4 address: a Network gives one of each family"},
-		"interface name of the kernel's":      {network, "a@ünet", `1:1 interface: "ünet" cannot be had with Multinet: letters, digits, '.', '_' and '-'`},
-		"default route, whatever the gateway": {network, `[{"name": "a", "default-route": []}]`, "1:33 default-route: Multinet leaves the pod's default route alone"},
-		"null asks for nothing":               {network, `[{"name": "a", "default-route": null, "ips": null, "cni-args": null, "bandwidth": null}]`, ""},
+		"interface name of the kernel's":  {network, "a@ünet", `1:1 interface: "ünet" cannot be had with Multinet: letters, digits, '.', '_' and '-'`},
+		"default route":                   {network, `[{"name": "a", "default-route": ["10.0.0.1"]}]`, ""},
+		"default route, no gateway named": {network, `[{"name": "a", "default-route": []}]`, "1:33 default-route: names no gateway, and range 10.0.0.0/24 of the network has none: name the gateways"},
+		"default route of the range":      {routed(), `[{"name": "a", "default-route": []}]`, ""},
+		"default route, both families":    {routed(), `[{"name": "a", "default-route": ["fe80::1", "10.0.0.7"]}]`, ""},
+		"default route, two of a family": {network, `[{"name": "a", "default-route": ["10.0.0.1", "10.0.0.2"]}]`,
+			"1:33 default-route: 10.0.0.2 is the second IPv4 gateway: a pod has one default route of each family"},
+		"default route elsewhere": {network, `[{"name": "a", "default-route": ["10.0.1.1"]}]`,
+			"1:33 default-route: 10.0.1.1 is no neighbour of an address in 10.0.0.0/24: a gateway is in the subnet of the pod's address"},
+		"default route of another family": {network, `[{"name": "a", "default-route": ["fe80::1"]}]`,
+			"1:33 default-route: fe80::1: the network gives no IPv6 address, without which the interface cannot route to it"},
+		"default route without IPAM": {macvlan("eth1", nil), `[{"name": "a", "default-route": ["10.0.0.1"]}]`, "1:33 default-route: the network gives no addresses, without which an interface cannot route"},
+		"default route by itself":    {network, `[{"name": "a", "ips": ["10.0.0.9"], "default-route": ["10.0.0.9"]}]`, "1:54 default-route: 10.0.0.9 is the address that the pod itself asks for"},
+		"default route, the other range": {macvlan("eth1", ranges(v1alpha1.IPRange{CIDR: "10.0.0.0/24"}, v1alpha1.IPRange{CIDR: "10.1.0.0/24"})), `[{"name": "a", "default-route": ["10.0.0.1"]}]`,
+			"1:33 default-route: 10.0.0.1 is no neighbour of an address in 10.1.0.0/24: a gateway is in the subnet of the pod's address"},
+		"default route of the range that is asked for": {macvlan("eth1", ranges(v1alpha1.IPRange{CIDR: "10.0.0.0/24"}, v1alpha1.IPRange{CIDR: "10.1.0.0/24"})),
+			`[{"name": "a", "ips": ["10.0.0.9"], "default-route": ["10.0.0.1"]}]`, ""},
+		"default route of the network's own": {macvlan("eth1", ranges(v1alpha1.IPRange{CIDR: "10.0.0.0/24"}), v1alpha1.Route{To: "0.0.0.0/0"}), `[{"name": "a", "default-route": ["10.0.0.1"]}]`,
+			"1:33 default-route: the network itself has a route to 0.0.0.0/0"},
+		"null asks for nothing": {network, `[{"name": "a", "default-route": null, "ips": null, "cni-args": null, "bandwidth": null}]`, ""},
 		"all that cannot be had": {network, `[{"name": "a", "bandwidth": {}, "portMappings": [{"hostPort": 1, "containerPort": 1}], "infiniband-guid": "c2:11:22:33:44:55:66:77", "default-route": ["10.0.0.1"], "cni-args": {}, "ipam-claim-reference": "c", "org.example": 1}]`,
 			"1:29 bandwidth: " + because["bandwidth"] + "; 1:49 portMappings: " + because["portMappings"] + "; 1:107 infiniband-guid: " + because["infiniband-guid"] +
-				"; 1:151 default-route: Multinet leaves the pod's default route alone; 1:177 cni-args: " + because["cni-args"] +
+				"; 1:177 cni-args: " + because["cni-args"] +
 				"; 1:205 ipam-claim-reference: Multinet reads no IPAMClaims: an AddressClaim keeps addresses for a pod's name; note 1:225 org.example: has no effect: Multinet does not know this key"},
 
 		"plugins, names alone": {plugins(`{}`), "a@data0", ""},
@@ -63,6 +80,11 @@ func TestFit(t *testing.T) {
 			}
 		})
 	}
+}
+
+// routed has ranges of both families with gateways.
+func routed() *v1alpha1.NetworkSpec {
+	return macvlan("eth1", ranges(v1alpha1.IPRange{CIDR: "10.0.0.0/24", Gateway: "10.0.0.1"}, v1alpha1.IPRange{CIDR: "fd00::/64", Gateway: "fd00::1"}))
 }
 
 // plugins is a chain whose second plugin declares capabilities.

@@ -85,6 +85,7 @@ var demands = []demand{
 	{section: "1.3", text: "One element at most has default-route.",
 		check: malformed(`[{"name": "a", "default-route": ["10.0.0.1"]}, {"name": "b", "default-route": ["10.0.0.1"]}]`)},
 	{section: "1.3", text: "ipam-claim-reference and ips exclude each other.", check: malformed(`[{"name": "a", "ips": ["10.0.0.1"], "ipam-claim-reference": "c"}]`)},
+	{section: "1.3", text: "default-route takes the place of the pod's default routes of its families.", elsewhere: [2]string{"node-agent/attach/defaultroute_test.go", "TestDefaultRoute"}},
 	{section: "1.3", text: "bandwidth, portMappings and infiniband-guid reach plugins as capability arguments.", elsewhere: [2]string{"node-agent/delegate/arguments_test.go", "TestArgumentsReachPlugins"}},
 	{section: "1.3", text: "cni-args reach plugins in args.cni of their configuration.", elsewhere: [2]string{"node-agent/delegate/arguments_test.go", "TestArgumentsReachPlugins"}},
 	{section: "1.3", text: "A request that the network cannot honour fails the attachment.", elsewhere: [2]string{"operator/controllers/asked_test.go", "TestAskedThatCannotBeHad"}},

@@ -38,7 +38,7 @@ type PodNetworkAttachment struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// +kubebuilder:validation:XValidation:rule="has(self.podClaimName) == has(oldSelf.podClaimName) && has(self.request) == has(oldSelf.request) && has(self.macvlan) == has(oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && has(self.cni) == has(oldSelf.cni) && has(self.cniArguments) == has(oldSelf.cniArguments) && has(self.mac) == has(oldSelf.mac) && has(self.mtu) == has(oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && has(self.routes) == has(oldSelf.routes) && has(self.choice) == has(oldSelf.choice)",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	// +kubebuilder:validation:XValidation:rule="has(self.podClaimName) == has(oldSelf.podClaimName) && has(self.request) == has(oldSelf.request) && has(self.macvlan) == has(oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && has(self.cni) == has(oldSelf.cni) && has(self.cniArguments) == has(oldSelf.cniArguments) && has(self.mac) == has(oldSelf.mac) && has(self.mtu) == has(oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && has(self.routes) == has(oldSelf.routes) && has(self.defaultRoutes) == has(oldSelf.defaultRoutes) && has(self.choice) == has(oldSelf.choice)",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	// +kubebuilder:validation:XValidation:rule="has(self.qos) == has(oldSelf.qos)",message="spec.qos is of one QoSClass for ever: only its values change"
 	// +required
 	Spec PodNetworkAttachmentSpec `json:"spec"`
@@ -145,6 +145,15 @@ type PodNetworkAttachmentSpec struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	Routes []Route `json:"routes,omitempty"`
+
+	// defaultRoutes are the gateways by which the pod's default routes go, through this interface: at most one of each family. The
+	// default routes that the pod's other interfaces have in the family are set aside until the interface goes.
+	// +kubebuilder:validation:MaxItems=2
+	// +kubebuilder:validation:items:MaxLength=39
+	// +listType=atomic
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	DefaultRoutes []string `json:"defaultRoutes,omitempty"`
 
 	// choice is set where the pod selected a QoSClass and no Network.
 	// +optional

@@ -788,6 +788,11 @@ func (in *PodNetworkAttachmentSpec) DeepCopyInto(out *PodNetworkAttachmentSpec) 
 		*out = make([]Route, len(*in))
 		copy(*out, *in)
 	}
+	if in.DefaultRoutes != nil {
+		in, out := &in.DefaultRoutes, &out.DefaultRoutes
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Choice != nil {
 		in, out := &in.Choice, &out.Choice
 		*out = new(NetworkChoice)

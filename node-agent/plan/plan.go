@@ -36,6 +36,8 @@ type Attachment struct {
 	Addresses []netip.Prefix `json:"addresses,omitempty"`
 	Gateways  []netip.Addr   `json:"gateways,omitempty"`
 	Routes    []Route        `json:"routes,omitempty"`
+	// DefaultRoutes are the gateways of the pod's default routes, at most one of each family; all others of the family give way to them.
+	DefaultRoutes []netip.Addr `json:"defaultRoutes,omitempty"`
 	// MTU in bytes, 0 for that of the uplink.
 	MTU int `json:"mtu,omitempty"`
 
