@@ -35,15 +35,15 @@ var cniCases = map[string]validationCase{
 	"plugins, long text":     {kind: "Network", edit: byPlugins(edits{"spec.cni": object{"config": strings.Repeat(" ", 16384)}})},
 	"plugins, text too long": {kind: "Network", edit: byPlugins(edits{"spec.cni": object{"config": strings.Repeat(" ", 16385)}}), want: "may not be more than 16384"},
 	"plugins, text changed":  {kind: "Network", edit: byPlugins(nil), update: edits{"spec.cni.config": "{}"}},
-	"plugins with device":    {kind: "Network", edit: byPlugins(edits{"spec.cni.resourceName": "intel.com/sriov_a"})},
-	"device without domain":  {kind: "Network", edit: byPlugins(edits{"spec.cni.resourceName": "sriov"}), want: "spec.cni.resourceName in body should match"},
-	"device of kubernetes":   {kind: "Network", edit: byPlugins(edits{"spec.cni.resourceName": "kubernetes.io/nic"}), want: "is not the name of an extended resource"},
-	"device of ours":         {kind: "Network", edit: byPlugins(edits{"spec.cni.resourceName": "multinet.dev/eth1"}), want: "they need a Network of type SRIOV"},
-	"attachment with device": {kind: "PodNetworkAttachment", edit: pluginsOrder(edits{"spec.cni.resourceName": "intel.com/nic", "spec.resourceIndex": int64(1)})},
-	"device without index":   {kind: "PodNetworkAttachment", edit: pluginsOrder(edits{"spec.cni.resourceName": "intel.com/nic"}), want: indexOrNone},
+	"plugins with device":    {kind: "Network", edit: byPlugins(edits{"spec.cni": withResource("intel.com/sriov_a")})},
+	"device without domain":  {kind: "Network", edit: byPlugins(edits{"spec.cni": withResource("sriov")}), want: "spec.cni.resourceName in body should match"},
+	"device of kubernetes":   {kind: "Network", edit: byPlugins(edits{"spec.cni": withResource("kubernetes.io/nic")}), want: "is not the name of an extended resource"},
+	"device of ours":         {kind: "Network", edit: byPlugins(edits{"spec.cni": withResource("multinet.dev/eth1")}), want: "they need a Network of type SRIOV"},
+	"attachment with device": {kind: "PodNetworkAttachment", edit: pluginsOrder(edits{"spec.cni": withResource("intel.com/nic"), "spec.resourceIndex": int64(1)})},
+	"device without index":   {kind: "PodNetworkAttachment", edit: pluginsOrder(edits{"spec.cni": withResource("intel.com/nic")}), want: indexOrNone},
 	"index without device":   {kind: "PodNetworkAttachment", edit: pluginsOrder(edits{"spec.resourceIndex": int64(0)}), want: indexOrNone},
 	"index without plugins":  {kind: "PodNetworkAttachment", edit: edits{"spec.resourceIndex": int64(0)}, want: indexOrNone},
-	"index changed": {kind: "PodNetworkAttachment", edit: pluginsOrder(edits{"spec.cni.resourceName": "intel.com/nic", "spec.resourceIndex": int64(1)}),
+	"index changed": {kind: "PodNetworkAttachment", edit: pluginsOrder(edits{"spec.cni": withResource("intel.com/nic"), "spec.resourceIndex": int64(1)}),
 		update: edits{"spec.resourceIndex": int64(0)}, want: specKept},
 	"attachment by plugins":      {kind: "PodNetworkAttachment", edit: pluginsOrder(nil)},
 	"by plugins with mac":        {kind: "PodNetworkAttachment", edit: pluginsOrder(edits{"spec.mac": "02:00:00:00:00:01"}), want: macOrCNI},
@@ -51,6 +51,8 @@ var cniCases = map[string]validationCase{
 	"attachment's text changed":  {kind: "PodNetworkAttachment", edit: pluginsOrder(nil), update: edits{"spec.cni.config": "{}"}, want: specKept},
 	"attachment made by plugins": {kind: "PodNetworkAttachment", update: pluginsOrder(nil), want: specKept},
 }
+
+func withResource(name string) object { return object{"config": bridgeConfig, "resourceName": name} }
 
 func pluginsOrder(more edits) edits {
 	return edits{"spec.type": "CNI", "spec.macvlan": nil, "spec.mac": nil, "spec.cni": object{"config": bridgeConfig}}.with(more)
