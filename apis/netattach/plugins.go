@@ -86,7 +86,7 @@ func (t *translator) delegate() (spec *v1alpha1.NetworkSpec, types []string) {
 }
 
 // resourceName is the pattern of spec.cni.resourceName.
-var resourceName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`)
+var resourceName = regexp.MustCompile(`^([a-z0-9]|[a-z0-9][-a-z0-9.]{0,187}[a-z0-9])/([A-Za-z0-9]|[A-Za-z0-9][-A-Za-z0-9_.]{0,61}[A-Za-z0-9])$`)
 
 // maxResourceName is the most that spec.cni.resourceName takes.
 const maxResourceName = 253

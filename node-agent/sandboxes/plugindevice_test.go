@@ -3,6 +3,9 @@ package sandboxes
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -96,4 +99,40 @@ func TestNoDeviceOfTheKubelet(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The file of device-info of an interface of plugins goes with the sandbox, that of the device plugin stays.
+func TestDeviceInfoOfPlugins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.given = map[string][]string{"intel.com/nic": {"a", "0000:3b:00.2"}}
+		if err := prepareDevice(t, w); err != nil {
+			t.Fatal(err)
+		}
+		w.namespace(box.NetNS)
+		s := box
+		s.Selection = "lan@net2"
+		if err := w.keeper.RunSandbox(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		dir := w.keeper.DeviceInfo
+		if err := dir.Begin(s, w.recorded(request.PodUID)[0]); err != nil {
+			t.Fatal(err)
+		}
+		path, other := dir.OfInterface(s, "lan", "net2"), filepath.Join(dir.Dir, "dp", "intel.com-nic-0000:3b:00.2-device.json")
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+		if err := errors.Join(os.MkdirAll(filepath.Dir(other), 0o755), os.WriteFile(other, []byte("{}"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		w.keeper.StopSandbox(t.Context(), s)
+		synctest.Wait()
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("it is left: %v", err)
+		}
+		if _, err := os.Stat(other); err != nil {
+			t.Error(err)
+		}
+	})
 }
