@@ -80,10 +80,12 @@ say "containerd"
 version=$(cat /kind/version)
 ctr --namespace k8s.io images rm "registry.k8s.io/kube-proxy:$version" "registry.k8s.io/kube-proxy-amd64:$version" >/dev/null 2>&1 &
 proxy=$!
-for archive in /control/images/*.tar; do
-	[ ! -e "$archive" ] || ctr --namespace k8s.io images import --no-unpack "$archive" >/dev/null
-done
+load() { ctr --namespace k8s.io images import --no-unpack "$1" >/dev/null; }
+set -- /control/images/*.tar
+[ ! -e "$1" ] || load "$1"
 wait $proxy || true
+shift
+for archive; do load "$archive"; done &
 say "images"
 keep kubelet --config=/control/kubelet.yaml --kubeconfig=/run/credentials/kubeconfig --hostname-override="$NODE" \
 	--node-ip="$ADDRESS" --node-labels="$LABEL=" --housekeeping-interval=1m &
