@@ -16,7 +16,6 @@ import (
 
 // told is what a plugin was told of its device.
 type told struct {
-	Verb          string
 	DeviceID      string `json:"deviceID"`
 	PCIBusID      string `json:"pciBusID"`
 	RuntimeConfig struct {
@@ -27,9 +26,8 @@ type told struct {
 	Content string
 }
 
-// recorder notes its verb and what it reads, and the content of the file of device-info.
-const recorder = `echo "$CNI_COMMAND" >>%[1]s/%[2]s.calls
-cat >%[1]s/%[2]s.$CNI_COMMAND
+// recorder notes what it reads, and the content of the file of device-info.
+const recorder = `cat >%[1]s/%[2]s.$CNI_COMMAND
 cat %[1]s/devinfo/cni/lan-box_net1 >%[1]s/%[2]s.$CNI_COMMAND.info 2>/dev/null
 %[3]s
 echo '{"cniVersion": "1.1.0"}'`
