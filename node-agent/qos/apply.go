@@ -211,8 +211,8 @@ func (m *Manager) unshape(state *snapshot, index int, d direction) error {
 	if d == ingress {
 		found, err := state.node.Handle().LinkByName(detourName(index))
 		if err == nil {
-			queue = found.Attrs().Index
-			if err := closeDetour(state.node, index, queue); err != nil {
+			removed, err := closeDetour(state.node, index, found.Attrs().Index)
+			if err != nil || !removed {
 				return err
 			}
 		}
