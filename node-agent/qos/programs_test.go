@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/multinet-dev/multinet/node-agent/kernel/kerneltest"
+	"github.com/multinet-dev/multinet/node-agent/plan"
 )
 
 // skb is the head of struct __sk_buff that a test run takes and gives back.

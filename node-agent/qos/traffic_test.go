@@ -121,6 +121,21 @@ func TestRateBorrowed(t *testing.T) {
 	}
 }
 
+// Pods that send as fast as they can, with a guarantee of the whole link and the highest priority, leave the node its reserve, and
+// others their broadcasts: without those nobody finds anybody.
+func TestRateLeftToTheNode(t *testing.T) {
+	w := newWorld(t, 100*mbit)
+	kerneltest.Address(t, w.node, "eth1", "10.20.0.2/16")
+	greedy := withPriority(asking("greedy", plan.Bandwidth{Guaranteed: 100 * mbit}, plan.Bandwidth{}), 7)
+	k := kind{egress, true, false}
+	pods, quiet := w.flow(kind{direction: egress}, w.pod(1, greedy), 4, 0), w.pod(2, nil)
+	const rate = 0.9 // of the 1 Mbit/s that the node has for certain
+	w.wantRates(within(0.95*rate, 1.05*rate), k, kerneltest.UDP(t, w.node, w.machine, netip.MustParseAddr("10.20.0.1"), rate*mbit), pods)
+	before := w.count("(broadcast)", "egress")
+	kerneltest.Inside(t, quiet.Namespace, func() error { return shout(netip.MustParseAddr("10.20.255.255")) })
+	kerneltest.Eventually(t, "broadcasts of a pod without a class are sent", func() bool { return w.count("(broadcast)", "egress") >= before+10 })
+}
+
 func p99(times []time.Duration) time.Duration {
 	slices.Sort(times)
 	return times[len(times)*99/100]
