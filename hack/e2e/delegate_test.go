@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -119,13 +121,16 @@ func (s *scene) allowPlugins() {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}}
 	s.must(s.Patch(s.ctx, namespace, client.RawPatch(types.MergePatchType,
 		[]byte(`{"metadata":{"labels":{"`+netattach.LabelPlugins+`":"`+netattach.LabelPluginsAllowed+`"}}}`))))
-	agents := func(args ...string) {
+	agents := func(stdin io.Reader, args ...string) {
 		s.t.Helper()
-		if out, err := s.Kubectl(s.ctx, nil, append(args, "--namespace", cluster.Namespace)...); err != nil {
+		if out, err := s.Kubectl(s.ctx, stdin, append(args, "--namespace", cluster.Namespace)...); err != nil {
 			s.t.Fatalf("kubectl %s: %v: %s", strings.Join(args, " "), err, out)
 		}
 		s.must(s.WaitRollout(s.ctx, 3*time.Minute))
 	}
-	agents("patch", "daemonset", "multinet-agent", "--patch-file", filepath.Join(tool.Repository, "manifests", "agent", "cni-plugins.yaml"))
-	s.t.Cleanup(func() { agents("rollout", "undo", "daemonset", "multinet-agent") })
+	patch, err := os.Open(filepath.Join(tool.Repository, "manifests", "agent", "cni-plugins.yaml"))
+	s.must(err)
+	defer patch.Close()
+	agents(patch, "patch", "daemonset", "multinet-agent", "--patch-file", "/dev/stdin")
+	s.t.Cleanup(func() { agents(nil, "rollout", "undo", "daemonset", "multinet-agent") })
 }
