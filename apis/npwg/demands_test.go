@@ -87,6 +87,9 @@ var demands = []demand{
 	{section: "1.3", text: "ipam-claim-reference and ips exclude each other.", check: malformed(`[{"name": "a", "ips": ["10.0.0.1"], "ipam-claim-reference": "c"}]`)},
 	{section: "1.3", text: "A request that the network cannot honour fails the attachment.", elsewhere: [2]string{"operator/controllers/asked_test.go", "TestAskedThatCannotBeHad"}},
 	{section: "1.3", text: "device-info of a PCI device is in the status.", elsewhere: [2]string{"node-agent/publish/vf_test.go", "TestOneDeviceEverywhere"}},
+	{section: "1.3", text: "A definition's k8s.v1.cni.cncf.io/resourceName has its plugins get a device of the pod's.", elsewhere: [2]string{"node-agent/delegate/device_test.go", "TestPluginsGetTheDevice"}},
+	{section: "1.3", text: "The n-th attachment that needs a device of a resource gets the pod's n-th, or the pod fails.", elsewhere: [2]string{"operator/decide/pluginresource_test.go", "TestDevicesOfInterfaces"}},
+	{section: "1.3", text: "device-info of a device plugin is handed to plugins, and is in the status.", elsewhere: [2]string{"node-agent/delegate/device_test.go", "TestPluginsGetTheDevice"}},
 }
 
 const conf = `{"cniVersion": "0.3.1", "name": "a", "type": "macvlan", "master": "eth1"}`

@@ -53,16 +53,7 @@ func TestPodOfPlugins(t *testing.T) {
 	}
 	s.allowPlugins()
 	network := netattach.NetworkName(s.namespace, "bridged")
-	s.until(time.Minute, "the Network of plugins to be ready", func(ctx context.Context) error {
-		var n v1alpha1.Network
-		if err := s.Get(ctx, client.ObjectKey{Name: network}, &n); err != nil {
-			return err
-		}
-		if n.Status.Nodes == 0 {
-			return fmt.Errorf("%+v", n.Status.Conditions)
-		}
-		return nil
-	})
+	s.waitPlugins(network)
 	for _, name := range []string{"left", "right"} {
 		pod := s.pod(name, nodeA, "")
 		pod.Annotations = map[string]string{npwg.AnnotationNetworks: "lan, bridged"}
@@ -90,6 +81,21 @@ func TestPodOfPlugins(t *testing.T) {
 	})
 	_, err = s.OnNode(s.ctx, nodeA, "ip", "link", "delete", "br-e2e")
 	s.must(err)
+}
+
+// waitPlugins returns when a Network of CNI plugins can be had on a node.
+func (s *scene) waitPlugins(network string) {
+	s.t.Helper()
+	s.until(time.Minute, "the Network of plugins to be ready", func(ctx context.Context) error {
+		var n v1alpha1.Network
+		if err := s.Get(ctx, client.ObjectKey{Name: network}, &n); err != nil {
+			return err
+		}
+		if n.Status.Nodes == 0 {
+			return fmt.Errorf("%+v", n.Status.Conditions)
+		}
+		return nil
+	})
 }
 
 // bridged is the address on net2, as the attachment, network-status and the pod itself tell it.

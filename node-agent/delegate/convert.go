@@ -16,14 +16,18 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/plan"
 )
 
-// parse reads a configuration, or a list of them, as libcni does, and the types of the plugins in it.
-func parse(config string) (list *libcni.NetworkConfigList, types []string, err error) {
-	list, err = libcni.NetworkConfFromBytes([]byte(config))
+// parse reads a configuration, or a list of them, as libcni does, and the types of the plugins in it. The device that the plugins get is
+// put into it.
+func parse(c plan.CNI) (list *libcni.NetworkConfigList, types []string, err error) {
+	list, err = libcni.NetworkConfFromBytes([]byte(c.Config))
 	if err == nil && len(list.Plugins) == 0 {
 		var one *libcni.PluginConfig
-		if one, err = libcni.NetworkPluginConfFromBytes([]byte(config)); err == nil {
+		if one, err = libcni.NetworkPluginConfFromBytes([]byte(c.Config)); err == nil {
 			list, err = libcni.ConfListFromConf(one) //nolint:staticcheck // NetworkAttachmentDefinitions may hold one that is no list.
 		}
+	}
+	if err == nil {
+		err = addDevice(list, c.Device)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("the Network's spec.cni.config: %w", err)
@@ -45,7 +49,7 @@ func knowsCheck(list *libcni.NetworkConfigList) bool {
 // arguments are those that container runtimes and Multus give as well.
 func (p *Plugins) arguments(r Record) *libcni.RuntimeConf {
 	s := r.Sandbox
-	return &libcni.RuntimeConf{ContainerID: s.ID, NetNS: s.NetNS, IfName: r.Interface, Args: [][2]string{
+	return &libcni.RuntimeConf{CapabilityArgs: p.capabilities(r), ContainerID: s.ID, NetNS: s.NetNS, IfName: r.Interface, Args: [][2]string{
 		{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", s.Namespace}, {"K8S_POD_NAME", s.Name},
 		{"K8S_POD_INFRA_CONTAINER_ID", s.ID}, {"K8S_POD_UID", string(s.PodUID)},
 	}}
@@ -58,6 +62,9 @@ func (p *Plugins) madeOf(r Record, told types.Result, begin time.Time) (*Made, e
 		return nil, fmt.Errorf("read the plugins' result: %w", err)
 	}
 	made := &Made{DNS: dnsOf(result.DNS)}
+	if made.DeviceInfo, err = p.DeviceInfo.End(r.Sandbox, r.attachment()); err != nil {
+		return nil, err
+	}
 	for _, ip := range result.IPs {
 		if ip.Interface != nil && *ip.Interface >= 0 && *ip.Interface < len(result.Interfaces) && result.Interfaces[*ip.Interface].Name != r.Interface {
 			continue

@@ -79,7 +79,7 @@ func TestKilled(t *testing.T) {
 		"before the first plugin": func(l *lab, r Record) { l.must(l.Records.Put(r.key(), r)) },
 		"after the plugins, before the record": func(l *lab, r Record) {
 			l.must(l.Records.Put(r.key(), r))
-			list, _, err := parse(r.Config)
+			list, _, err := parse(r.CNI)
 			l.must(err)
 			_, err = l.cni.AddNetworkList(l.t.Context(), list, l.arguments(r))
 			l.must(err)
@@ -93,7 +93,7 @@ func TestKilled(t *testing.T) {
 		"after plugins took it away, before that was recorded": func(l *lab, r Record) {
 			_, _, err := l.Add(l.t.Context(), l.sandbox, l.attachment(onBridge))
 			l.must(err)
-			list, _, err := parse(r.Config)
+			list, _, err := parse(r.CNI)
 			l.must(err)
 			l.must(l.cni.DelNetworkList(l.t.Context(), list, l.arguments(r)))
 		},
@@ -102,7 +102,7 @@ func TestKilled(t *testing.T) {
 			t.Run(name+", "+fate, func(t *testing.T) {
 				l := newLab(t, allowed, nil)
 				a := l.attachment(onBridge)
-				left(l, Record{Sandbox: l.sandbox, Network: a.Network, Interface: a.Interface, Config: a.CNI.Config, Types: allowed})
+				left(l, Record{Sandbox: l.sandbox, Network: a.Network, Interface: a.Interface, CNI: *a.CNI, Types: allowed})
 				goes(l)
 				l.restart(nil) // even where the plugins may not run any more
 				l.must(l.Prune(t.Context(), none))
@@ -112,7 +112,7 @@ func TestKilled(t *testing.T) {
 		t.Run(name+", sandbox lives", func(t *testing.T) {
 			l := newLab(t, allowed, nil)
 			a := l.attachment(onBridge)
-			left(l, Record{Sandbox: l.sandbox, Network: a.Network, Interface: a.Interface, Config: a.CNI.Config, Types: allowed})
+			left(l, Record{Sandbox: l.sandbox, Network: a.Network, Interface: a.Interface, CNI: *a.CNI, Types: allowed})
 			l.restart(allowed)
 			_, _, err := l.Add(t.Context(), l.sandbox, a)
 			l.must(err)

@@ -45,7 +45,7 @@ func (p *Plugins) Del(ctx context.Context, sandbox sandboxes.Sandbox, a plan.Att
 // del has plugins take away what a record tells of, and forgets it. A namespace that is gone has taken the interface along, but not what
 // plugins keep elsewhere.
 func (p *Plugins) del(ctx context.Context, r Record) error {
-	list, _, err := parse(r.Config)
+	list, _, err := parse(r.CNI)
 	if err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func (p *Plugins) Check(ctx context.Context, sandbox sandboxes.Sandbox, a plan.A
 	if !ok {
 		return problem(a, errors.New("the interface is missing"))
 	}
-	list, _, err := parse(r.Config)
+	list, _, err := parse(r.CNI)
 	if err == nil && knowsCheck(list) {
 		err = p.cni.CheckNetworkList(ctx, list, p.arguments(r))
 	}

@@ -88,6 +88,13 @@ func (b *builder) plugins(spec *v1alpha1.PodNetworkAttachmentSpec, a Attachment)
 		return Attachment{}, b.err
 	}
 	a.CNI = &CNI{Config: spec.CNI.Config}
+	if resource := spec.CNI.ResourceName; resource != "" {
+		b.check(spec.ResourceIndex != nil && *spec.ResourceIndex >= 0, "spec.resourceIndex", "", "is missing")
+		if b.err != nil {
+			return Attachment{}, b.err
+		}
+		a.CNI.Device = &PluginDevice{Resource: resource, Index: int(*spec.ResourceIndex)}
+	}
 	return a, nil
 }
 

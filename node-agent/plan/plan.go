@@ -59,6 +59,8 @@ type Attachment struct {
 // CNI is a configuration of CNI plugins, or a list of them, as JSON.
 type CNI struct {
 	Config string `json:"config"`
+	// Device is set where the plugins need one.
+	Device *PluginDevice `json:"device,omitempty"`
 }
 
 // HasInterface tells whether the pod gets an interface, and not a device that a program of it drives.

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -29,7 +30,7 @@ func annotations(r Report, defaultNetwork string) (map[string]string, error) {
 	for _, i := range r.inPod() {
 		element := netstatus.Interface{
 			Name: netattach.StatusName(i.Plan.Network), Interface: i.Plan.Interface, MAC: i.MAC.String(), MTU: i.MTU,
-			Gateway: slices.Concat(i.Plan.Gateways, i.Gateways), DNS: i.DNS, DeviceInfo: DeviceInfo(i.Plan),
+			Gateway: slices.Concat(i.Plan.Gateways, i.Gateways), DNS: i.DNS, DeviceInfo: cmp.Or(i.DeviceInfo, DeviceInfo(i.Plan)),
 		}
 		for _, a := range i.Addresses {
 			element.IPs = append(element.IPs, a.Addr())
@@ -48,8 +49,11 @@ func annotations(r Report, defaultNetwork string) (map[string]string, error) {
 	return map[string]string{v1alpha1.AnnotationNetworkStatus: status, v1alpha1.AnnotationPodIPs: podIPs}, nil
 }
 
-// DeviceInfo identifies the device of an interface that is one by itself; nil for others. No container gets /dev/vhost-net, so that none is told.
+// DeviceInfo identifies the device of an interface that is one by itself; nil for others, and where it is not known to be a PCI device. No container gets /dev/vhost-net, so that none is told.
 func DeviceInfo(a plan.Attachment) *netstatus.DeviceInfo {
+	if a.CNI != nil && a.CNI.Device != nil && a.CNI.Device.PCIAddress() != "" {
+		return &netstatus.DeviceInfo{Type: "pci", Version: deviceInfoVersion, PCI: &netstatus.PCIDevice{Address: a.CNI.Device.PCIAddress()}}
+	}
 	if a.VF == nil {
 		return nil
 	}

@@ -70,6 +70,8 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			Routes:       resolveRoutes(p.Routes, addresses),
 			Choice:       p.Choice,
 			QoS:          resolveQoS(p.QoS),
+
+			ResourceIndex: p.ResourceIndex,
 		},
 	}
 }

@@ -48,6 +48,8 @@ type Planned struct {
 	Claim *v1alpha1.AddressClaim
 	// Asked is what the pod itself asks for in the JSON form of Multus' annotation, nil for nothing that has to be looked for.
 	Asked *Asked
+	// ResourceIndex is which of the pod's devices of the Network's spec.cni.resourceName it gets, nil where it needs none.
+	ResourceIndex *int32
 	// Outdated is why the operator's own Claim cannot be kept: it is to be made anew.
 	Outdated string
 	// Offers are the Networks that the scheduler chooses from, or has chosen from, where the pod selects a class. Choice, which
@@ -99,6 +101,9 @@ func (s PodSnapshot) planAll(selections []selection.Selection) ([]Planned, *Refu
 		return nil, refusal
 	}
 	if refusal := s.assignAsked(planned); refusal != nil {
+		return nil, refusal
+	}
+	if refusal := s.assignDevices(planned); refusal != nil {
 		return nil, refusal
 	}
 	return planned, nil
