@@ -21,6 +21,7 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/ledger"
 	"github.com/multinet-dev/multinet/node-agent/overlay"
 	"github.com/multinet-dev/multinet/node-agent/plan"
+	"github.com/multinet-dev/multinet/node-agent/podresources"
 	"github.com/multinet-dev/multinet/node-agent/publish"
 	"github.com/multinet-dev/multinet/node-agent/qos"
 	"github.com/multinet-dev/multinet/node-agent/sandboxes"
@@ -90,8 +91,9 @@ func newAgent(ctx context.Context, o options, log logr.Logger) (*agent, error) {
 		Log: log.WithName("sandboxes"), Attachments: a.attachments, Ledger: plans, Devices: offered{a.devices, a.deviceLoop},
 		Path: path, Plugins: plugins, Overlays: a.overlays, QoS: a.qos, Publisher: a.publisher,
 		Claims: publish.Claims{Client: a.client}, Probe: probeOn(path),
-		TellNode: a.events.tell,
-		Files:    sandboxes.Files{Dir: o.filesDir()}, NamespaceLives: sandboxes.NamespaceLives,
+		PodDevices: &podresources.Kubelet{Socket: filepath.Join(o.kubeletDir, "pod-resources", "kubelet.sock"), Pod: publish.Claims{Client: a.client}.Pod},
+		TellNode:   a.events.tell,
+		Files:      sandboxes.Files{Dir: o.filesDir()}, NamespaceLives: sandboxes.NamespaceLives,
 		Numbers: kernel.Sys(o.sysRoot).Numbers, CDI: sandboxes.CDI{Dir: o.cdiDir}, DeviceInfo: sandboxes.DeviceInfo{Dir: o.deviceInfoDir},
 		Selected: records.selected, Present: records.present, Door: a.door,
 	}, plans.All())

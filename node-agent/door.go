@@ -85,6 +85,7 @@ func (o options) plugins(config inventory.Config, r records, log logr.Logger) *d
 			return kernel.InMountNamespace(filepath.Join(o.procRoot, "1", "ns", "mnt"), f)
 		},
 		LinkDir: filepath.Join(o.runDir, "cni", "plugins"), StateDir: o.delegateDir(),
-		Records: r.delegated, Look: attach.Look, NamespaceLives: sandboxes.NamespaceLives,
+		DeviceInfo: sandboxes.DeviceInfo{Dir: o.deviceInfoDir},
+		Records:    r.delegated, Look: attach.Look, NamespaceLives: sandboxes.NamespaceLives,
 	})
 }

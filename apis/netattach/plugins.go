@@ -3,10 +3,12 @@ package netattach
 import (
 	"encoding/json"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/multinet-dev/multinet/apis/jsonpos"
+	"github.com/multinet-dev/multinet/apis/npwg"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
@@ -78,5 +80,26 @@ func (t *translator) delegate() (spec *v1alpha1.NetworkSpec, types []string) {
 		quoted, _ := json.Marshal(t.definition.Name) //nolint:errchkjson // A string has no error.
 		config = config[:root.At.Offset+1] + `"name":` + string(quoted) + "," + config[root.At.Offset+1:]
 	}
-	return &v1alpha1.NetworkSpec{Type: v1alpha1.NetworkTypeCNI, CNI: &v1alpha1.CNISpec{Config: strings.TrimSpace(config)}}, types
+	t.checkResource(f)
+	cni := &v1alpha1.CNISpec{Config: strings.TrimSpace(config), ResourceName: t.definition.ResourceName}
+	return &v1alpha1.NetworkSpec{Type: v1alpha1.NetworkTypeCNI, CNI: cni}, types
+}
+
+// resourceName is the pattern of spec.cni.resourceName.
+var resourceName = regexp.MustCompile(`^([a-z0-9]|[a-z0-9][-a-z0-9.]{0,187}[a-z0-9])/([A-Za-z0-9]|[A-Za-z0-9][-A-Za-z0-9_.]{0,61}[A-Za-z0-9])$`)
+
+// maxResourceName is the most that spec.cni.resourceName takes.
+const maxResourceName = 253
+
+// checkResource refuses names of which no container can request a device for a plugin.
+func (t *translator) checkResource(f *jsonpos.Fields) {
+	switch name := t.definition.ResourceName; {
+	case name == "":
+	case strings.HasPrefix(name, resourcePrefix):
+		t.refusals = append(t.refusals, t.obstacles...)
+		f.Refuse("", "resource %q is that of VFs which Multinet gives to pods itself, and no CNI plugin gets one, but this needs a CNI plugin: annotation %s may name the resource of a device plugin",
+			name, npwg.AnnotationResourceName)
+	case len(name) > maxResourceName || !resourceName.MatchString(name) || strings.Contains(name, "kubernetes.io/") || strings.HasPrefix(name, "requests."):
+		f.Refuse("", "annotation %s: %q is not the name of an extended resource, such as intel.com/sriov_a", npwg.AnnotationResourceName, name)
+	}
 }

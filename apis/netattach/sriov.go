@@ -21,8 +21,11 @@ func (t *translator) readSRIOV(f *jsonpos.Fields, spec *v1alpha1.NetworkSpec) {
 	switch {
 	case t.definition.ResourceName == "":
 		t.obstacle(f, "", "the annotation k8s.v1.cni.cncf.io/resourceName is missing, so nothing says which VFs are meant: %sPF for those of the interface PF", resourcePrefix)
-	case !ours || !interfaceName.MatchString(pf):
-		t.obstacle(f, "", "resource %q is that of a device plugin, which alone knows its VFs: write %sPF into the annotation k8s.v1.cni.cncf.io/resourceName for those of the interface PF",
+	case ours && !interfaceName.MatchString(pf):
+		t.obstacle(f, "", "resource %q names no interface: write %sPF into the annotation k8s.v1.cni.cncf.io/resourceName for the VFs of the interface PF",
+			t.definition.ResourceName, resourcePrefix)
+	case !ours:
+		t.obstacle(f, "", "resource %q is that of a device plugin, of which the plugin sriov gets a VF: write %sPF into the annotation k8s.v1.cni.cncf.io/resourceName for those of the interface PF",
 			t.definition.ResourceName, resourcePrefix)
 	default:
 		spec.SRIOV.Device.PFNames = []v1alpha1.InterfaceName{v1alpha1.InterfaceName(pf)}

@@ -22,7 +22,8 @@ type Definition struct {
 	Namespace, Name string
 	// Config is spec.config, a CNI configuration or a list of them.
 	Config string
-	// ResourceName is the annotation k8s.v1.cni.cncf.io/resourceName.
+	// ResourceName is the annotation k8s.v1.cni.cncf.io/resourceName: multinet.dev/PF for VFs that Multinet gives to pods, else an
+	// extended resource of a device plugin.
 	ResourceName string
 	// AllowedNamespaces are those beside its own whose pods may select it.
 	AllowedNamespaces []string
@@ -183,6 +184,9 @@ func (t *translator) readPlugin(f *jsonpos.Fields) *v1alpha1.NetworkSpec {
 			t.obstacle(f, "type", "plugin %q is not macvlan or sriov, which Multinet does itself", kind)
 		}
 		return nil
+	}
+	if name := t.definition.ResourceName; name != "" && spec.SRIOV == nil {
+		t.notes = append(t.notes, f.Problem("", "resource %q of the annotation %s has no effect: pods share the uplink, and need no device of a device plugin for it", name, npwg.AnnotationResourceName))
 	}
 	t.readIPAM(f, spec)
 	t.readCommon(f)

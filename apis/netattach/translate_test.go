@@ -2,6 +2,7 @@ package netattach
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +16,11 @@ import (
 )
 
 func storage(config string) Definition {
-	return Definition{Namespace: "demo", Name: "storage", Config: config, ResourceName: "multinet.dev/ens1f0"}
+	d := Definition{Namespace: "demo", Name: "storage", Config: config}
+	if strings.Contains(config, `"sriov"`) {
+		d.ResourceName = "multinet.dev/ens1f0"
+	}
+	return d
 }
 
 func macvlan(master string, ipam *v1alpha1.IPAMSpec, routes ...v1alpha1.Route) *v1alpha1.NetworkSpec {
@@ -178,7 +183,7 @@ func TestNotNative(t *testing.T) {
 		"switch":                    {`{"type": "sriov", "trust": "yes"}`, Refused, `trust: "yes" is not on or off`},
 		"link state":                {`{"type": "sriov", "link_state": "up"}`, Refused, `link_state: "up" is not auto, enable or disable`},
 		"rates":                     {`{"type": "sriov", "min_tx_rate": 2, "max_tx_rate": 1}`, Refused, "min_tx_rate: is greater than max_tx_rate"},
-		"one VF":                    {`{"type": "sriov", "deviceID": "0000:01:00.1"}`, Delegated, "deviceID: a Network gives each pod a VF and a MAC of its own, and has one VLAN at most"},
+		"one VF":                    {`{"type": "sriov", "deviceID": "0000:01:00.1"}`, Refused, `resource "multinet.dev/ens1f0" is that of VFs which Multinet gives to pods itself`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := Translate(storage(c.config))
@@ -193,17 +198,43 @@ func TestNotNative(t *testing.T) {
 	}
 }
 
+// TestResourceName: VFs of Multinet are chosen by their PF, whose name is in the attribute k8s.cni.cncf.io/resourceName of the devices; what a
+// device plugin has goes to CNI plugins.
 func TestResourceName(t *testing.T) {
-	for resourceName, want := range map[string]string{
-		"":                     "the annotation k8s.v1.cni.cncf.io/resourceName is missing, so nothing says which VFs are meant: multinet.dev/PF for those of the interface PF",
-		"intel.com/sriov":      `resource "intel.com/sriov" is that of a device plugin, which alone knows its VFs: write multinet.dev/PF into the annotation k8s.v1.cni.cncf.io/resourceName for those of the interface PF`,
-		"multinet.dev/a b":     `resource "multinet.dev/a b" is that of a device plugin`,
-		"multinet.dev/ens1f0/": `resource "multinet.dev/ens1f0/" is that of a device plugin`,
+	sriov, macvlan, device := `{"type": "sriov"}`, `{"type": "macvlan", "master": "eth1"}`, `{"type": "host-device"}`
+	for name, c := range map[string]struct {
+		config, resource string
+		verdict          Verdict
+		want             string
+	}{
+		"a PF":                    {sriov, "multinet.dev/ens1f0", Native, ""},
+		"VFs, none":               {sriov, "", Delegated, "the annotation k8s.v1.cni.cncf.io/resourceName is missing, so nothing says which VFs are meant: multinet.dev/PF for those of the interface PF"},
+		"VFs of a plugin":         {sriov, "intel.com/sriov", Delegated, `resource "intel.com/sriov" is that of a device plugin, of which the plugin sriov gets a VF: write multinet.dev/PF into the annotation`},
+		"VFs of a PF with a slip": {sriov, "multinet.dev/a b", Refused, `resource "multinet.dev/a b" names no interface: write multinet.dev/PF`},
+		"a shared uplink":         {macvlan, "intel.com/nic", Native, `resource "intel.com/nic" of the annotation k8s.v1.cni.cncf.io/resourceName has no effect: pods share the uplink`},
+		"a device":                {device, "intel.com/nic", Delegated, "Multinet has no Network type for whole devices yet"},
+		"our device for a plugin": {device, "multinet.dev/ens1f0", Refused, `resource "multinet.dev/ens1f0" is that of VFs which Multinet gives to pods itself, and no CNI plugin gets one`},
+		"no domain":               {device, "nic", Refused, `annotation k8s.v1.cni.cncf.io/resourceName: "nic" is not the name of an extended resource`},
+		"a native resource":       {device, "kubernetes.io/nic", Refused, "is not the name of an extended resource"},
+		"a quota":                 {device, "requests.intel.com/nic", Refused, "is not the name of an extended resource"},
+		"too long":                {device, "a.com/" + strings.Repeat("a", 64), Refused, "is not the name of an extended resource"},
 	} {
-		got := Translate(Definition{Namespace: "demo", Name: "a", Config: `{"type": "sriov"}`, ResourceName: resourceName})
-		if got.Verdict != Delegated || len(got.Reasons) != 1 || !strings.Contains(got.Reasons[0].Text, want) {
-			t.Errorf("%q: %s, %v", resourceName, got.Verdict, got.Reasons)
-		}
+		t.Run(name, func(t *testing.T) {
+			got := Translate(Definition{Namespace: "demo", Name: "a", Config: c.config, ResourceName: c.resource})
+			told := ""
+			for _, p := range slices.Concat(got.Reasons, got.Notes) {
+				told += p.Text + "\n"
+			}
+			if got.Verdict != c.verdict || !strings.Contains(told, c.want) {
+				t.Fatalf("%s: %s", got.Verdict, told)
+			}
+			switch {
+			case got.Verdict == Delegated && got.Network.CNI.ResourceName != c.resource:
+				t.Errorf("%+v", got.Network.CNI)
+			case name == "a PF" && !slices.Equal(got.Network.SRIOV.Device.PFNames, []v1alpha1.InterfaceName{"ens1f0"}):
+				t.Errorf("%+v", got.Network.SRIOV)
+			}
+		})
 	}
 }
 

@@ -52,6 +52,10 @@ type DeviceInfo struct {
 	// Version of the device-info specification, "1.1.0".
 	Version string     `json:"version,omitempty"`
 	PCI     *PCIDevice `json:"pci,omitempty"`
+	// Device plugins and CNI plugins tell of devices of the other types, of which Multinet makes none: they are handed on as they are.
+	VDPA      json.RawMessage `json:"vdpa,omitempty"`
+	VhostUser json.RawMessage `json:"vhost-user,omitempty"`
+	Memif     json.RawMessage `json:"memif,omitempty"`
 }
 
 // PCIDevice is a device-info of type "pci".

@@ -73,7 +73,7 @@ var demands = []demand{
 	{section: "7.1", text: "Configuration lists are handed to plugins as the CNI specification says.", elsewhere: [2]string{"node-agent/delegate/delegate_test.go", "TestChain"}},
 	{section: "7.2", text: "An attachment that fails, fails the set-up of the pod.", elsewhere: [2]string{"node-agent/sandboxes/keeper_test.go", "TestHookFailures"}},
 	{section: "7.2", text: "Attachments after a failed one are not attempted.", elsewhere: [2]string{"node-agent/attach/undo_test.go", "TestFirstFailureEndsTheAttach"}},
-	{section: "7.2", text: "At the end all attachments are removed, also where one cannot be.", open: "done so, but no test makes one of several fail"},
+	{section: "7.2", text: "At the end all attachments are removed, also where one cannot be.", elsewhere: [2]string{"node-agent/sandboxes/plugins_test.go", "TestAllIsRemovedThoughOneCannotBe"}},
 	{section: "7.3", text: "Nothing is done to one pod at the same time.", elsewhere: [2]string{"node-agent/sandboxes/hooks_test.go", "TestStopDuringOtherWork"}},
 	{section: "7.4", text: "A pod that may not select a network fails.", elsewhere: [2]string{"operator/decide/pod_test.go", "TestPlan"}},
 	{section: "1.3", text: "portMappings has ports and a protocol.", check: malformed(`[{"name": "a", "portMappings": [{"hostPort": 0, "containerPort": 80}]}]`)},
@@ -90,6 +90,9 @@ var demands = []demand{
 	{section: "1.3", text: "cni-args reach plugins in args.cni of their configuration.", elsewhere: [2]string{"node-agent/delegate/arguments_test.go", "TestArgumentsReachPlugins"}},
 	{section: "1.3", text: "A request that the network cannot honour fails the attachment.", elsewhere: [2]string{"operator/controllers/asked_test.go", "TestAskedThatCannotBeHad"}},
 	{section: "1.3", text: "device-info of a PCI device is in the status.", elsewhere: [2]string{"node-agent/publish/vf_test.go", "TestOneDeviceEverywhere"}},
+	{section: "1.3", text: "A definition's k8s.v1.cni.cncf.io/resourceName has its plugins get a device of the pod's.", elsewhere: [2]string{"node-agent/delegate/device_test.go", "TestPluginsGetTheDevice"}},
+	{section: "1.3", text: "The n-th attachment that needs a device of a resource gets the pod's n-th, or the pod fails.", elsewhere: [2]string{"operator/decide/pluginresource_test.go", "TestDevicesOfInterfaces"}},
+	{section: "1.3", text: "device-info of a device plugin is handed to plugins, and is in the status.", elsewhere: [2]string{"node-agent/delegate/device_test.go", "TestPluginsGetTheDevice"}},
 }
 
 const conf = `{"cniVersion": "0.3.1", "name": "a", "type": "macvlan", "master": "eth1"}`

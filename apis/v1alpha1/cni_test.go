@@ -16,24 +16,36 @@ func byPlugins(more edits) edits {
 }
 
 const (
-	cniMember  = "spec.cni must be set exactly when spec.type is CNI"
-	cniAlone   = "spec.mtu, spec.ipam and spec.routes cannot be had with type CNI"
-	cniNoClass = "a QoSClass cannot be had with type CNI"
-	macOrCNI   = "spec.mac must be set exactly where spec.cni is not"
+	cniMember   = "spec.cni must be set exactly when spec.type is CNI"
+	cniAlone    = "spec.mtu, spec.ipam and spec.routes cannot be had with type CNI"
+	cniNoClass  = "a QoSClass cannot be had with type CNI"
+	indexOrNone = "spec.resourceIndex must be set exactly where spec.cni.resourceName is"
+	ourDevice   = "is that of virtual functions which Multinet itself gives to pods: they need a Network of type SRIOV"
+	macOrCNI    = "spec.mac must be set exactly where spec.cni is not"
 )
 
 var cniCases = map[string]validationCase{
-	"plugins":                   {kind: "Network", edit: byPlugins(nil)},
-	"plugins without member":    {kind: "Network", edit: byPlugins(edits{"spec.cni": nil}), want: cniMember},
-	"plugins of other type":     {kind: "Network", edit: edits{"spec.cni": object{"config": bridgeConfig}}, want: cniMember},
-	"plugins with mtu":          {kind: "Network", edit: byPlugins(edits{"spec.mtu": int64(1400)}), want: cniAlone},
-	"plugins with addresses":    {kind: "Network", edit: byPlugins(edits{"spec.ipam": object{"ranges": list{object{"cidr": "10.20.0.0/24"}}}}), want: cniAlone},
-	"plugins with class":        {kind: "Network", edit: byPlugins(edits{"spec.qosClassName": "gold"}), want: cniNoClass},
-	"plugins with classes":      {kind: "Network", edit: byPlugins(edits{"spec.allowedQoSClasses": list{"*"}}), want: cniNoClass},
-	"plugins without text":      {kind: "Network", edit: byPlugins(edits{"spec.cni": object{"config": ""}}), want: "should be at least 2 chars long"},
-	"plugins, long text":        {kind: "Network", edit: byPlugins(edits{"spec.cni": object{"config": strings.Repeat(" ", 16384)}})},
-	"plugins, text too long":    {kind: "Network", edit: byPlugins(edits{"spec.cni": object{"config": strings.Repeat(" ", 16385)}}), want: "may not be more than 16384"},
-	"plugins, text changed":     {kind: "Network", edit: byPlugins(nil), update: edits{"spec.cni.config": "{}"}},
+	"plugins":                {kind: "Network", edit: byPlugins(nil)},
+	"plugins without member": {kind: "Network", edit: byPlugins(edits{"spec.cni": nil}), want: cniMember},
+	"plugins of other type":  {kind: "Network", edit: edits{"spec.cni": object{"config": bridgeConfig}}, want: cniMember},
+	"plugins with mtu":       {kind: "Network", edit: byPlugins(edits{"spec.mtu": int64(1400)}), want: cniAlone},
+	"plugins with addresses": {kind: "Network", edit: byPlugins(edits{"spec.ipam": object{"ranges": list{object{"cidr": "10.20.0.0/24"}}}}), want: cniAlone},
+	"plugins with class":     {kind: "Network", edit: byPlugins(edits{"spec.qosClassName": "gold"}), want: cniNoClass},
+	"plugins with classes":   {kind: "Network", edit: byPlugins(edits{"spec.allowedQoSClasses": list{"*"}}), want: cniNoClass},
+	"plugins without text":   {kind: "Network", edit: byPlugins(edits{"spec.cni": object{"config": ""}}), want: "should be at least 2 chars long"},
+	"plugins, long text":     {kind: "Network", edit: byPlugins(edits{"spec.cni": object{"config": strings.Repeat(" ", 16384)}})},
+	"plugins, text too long": {kind: "Network", edit: byPlugins(edits{"spec.cni": object{"config": strings.Repeat(" ", 16385)}}), want: "may not be more than 16384"},
+	"plugins, text changed":  {kind: "Network", edit: byPlugins(nil), update: edits{"spec.cni.config": "{}"}},
+	"plugins with device":    {kind: "Network", edit: byPlugins(edits{"spec.cni": withResource("intel.com/sriov_a")})},
+	"device without domain":  {kind: "Network", edit: byPlugins(edits{"spec.cni": withResource("sriov")}), want: "spec.cni.resourceName in body should match"},
+	"device of kubernetes":   {kind: "Network", edit: byPlugins(edits{"spec.cni": withResource("kubernetes.io/nic")}), want: "is not the name of an extended resource"},
+	"device of ours":         {kind: "Network", edit: byPlugins(edits{"spec.cni": withResource("multinet.dev/eth1")}), want: ourDevice},
+	"attachment with device": {kind: "PodNetworkAttachment", edit: pluginsOrder(edits{"spec.cni": withResource("intel.com/nic"), "spec.resourceIndex": int64(1)})},
+	"device without index":   {kind: "PodNetworkAttachment", edit: pluginsOrder(edits{"spec.cni": withResource("intel.com/nic")}), want: indexOrNone},
+	"index without device":   {kind: "PodNetworkAttachment", edit: pluginsOrder(edits{"spec.resourceIndex": int64(0)}), want: indexOrNone},
+	"index without plugins":  {kind: "PodNetworkAttachment", edit: edits{"spec.resourceIndex": int64(0)}, want: indexOrNone},
+	"index changed": {kind: "PodNetworkAttachment", edit: pluginsOrder(edits{"spec.cni": withResource("intel.com/nic"), "spec.resourceIndex": int64(1)}),
+		update: edits{"spec.resourceIndex": int64(0)}, want: specKept},
 	"attachment by plugins":     {kind: "PodNetworkAttachment", edit: pluginsOrder(nil)},
 	"by plugins with mac":       {kind: "PodNetworkAttachment", edit: pluginsOrder(edits{"spec.mac": "02:00:00:00:00:01"}), want: macOrCNI},
 	"attachment without mac":    {kind: "PodNetworkAttachment", edit: edits{"spec.mac": nil}, want: macOrCNI},
@@ -51,6 +63,8 @@ var cniCases = map[string]validationCase{
 	"arguments, text too long":   {kind: "PodNetworkAttachment", edit: pluginsOrder(edits{"spec.cniArguments": object{"args": strings.Repeat(" ", v1alpha1.MaxCNIArgs+1)}}), want: "may not be more than 4096"},
 	"attachment made by plugins": {kind: "PodNetworkAttachment", update: pluginsOrder(nil), want: specKept},
 }
+
+func withResource(name string) object { return object{"config": bridgeConfig, "resourceName": name} }
 
 func pluginsOrder(more edits) edits {
 	return edits{"spec.type": "CNI", "spec.macvlan": nil, "spec.mac": nil, "spec.cni": object{"config": bridgeConfig}}.with(more)

@@ -11,6 +11,16 @@ type CNISpec struct {
 	// +kubebuilder:validation:MaxLength=16384
 	// +required
 	Config string `json:"config"`
+
+	// resourceName is the extended resource of a device plugin, such as intel.com/sriov_a, of whose devices each interface
+	// needs one. The pod's containers request them in resources.limits; the kubelet gives them, and the node agent hands the
+	// n-th of a pod to the n-th of its interfaces that needs one: the plugins find its ID in the key deviceID.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]|[a-z0-9][-a-z0-9.]{0,187}[a-z0-9])/([A-Za-z0-9]|[A-Za-z0-9][-A-Za-z0-9_.]{0,61}[A-Za-z0-9])$`
+	// +kubebuilder:validation:XValidation:rule="!self.contains('kubernetes.io/') && !self.startsWith('requests.')",message="is not the name of an extended resource"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('multinet.dev/')",message="is that of virtual functions which Multinet itself gives to pods: they need a Network of type SRIOV"
+	// +optional
+	ResourceName string `json:"resourceName,omitempty"`
 }
 
 // CNIDeviceName is the name of the device of kind CNI in a node's pool.

@@ -122,6 +122,8 @@ const (
 	ReasonNetworkDeleting    = "NetworkDeleting"
 	ReasonUnsupportedPod     = "UnsupportedPod"
 	ReasonRouteConflict      = "RouteConflict"
+	// ReasonDeviceNotRequested: the pod's containers request fewer devices of a device plugin than its networks need.
+	ReasonDeviceNotRequested = "DeviceNotRequested"
 	// ReasonNeedsScheduling: what was added to a running pod has to be set aside by the scheduler, which has placed the pod already.
 	ReasonNeedsScheduling = "NeedsScheduling"
 	// ReasonNotOnNode: the running pod's node does not offer the Network that was added.

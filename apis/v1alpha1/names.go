@@ -72,7 +72,14 @@ const (
 	// ingress bandwidth. VFs and overlays have neither: their NIC has, see BandwidthClassName.
 	DeviceCapacityBandwidth = "bandwidth"
 	DeviceCapacityIngress   = "ingressBandwidth"
+	// DeviceCapacityLinks is consumed by what uses an uplink, 1 of WholeUplink by each claim that says nothing of it. Who has all of
+	// it has the uplink alone.
+	DeviceCapacityLinks = "links"
 )
+
+// WholeUplink is how much an uplink has of DeviceCapacityLinks, and what a Network of mode Passthru asks for. It is more than a link of
+// the kernel has macvlan links, so that it limits nothing else. Agents and operators of different versions have to agree on it.
+const WholeUplink = 1 << 16
 
 // BandwidthClassName is the DeviceClass of the devices that have bandwidth: one for each NIC. No Network has a dot in its name.
 const BandwidthClassName = "nic.bandwidth." + GroupName

@@ -22,7 +22,11 @@ func TestTranslatedNetworks(t *testing.T) {
 		"delegated":   `{"type": "bridge", "mtu": 1400, "ipam": {"type": "host-local", "subnet": "10.1.0.0/24"}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			translation := netattach.Translate(netattach.Definition{Namespace: "demo", Name: "a", Config: config, ResourceName: "multinet.dev/ens1f0"})
+			resource := "multinet.dev/ens1f0"
+			if name == "delegated" {
+				resource = "intel.com/sriov_a.b"
+			}
+			translation := netattach.Translate(netattach.Definition{Namespace: "demo", Name: "a", Config: config, ResourceName: resource})
 			if translation.Verdict == netattach.Refused || (translation.Verdict == netattach.Delegated) != (name == "delegated") {
 				t.Fatalf("%s: %v", translation.Verdict, translation.Reasons)
 			}

@@ -38,7 +38,7 @@ type PodNetworkAttachment struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// +kubebuilder:validation:XValidation:rule="has(self.podClaimName) == has(oldSelf.podClaimName) && has(self.request) == has(oldSelf.request) && has(self.macvlan) == has(oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && has(self.cni) == has(oldSelf.cni) && has(self.cniArguments) == has(oldSelf.cniArguments) && has(self.mac) == has(oldSelf.mac) && has(self.mtu) == has(oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && has(self.routes) == has(oldSelf.routes) && has(self.defaultRoutes) == has(oldSelf.defaultRoutes) && has(self.choice) == has(oldSelf.choice)",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	// +kubebuilder:validation:XValidation:rule="has(self.podClaimName) == has(oldSelf.podClaimName) && has(self.request) == has(oldSelf.request) && has(self.macvlan) == has(oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && has(self.cni) == has(oldSelf.cni) && has(self.resourceIndex) == has(oldSelf.resourceIndex) && has(self.cniArguments) == has(oldSelf.cniArguments) && has(self.mac) == has(oldSelf.mac) && has(self.mtu) == has(oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && has(self.routes) == has(oldSelf.routes) && has(self.defaultRoutes) == has(oldSelf.defaultRoutes) && has(self.choice) == has(oldSelf.choice)",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	// +kubebuilder:validation:XValidation:rule="has(self.qos) == has(oldSelf.qos)",message="spec.qos is of one QoSClass for ever: only its values change"
 	// +required
 	Spec PodNetworkAttachmentSpec `json:"spec"`
@@ -59,6 +59,7 @@ type PodNetworkAttachmentList struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.mac) != has(self.cni)",message="spec.mac must be set exactly where spec.cni is not"
 // +kubebuilder:validation:XValidation:rule="!has(self.cniArguments) || has(self.cni)",message="spec.cniArguments are for CNI plugins, and spec.cni is not set"
+// +kubebuilder:validation:XValidation:rule="has(self.resourceIndex) == (has(self.cni) && has(self.cni.resourceName))",message="spec.resourceIndex must be set exactly where spec.cni.resourceName is"
 type PodNetworkAttachmentSpec struct {
 	// pod that gets the interface.
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
@@ -119,6 +120,13 @@ type PodNetworkAttachmentSpec struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	CNIArguments *CNIArguments `json:"cniArguments,omitempty"`
+
+	// resourceIndex is which of the pod's devices of spec.cni.resourceName the plugins get, from 0. It is set exactly where
+	// that is.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	ResourceIndex *int32 `json:"resourceIndex,omitempty"`
 
 	// mtu in bytes; unset takes over that of the uplink, or of the node's interface less the encapsulation.
 	// +optional
@@ -372,4 +380,9 @@ type AttachedDevice struct {
 	// vfioGroup is the IOMMU group of a device that is bound to vfio-pci.
 	// +optional
 	VFIOGroup string `json:"vfioGroup,omitempty"`
+	// resourceName and deviceID tell which device of a device plugin the CNI plugins got.
+	// +optional
+	ResourceName string `json:"resourceName,omitempty"`
+	// +optional
+	DeviceID string `json:"deviceID,omitempty"`
 }

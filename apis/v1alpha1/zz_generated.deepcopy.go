@@ -773,6 +773,11 @@ func (in *PodNetworkAttachmentSpec) DeepCopyInto(out *PodNetworkAttachmentSpec) 
 		*out = new(CNIArguments)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.ResourceIndex != nil {
+		in, out := &in.ResourceIndex, &out.ResourceIndex
+		*out = new(int32)
+		**out = **in
+	}
 	if in.MTU != nil {
 		in, out := &in.MTU, &out.MTU
 		*out = new(int32)

@@ -23,7 +23,7 @@ func vmNode(ctx context.Context, t *tool, args []string) (err error) {
 	name := flags.String("name", defaultName, "name of the cluster")
 	pfs := flags.Int("pfs", 1, "network cards with 7 virtual functions each")
 	var images list
-	flags.Var(&images, "image", "archive to import; repeatable")
+	flags.Var(&images, "image", "archive to import; repeatable, the first one is there when the node is Ready")
 	if err := parse(flags, args); err != nil {
 		return err
 	}

@@ -88,3 +88,27 @@ func TestOverlayTakesTheBandwidthOfItsNIC(t *testing.T) {
 	s.must(s.Delete(s.ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "second"}}))
 	s.waitReady(time.Minute, "third")
 }
+
+// TestUplinkForOnePodAlone: in mode Passthru a pod waits until nobody else uses the uplink, and others wait for it. The stock scheduler
+// decides. No other test uses eth2 of this node meanwhile.
+func TestUplinkForOnePodAlone(t *testing.T) {
+	s := newScene(t, nodeC)
+	alone := networkSpec("eth2")
+	alone.Macvlan.Mode = v1alpha1.MacvlanModePassthru
+	s.network("alone", alone)
+	s.network("shared", networkSpec("eth2"))
+	waits := func(pod string) {
+		t.Helper()
+		s.waitCondition(pod, corev1.PodScheduled, corev1.ConditionFalse, corev1.PodReasonUnschedulable)
+	}
+	s.create("first", nodeC, "shared")
+	s.waitReady(time.Minute, "first")
+	s.create("owner", nodeC, "alone")
+	waits("owner")
+	s.must(s.Delete(s.ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "first"}}))
+	s.waitReady(time.Minute, "owner")
+	s.create("second", nodeC, "shared")
+	waits("second")
+	s.must(s.Delete(s.ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "owner"}}))
+	s.waitReady(time.Minute, "second")
+}

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -51,16 +53,7 @@ func TestPodOfPlugins(t *testing.T) {
 	}
 	s.allowPlugins()
 	network := netattach.NetworkName(s.namespace, "bridged")
-	s.until(time.Minute, "the Network of plugins to be ready", func(ctx context.Context) error {
-		var n v1alpha1.Network
-		if err := s.Get(ctx, client.ObjectKey{Name: network}, &n); err != nil {
-			return err
-		}
-		if n.Status.Nodes == 0 {
-			return fmt.Errorf("%+v", n.Status.Conditions)
-		}
-		return nil
-	})
+	s.waitPlugins(network)
 	for _, name := range []string{"left", "right"} {
 		pod := s.pod(name, nodeA, "")
 		pod.Annotations = map[string]string{npwg.AnnotationNetworks: "lan, bridged"}
@@ -88,6 +81,21 @@ func TestPodOfPlugins(t *testing.T) {
 	})
 	_, err = s.OnNode(s.ctx, nodeA, "ip", "link", "delete", "br-e2e")
 	s.must(err)
+}
+
+// waitPlugins returns when a Network of CNI plugins can be had on a node.
+func (s *scene) waitPlugins(network string) {
+	s.t.Helper()
+	s.until(time.Minute, "the Network of plugins to be ready", func(ctx context.Context) error {
+		var n v1alpha1.Network
+		if err := s.Get(ctx, client.ObjectKey{Name: network}, &n); err != nil {
+			return err
+		}
+		if n.Status.Nodes == 0 {
+			return fmt.Errorf("%+v", n.Status.Conditions)
+		}
+		return nil
+	})
 }
 
 // bridged is the address on net2, as the attachment, network-status and the pod itself tell it.
@@ -119,13 +127,16 @@ func (s *scene) allowPlugins() {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}}
 	s.must(s.Patch(s.ctx, namespace, client.RawPatch(types.MergePatchType,
 		[]byte(`{"metadata":{"labels":{"`+netattach.LabelPlugins+`":"`+netattach.LabelPluginsAllowed+`"}}}`))))
-	agents := func(args ...string) {
+	agents := func(stdin io.Reader, args ...string) {
 		s.t.Helper()
-		if out, err := s.Kubectl(s.ctx, nil, append(args, "--namespace", cluster.Namespace)...); err != nil {
+		if out, err := s.Kubectl(s.ctx, stdin, append(args, "--namespace", cluster.Namespace)...); err != nil {
 			s.t.Fatalf("kubectl %s: %v: %s", strings.Join(args, " "), err, out)
 		}
 		s.must(s.WaitRollout(s.ctx, 3*time.Minute))
 	}
-	agents("patch", "daemonset", "multinet-agent", "--patch-file", filepath.Join(tool.Repository, "manifests", "agent", "cni-plugins.yaml"))
-	s.t.Cleanup(func() { agents("rollout", "undo", "daemonset", "multinet-agent") })
+	patch, err := os.Open(filepath.Join(tool.Repository, "manifests", "agent", "cni-plugins.yaml"))
+	s.must(err)
+	defer patch.Close()
+	agents(patch, "patch", "daemonset", "multinet-agent", "--patch-file", "/dev/stdin")
+	s.t.Cleanup(func() { agents(nil, "rollout", "undo", "daemonset", "multinet-agent") })
 }

@@ -48,6 +48,7 @@ func cniDoor(t *testing.T) {
 	s.reaches("chained", "neighbour")
 	s.reaches("neighbour", "chained")
 	s.agentAwayOfDoor()
+	s.runtimeWithoutNRI()
 	s.setOnDoor()
 	s.churn(nodeA, s.createCNI)
 
@@ -99,6 +100,33 @@ func (s *scene) agentAwayOfDoor() {
 	s.waitGone(time.Minute, "chained")
 	s.remove(false, "plain")
 	s.waitGone(time.Minute, "plain")
+}
+
+// runtimeWithoutNRI: pods as users write them get their networks where the runtime knows nothing of NRI.
+func (s *scene) runtimeWithoutNRI() {
+	s.t.Helper()
+	const (
+		off = `sed -i 's/^  \[plugins."io.containerd.nri.v1.nri"\]$/&\n    disable = true/' /etc/containerd/config.toml`
+		on  = `sed -i '/^    disable = true$/d' /etc/containerd/config.toml`
+	)
+	configure := func(command string) {
+		s.t.Helper()
+		_, err := s.OnNode(s.ctx, nodeA, "sh", "-c", command)
+		s.must(err)
+		s.restart(nodeA, "containerd")
+	}
+	s.t.Cleanup(func() { configure(on) })
+	configure(off)
+	s.create("usual", nodeA, "door")
+	s.waitReady(2*time.Minute, "usual")
+	if out, err := s.OnNode(s.ctx, nodeA, "sh", "-c", `containerd config dump | grep -A 1 '^ *.plugins.*io.containerd.nri.v1.nri.*$'`); err != nil || !strings.Contains(out, "disable = true") {
+		s.t.Errorf("the runtime offers NRI, nothing is tested here: %v: %s", err, out)
+	}
+	s.cameThrough("usual", "CNI")
+	s.reaches("usual", "neighbour")
+	s.remove(false, "usual")
+	s.waitGone(time.Minute, "usual")
+	configure(on)
 }
 
 // useCNI names the node in cniNodes and starts its agent anew. The DaemonSet has the folders since the start of the suite. back

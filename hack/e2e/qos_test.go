@@ -55,8 +55,10 @@ func TestClassEnforced(t *testing.T) {
 	changed := limited("e2e-limited", 40)
 	s.must(s.Get(s.ctx, client.ObjectKeyFromObject(class), class))
 	class.Spec = changed.Spec
+	edited := time.Now()
 	s.must(s.Update(s.ctx, class))
 	s.waitEnforced("slow", 40)
+	t.Logf("the changed class is in the kernel, read back and told %s after its edit", time.Since(edited).Round(time.Millisecond))
 	s.wantRate("slow", "peer", 40)
 
 	before := s.queues(nodeA)

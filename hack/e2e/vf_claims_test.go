@@ -49,7 +49,6 @@ func (s *scene) startGPUs(node string) {
 // ownClaims: each example of demo/claims gets what it asks for, and where that is not to be had, waits or has its second choice.
 func (s *scene) ownClaims(node string) {
 	s.t.Helper()
-	s.startGPUs(node)
 	s.createFrom(nil, "demo", "claims", "networks.yaml")
 	made := map[string]*corev1.Pod{}
 	create := func(file string) {

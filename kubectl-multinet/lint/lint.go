@@ -73,7 +73,7 @@ func judgeDefinition(o manifest.Object, t netattach.Translation) Judgement {
 		j.Text = fmt.Sprintf("%s: Network %s has the CNI plugins %s do it, where the agents' cniPlugins list them and the namespace has the label %s=%s",
 			plugins, netattach.NetworkName(o.Namespace, o.Name), strings.Join(t.Types, ", "), netattach.LabelPlugins, netattach.LabelPluginsAllowed)
 		if o.Definition.ResourceName != "" {
-			j.Network, j.Text = nil, plugins+": this needs CNI plugins with a device of a device plugin, which Multinet does not hand to them"
+			j.Text += fmt.Sprintf("; each pod needs %s in resources.limits of its containers, once for each interface", o.Definition.ResourceName)
 		}
 	case netattach.Refused:
 		j.Text = "it cannot be used as it stands"

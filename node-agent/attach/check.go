@@ -52,8 +52,10 @@ func (r *run) snapshot() (snapshot, error) {
 
 // check returns the first difference.
 func (r *run) check(p plan.Attachment, now snapshot) error {
-	if !p.HasInterface() {
-		return r.checkVFIO(p)
+	if p.VF != nil {
+		if err := r.checkVF(p); err != nil || !p.HasInterface() {
+			return err
+		}
 	}
 	if index := now.links[p.Interface].Index; r.guards != nil && p.Macvlan != nil && index != 0 && !r.guards.Guarded(p, index) {
 		return errors.New("the program that holds the interface to its class is missing")
@@ -77,7 +79,7 @@ func (s snapshot) check(p plan.Attachment, on plumb.Uplink) error {
 	}
 	mismatch := ""
 	if p.VF != nil {
-		mismatch = checkVF(p, link)
+		mismatch = vfMismatch(p, link)
 	} else {
 		mismatch = wantedLink(p, on).Mismatch(link)
 	}

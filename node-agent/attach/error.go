@@ -33,6 +33,7 @@ const (
 	StepRemove    Step = "remove interface"
 	StepRestore   Step = "restore VF"
 	StepPlugins   Step = "run CNI plugins"
+	StepDevice    Step = "ask the kubelet for the pod's device"
 )
 
 // Error tells which attachment failed, where and why. Err is the cause with what to do about it.

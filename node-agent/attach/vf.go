@@ -1,6 +1,7 @@
 package attach
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -205,8 +206,8 @@ func (r *run) vfSteps(p plan.Attachment, link *plumb.Link) []step {
 	}})
 }
 
-// checkVF returns how the interface of a VF in the pod differs, or "".
-func checkVF(p plan.Attachment, link plumb.Link) string {
+// vfMismatch returns how the interface of a VF in the pod differs, or "".
+func vfMismatch(p plan.Attachment, link plumb.Link) string {
 	switch {
 	case !link.OurVF || link.PCIAddress != p.VF.PCIAddress:
 		return fmt.Sprintf("the interface is not the VF %s", p.VF.PCIAddress)
@@ -218,11 +219,18 @@ func checkVF(p plan.Attachment, link plumb.Link) string {
 	return ""
 }
 
-func (r *run) checkVFIO(p plan.Attachment) error {
+// checkVF compares what the node knows of a VF: what its PF was told, and the driver of one that a program of the pod drives.
+func (r *run) checkVF(p plan.Attachment) error {
 	vfs := plumb.VFs{Node: r.node, Sys: r.sys}
 	vf, err := vfs.Find(p.VF.PCIAddress)
 	if err != nil {
 		return err
+	}
+	if mismatch, err := vfs.Check(vf, p.VF.InForce(), net.HardwareAddr(p.MAC)); err != nil || mismatch != "" {
+		return cmp.Or(err, errors.New(mismatch))
+	}
+	if !p.VF.VFIO {
+		return nil
 	}
 	state, err := vfs.State(vf, nil)
 	if err == nil && state.Driver != plumb.VFIODriver {

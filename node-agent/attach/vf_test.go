@@ -90,6 +90,15 @@ func TestSRIOVAttach(t *testing.T) {
 	full := w.state(pod)
 	w.attach(pod, w.both()...)
 	w.wantState(pod, full)
+	other, priority := w.fast(), 5
+	other.VF.Settings.VLANQoS = &priority
+	_, err := w.attacher.QualifyVF(other)
+	w.must(err)
+	if err := w.attacher.Check(t.Context(), pod.Path(), w.both()); err == nil || !strings.HasSuffix(err.Error(), "has another vlanQoS for VF 0 than 3") {
+		t.Errorf("check of settings that somebody changed: %v", err)
+	}
+	w.attach(pod, w.both()...)
+	w.check(pod, w.both()...)
 	kerneltest.SetDown(t, pod, "net1")
 	kerneltest.Rename(t, pod, "net1", "other")
 	if err := w.attacher.Check(t.Context(), pod.Path(), w.both()); err == nil || !strings.HasSuffix(err.Error(), "interface net1: check: the interface is missing") {

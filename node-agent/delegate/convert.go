@@ -2,6 +2,7 @@ package delegate
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -19,7 +20,7 @@ import (
 )
 
 // parse reads a configuration, or a list of them, as libcni does, and the types of the plugins in it. The pod's arguments for all plugins
-// are put into it.
+// and the device that they get are put into it.
 func parse(c plan.CNI) (list *libcni.NetworkConfigList, types []string, err error) {
 	list, err = libcni.NetworkConfFromBytes([]byte(c.Config))
 	if err == nil && len(list.Plugins) == 0 {
@@ -29,7 +30,7 @@ func parse(c plan.CNI) (list *libcni.NetworkConfigList, types []string, err erro
 		}
 	}
 	if err == nil {
-		err = addArgs(list, c.Args)
+		err = errors.Join(addArgs(list, c.Args), addDevice(list, c.Device))
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("the Network's spec.cni.config: %w", err)
@@ -84,11 +85,7 @@ func knowsCheck(list *libcni.NetworkConfigList) bool {
 // arguments are those that container runtimes and Multus give as well.
 func (p *Plugins) arguments(r Record) *libcni.RuntimeConf {
 	s := r.Sandbox
-	capabilities := map[string]any{}
-	for capability, argument := range r.Capabilities {
-		capabilities[capability] = argument
-	}
-	return &libcni.RuntimeConf{CapabilityArgs: capabilities, ContainerID: s.ID, NetNS: s.NetNS, IfName: r.Interface, Args: [][2]string{
+	return &libcni.RuntimeConf{CapabilityArgs: p.capabilities(r), ContainerID: s.ID, NetNS: s.NetNS, IfName: r.Interface, Args: [][2]string{
 		{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", s.Namespace}, {"K8S_POD_NAME", s.Name},
 		{"K8S_POD_INFRA_CONTAINER_ID", s.ID}, {"K8S_POD_UID", string(s.PodUID)},
 	}}
@@ -101,6 +98,9 @@ func (p *Plugins) madeOf(r Record, told types.Result, begin time.Time) (*Made, e
 		return nil, fmt.Errorf("read the plugins' result: %w", err)
 	}
 	made := &Made{DNS: dnsOf(result.DNS)}
+	if made.DeviceInfo, err = p.DeviceInfo.End(r.Sandbox, r.attachment()); err != nil {
+		return nil, err
+	}
 	for _, ip := range result.IPs {
 		if ip.Interface != nil && *ip.Interface >= 0 && *ip.Interface < len(result.Interfaces) && result.Interfaces[*ip.Interface].Name != r.Interface {
 			continue

@@ -44,6 +44,8 @@ type Options struct {
 	LinkDir string
 	// StateDir is for libcni.
 	StateDir string
+	// DeviceInfo is where plugins and other programs of the node tell each other of the devices of pods.
+	DeviceInfo sandboxes.DeviceInfo
 	// Records are by Record.key, and are there after the node was started anew.
 	Records sandboxes.Records[Record]
 	// Look reads an interface of a pod, NamespaceLives tells whether a path still is a network namespace.
@@ -72,8 +74,10 @@ type Made struct {
 	Addresses []netip.Prefix    `json:"addresses,omitempty"`
 	Gateways  []netip.Addr      `json:"gateways,omitempty"`
 	DNS       netstatus.DNS     `json:"dns"`
-	At        time.Time         `json:"at"`
-	Duration  time.Duration     `json:"duration"`
+	// DeviceInfo is nil where nobody told of a device.
+	DeviceInfo *netstatus.DeviceInfo `json:"deviceInfo,omitempty"`
+	At         time.Time             `json:"at"`
+	Duration   time.Duration         `json:"duration"`
 }
 
 func (r Record) key() string { return keyOf(r.Sandbox.ID, r.Interface) }
@@ -171,6 +175,9 @@ func (p *Plugins) add(ctx context.Context, list *libcni.NetworkConfigList, r Rec
 		return r, fmt.Errorf("record the interface: %w", err)
 	}
 	begin := time.Now()
+	if err := p.DeviceInfo.Begin(r.Sandbox, r.attachment()); err != nil {
+		return r, errors.Join(err, p.Records.Delete(r.key()))
+	}
 	result, err := p.cni.AddNetworkList(ctx, list, p.arguments(r))
 	if err == nil {
 		r.Made, err = p.madeOf(r, result, begin)
@@ -202,7 +209,7 @@ func (p *Plugins) Made(sandbox sandboxes.Sandbox, a plan.Attachment) (publish.In
 
 func (r Record) asInterface(a plan.Attachment) publish.Interface {
 	m := r.Made
-	return publish.Interface{Plan: a, MAC: m.MAC, MTU: m.MTU, Addresses: m.Addresses, Gateways: m.Gateways, DNS: m.DNS, At: m.At, Duration: m.Duration}
+	return publish.Interface{Plan: a, MAC: m.MAC, MTU: m.MTU, Addresses: m.Addresses, Gateways: m.Gateways, DNS: m.DNS, DeviceInfo: m.DeviceInfo, At: m.At, Duration: m.Duration}
 }
 
 func problem(a plan.Attachment, err error) error {

@@ -80,7 +80,7 @@ func (l *lab) restart(allowed []string) {
 	l.must(err)
 	l.Plugins = New(Options{
 		Log: logr.Discard(), Allowed: allowed, BinDir: l.path("bin"), Node: l.node.Do, LinkDir: l.path("links"), StateDir: l.path("state"),
-		Records: records, Look: attach.Look, NamespaceLives: sandboxes.NamespaceLives,
+		DeviceInfo: sandboxes.DeviceInfo{Dir: l.path("devinfo")}, Records: records, Look: attach.Look, NamespaceLives: sandboxes.NamespaceLives,
 	})
 	l.Ready()
 }

@@ -111,6 +111,9 @@ func TestDevice(t *testing.T) {
 			t.Errorf("capacity %s: %+v", name, capacity)
 		}
 	}
+	if links := got.Capacity["links"]; links.Value.Value() != v1alpha1.WholeUplink || links.RequestPolicy.Default.Value() != 1 || links.RequestPolicy.ValidRange.Min.Value() != 1 {
+		t.Errorf("capacity links: %+v", links)
+	}
 	if len(got.Taints) != 0 {
 		t.Errorf("tainted with a carrier: %v", got.Taints)
 	}

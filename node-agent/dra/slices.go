@@ -56,6 +56,9 @@ func device(i inventory.Device, topology map[string]string) resourceapi.Device {
 			v1alpha1.DeviceCapacityBandwidth: bandwidth(i.Promised), v1alpha1.DeviceCapacityIngress: bandwidth(i.Promised),
 		}
 	}
+	if i.Kind == v1alpha1.DeviceKindUplink {
+		d.Capacity[v1alpha1.DeviceCapacityLinks] = links()
+	}
 	if !i.Carrier {
 		d.Taints = []resourceapi.DeviceTaint{{Key: TaintNoCarrier, Effect: resourceapi.DeviceTaintEffectNoSchedule}}
 	}
@@ -79,6 +82,15 @@ func bandwidth(bits int64) resourceapi.DeviceCapacity {
 			Default:    &zero,
 			ValidRange: &resourceapi.CapacityRequestPolicyRange{Min: &zero},
 		},
+	}
+}
+
+// links has each claim consume one, and lets a claim ask for all: then the uplink is nobody else's.
+func links() resourceapi.DeviceCapacity {
+	one := resource.MustParse("1")
+	return resourceapi.DeviceCapacity{
+		Value:         *resource.NewQuantity(v1alpha1.WholeUplink, resource.DecimalSI),
+		RequestPolicy: &resourceapi.CapacityRequestPolicy{Default: &one, ValidRange: &resourceapi.CapacityRequestPolicyRange{Min: &one}},
 	}
 }
 

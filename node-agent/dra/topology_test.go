@@ -54,6 +54,9 @@ func TestEveryDeviceTellsWhereItIs(t *testing.T) {
 	if len(overlay.Capacity) != 0 {
 		t.Errorf("the overlay offers the bandwidth of its NIC once more: %v", overlay.Capacity)
 	}
+	if _, has := devices[2].Capacity["links"]; has {
+		t.Error("a NIC that is no uplink can be had as a whole")
+	}
 	if capacity := devices[2].Capacity["ingressBandwidth"]; capacity.Value.Value() != 8e9 {
 		t.Errorf("the overlay's NIC has the bandwidth %s", capacity.Value.String())
 	}

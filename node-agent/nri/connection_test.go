@@ -217,3 +217,41 @@ func TestSocketGoesAndComesBack(t *testing.T) {
 	cancel()
 	<-ended
 }
+
+// patient records how long the runtime waits for a hook.
+type patient struct {
+	listening
+	left time.Duration
+}
+
+func (p *patient) RunSandbox(ctx context.Context, _ sandboxes.Sandbox) error {
+	if end, ok := ctx.Deadline(); ok {
+		p.left = time.Until(end)
+	}
+	return nil
+}
+
+// The runtime's plugin_request_timeout, with which containerd bounds each call, reaches the keeper over the socket.
+func TestHookKnowsHowLongTheRuntimeWaits(t *testing.T) {
+	ours, theirs := net.Pipe()
+	p := &patient{}
+	ended := make(chan struct{})
+	ctx, stop := context.WithCancel(t.Context())
+	go func() {
+		defer close(ended)
+		_, _ = connection(ctx, logr.Discard(), func(context.Context) (net.Conn, error) { return ours, nil }, p)
+	}()
+	r := newRuntime(t, theirs)
+	r.synchronize(t)
+	call, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := r.plugin.RunPodSandbox(call, &api.RunPodSandboxRequest{Pod: pod(nil)}); err != nil {
+		t.Error(err)
+	}
+	if p.left <= 2*time.Second || p.left > 20*time.Second {
+		t.Errorf("the hook has %s of 20s", p.left)
+	}
+	r.close()
+	stop()
+	<-ended
+}

@@ -94,6 +94,13 @@ func (b *builder) plugins(spec *v1alpha1.PodNetworkAttachmentSpec, a Attachment)
 	if b.err != nil {
 		return Attachment{}, b.err
 	}
+	if resource := spec.CNI.ResourceName; resource != "" {
+		b.check(spec.ResourceIndex != nil && *spec.ResourceIndex >= 0, "spec.resourceIndex", "", "is missing")
+		if b.err != nil {
+			return Attachment{}, b.err
+		}
+		a.CNI.Device = &PluginDevice{Resource: resource, Index: int(*spec.ResourceIndex)}
+	}
 	return a, nil
 }
 

@@ -62,6 +62,8 @@ type Attachment struct {
 // CNI is a configuration of CNI plugins, or a list of them, as JSON, and what the pod asks of them.
 type CNI struct {
 	Config string `json:"config"`
+	// Device is set where the plugins need one.
+	Device *PluginDevice `json:"device,omitempty"`
 	// Capabilities are arguments for plugins that declare the capability, by its name. Args are for all plugins, as the object args.cni
 	// in their configuration.
 	Capabilities map[string]json.RawMessage `json:"capabilityArguments,omitempty"`

@@ -61,6 +61,25 @@ func (q *VFQoS) Settings() VFSettings {
 	return VFSettings{MaxTxRate: q.MaxTxRate, MinTxRate: q.MinTxRate, VLANQoS: q.VLANQoS}
 }
 
+// InForce are the settings that the card has of a VF: the Network's, and what it took of a class when it was told.
+func (v *VF) InForce() VFSettings {
+	s := v.Settings
+	if v.QoS == nil || v.QoS.Told == nil {
+		return s
+	}
+	told := *v.QoS.Told
+	if v.QoS.MaxTxRate != nil {
+		s.MaxTxRate = &told.MaxTxRate
+	}
+	if v.QoS.MinTxRate != nil {
+		s.MinTxRate = &told.MinTxRate
+	}
+	if v.QoS.VLANQoS != nil {
+		s.VLANQoS = told.VLANQoS
+	}
+	return s
+}
+
 // Report tells what a VF has of its class, and of rates and priority whatever it has.
 func (q *VFQoS) Report(asked QoS) (r QoSReport) {
 	told := cmp.Or(q.Told, &VFOutcome{})

@@ -89,3 +89,25 @@ func TestVFQoSReport(t *testing.T) {
 		})
 	}
 }
+
+// The card has what the Network says, and of a class what it took; before it was told of the class nobody knows.
+func TestSettingsInForce(t *testing.T) {
+	own := VFSettings{VLAN: ptr(100), MaxTxRate: ptr(500)}
+	class := VFQoS{MinTxRate: ptr(100), VLANQoS: ptr(5)}
+	told := class
+	told.Told = &VFOutcome{MaxTxRate: 500, MinTxRate: 0, VLANQoS: ptr(5)}
+	for name, c := range map[string]struct {
+		class *VFQoS
+		want  VFSettings
+	}{
+		"no class": {nil, own},
+		"not told": {&class, own},
+		"told":     {&told, VFSettings{VLAN: ptr(100), MaxTxRate: ptr(500), MinTxRate: ptr(0), VLANQoS: ptr(5)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, (&VF{Settings: own, QoS: c.class}).InForce()); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -34,6 +34,25 @@ func (h VFs) Configure(ctx context.Context, vf VF, settings plan.VFSettings, mac
 	return h.verify(vf, want, pod)
 }
 
+// Check returns how the PF's settings of a VF differ from what it was told, or "".
+func (h VFs) Check(vf VF, settings plan.VFSettings, mac net.HardwareAddr) (string, error) {
+	info, _, err := h.info(vf)
+	if err != nil {
+		return "", err
+	}
+	is := told(info)
+	if is.AdminMAC != mac.String() {
+		return fmt.Sprintf("PF %s has MAC %s for VF %d instead of %s", vf.PF, is.AdminMAC, vf.Index, mac), nil
+	}
+	want := wanted(is, settings)
+	for _, a := range vfAttributes(is, want) {
+		if a.differs {
+			return fmt.Sprintf("PF %s has another %s for VF %d than %v", vf.PF, a.name, vf.Index, a.wanted), nil
+		}
+	}
+	return "", nil
+}
+
 // verify compares what the PF was told with what it says.
 func (h VFs) verify(vf VF, want plan.VFState, pod *kernel.Namespace) error {
 	seen, err := h.look(vf, pod)

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -30,7 +31,7 @@ func annotations(r Report, defaultNetwork string) (map[string]string, error) {
 	for _, i := range r.inPod() {
 		element := netstatus.Interface{
 			Name: netattach.StatusName(i.Plan.Network), Interface: i.Plan.Interface, MAC: i.MAC.String(), MTU: i.MTU,
-			Gateway: gateways(i), DNS: i.DNS, DeviceInfo: DeviceInfo(i.Plan),
+			Gateway: gateways(i), DNS: i.DNS, DeviceInfo: cmp.Or(i.DeviceInfo, DeviceInfo(i.Plan)),
 		}
 		for _, a := range i.Addresses {
 			element.IPs = append(element.IPs, a.Addr())
@@ -60,8 +61,11 @@ func gateways(i Interface) []netip.Addr {
 	return list
 }
 
-// DeviceInfo identifies the device of an interface that is one by itself; nil for others. No container gets /dev/vhost-net, so that none is told.
+// DeviceInfo identifies the device of an interface that is one by itself; nil for others, and where it is not known to be a PCI device. No container gets /dev/vhost-net, so that none is told.
 func DeviceInfo(a plan.Attachment) *netstatus.DeviceInfo {
+	if a.CNI != nil && a.CNI.Device != nil && a.CNI.Device.PCIAddress() != "" {
+		return &netstatus.DeviceInfo{Type: "pci", Version: deviceInfoVersion, PCI: &netstatus.PCIDevice{Address: a.CNI.Device.PCIAddress()}}
+	}
 	if a.VF == nil {
 		return nil
 	}

@@ -180,6 +180,9 @@ func device(i Interface) v1alpha1.AttachedDevice {
 		Kind: kind, Name: d.Name, Uplink: d.Uplink, PCIAddress: d.PCIAddress,
 		PCIeRoot: d.PCIeRoot, Driver: d.Driver, Vendor: d.Vendor, NUMANode: d.NUMANode,
 	}
+	if cni := i.Plan.CNI; cni != nil && cni.Device != nil {
+		device.ResourceName, device.DeviceID = cni.Device.Resource, cni.Device.ID
+	}
 	if vf := i.Plan.VF; vf != nil {
 		index := int32(vf.Index) //nolint:gosec // A PF has 65535 VFs at most.
 		device.Kind, device.PF, device.VFIndex = v1alpha1.DeviceKindVF, vf.PF, &index

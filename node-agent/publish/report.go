@@ -47,11 +47,12 @@ type Interface struct {
 	MAC       plan.HardwareAddr
 	MTU       int
 	Addresses []netip.Prefix
-	// Gateways and DNS are what CNI plugins told, beyond the plan.
-	Gateways []netip.Addr
-	DNS      netstatus.DNS
-	At       time.Time
-	Duration time.Duration
+	// Gateways, DNS and DeviceInfo are what CNI plugins told, beyond the plan.
+	Gateways   []netip.Addr
+	DNS        netstatus.DNS
+	DeviceInfo *netstatus.DeviceInfo
+	At         time.Time
+	Duration   time.Duration
 }
 
 // inPod are the interfaces that the pod has.

@@ -27,8 +27,11 @@ func (a application) apply(reports map[attachmentKey]plan.QoSReport) (ok bool, e
 	speed := a.speed()
 	sent, errOut := a.egress(speed)
 	received, errIn := shaped{}, error(nil)
+	var between map[plan.VLAN]error
 	if errOut == nil && a.segment.wanted(ingress) {
-		received, errIn = a.ingress(speed)
+		if received, errIn = a.ingress(speed); errIn == nil {
+			between = a.neighbours(received.queue)
+		}
 	}
 	tagged := a.vlans()
 	for _, attachment := range a.segment.attachments {
@@ -45,6 +48,7 @@ func (a application) apply(reports map[attachmentKey]plan.QoSReport) (ok bool, e
 				missDirection(&r, attachment.QoS, ingress, errIn)
 			} else {
 				r.Ingress = readBack(&r, ingress, attachment.QoS.Ingress, received.found[received.minors[m]], speed, a.segment.device.Uplink)
+				missNeighbours(&r, attachment, between)
 			}
 		}
 		reports[keyOf(attachment)] = r
@@ -192,7 +196,7 @@ func (m *Manager) prune(needed []*segment, state *snapshot) error {
 	if err != nil {
 		return err
 	}
-	var failed []error
+	failed := []error{m.pruneNeighbours(state, needed, pinned)}
 	for _, index := range pinnedLinks(pinned) {
 		s := keep[index]
 		switch {
@@ -211,8 +215,8 @@ func (m *Manager) unshape(state *snapshot, index int, d direction) error {
 	if d == ingress {
 		found, err := state.node.Handle().LinkByName(detourName(index))
 		if err == nil {
-			queue = found.Attrs().Index
-			if err := closeDetour(state.node, index, queue); err != nil {
+			removed, err := closeDetour(state.node, index, found.Attrs().Index)
+			if err != nil || !removed {
 				return err
 			}
 		}

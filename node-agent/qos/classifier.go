@@ -13,6 +13,7 @@ const (
 	skbLength   = 0
 	skbMark     = 8
 	skbPriority = 32
+	skbIndex    = 44
 	skbData     = 76
 	skbDataEnd  = 80
 	skbSocket   = 168
@@ -27,6 +28,7 @@ const (
 // Verdicts of TCX.
 const (
 	verdictNext     = -1
+	verdictPass     = 0
 	verdictDrop     = 2
 	verdictRedirect = 7
 )
@@ -57,7 +59,13 @@ type classifier struct {
 	group, other uint32
 	// keepMark leaves the token for another classifier.
 	keepMark bool
+	// queued leaves in each packet that it goes to a queue, unqueued lets pass what has been there.
+	queued, unqueued bool
 }
+
+// beenQueued stands in skb->tc_index, of 16 bits, of what has passed the queues of what the uplink receives. What pods of a VLAN send each
+// other has not. Nothing else uses the field there, and the kernel keeps it on the way from the uplink to the VLAN's link.
+const beenQueued = major
 
 // load makes the program. It always writes skb->priority: HTB would take that from the pod's socket otherwise, before it looks
 // at anything else.
@@ -70,16 +78,17 @@ func (c classifier) load() (*ebpf.Program, error) {
 }
 
 func (c classifier) instructions() asm.Instructions {
-	code := asm.Instructions{
-		asm.Mov.Reg(asm.R6, asm.R1),
-		asm.Mov.Imm(asm.R7, 0),
+	code := asm.Instructions{asm.Mov.Reg(asm.R6, asm.R1)}
+	code = append(code, c.queues()...)
+	code = append(code,
+		asm.Mov.Imm(asm.R7, 0).WithSymbol("begin"),
 		asm.LoadMem(asm.R2, asm.R6, skbData, asm.Word),
 		asm.LoadMem(asm.R3, asm.R6, skbDataEnd, asm.Word),
 		asm.Mov.Reg(asm.R4, asm.R2),
 		asm.Add.Imm(asm.R4, frameHeader),
 		asm.JGT.Reg(asm.R4, asm.R3, "other"),
 		asm.LoadMem(asm.R7, asm.R2, frameDestination, asm.Byte),
-	}
+	)
 	code = append(code, copyMAC(c.at, -8)...)
 	code = append(code, lookUp(c.places, -8)...)
 	code = append(code,
@@ -111,6 +120,22 @@ func (c classifier) instructions() asm.Instructions {
 		code = append(code, asm.Mov.Imm(asm.R1, 0), asm.StoreMem(asm.R6, skbMark, asm.R1, asm.Word))
 	}
 	return append(code, asm.Mov.Imm(asm.R0, verdictNext), asm.Return())
+}
+
+// queues is the part that tells what has been in a queue from what has not.
+func (c classifier) queues() asm.Instructions {
+	switch {
+	case c.queued:
+		return asm.Instructions{asm.Mov.Imm(asm.R2, beenQueued), asm.StoreMem(asm.R6, skbIndex, asm.R2, asm.Word)}
+	case c.unqueued:
+		return asm.Instructions{
+			asm.LoadMem(asm.R2, asm.R6, skbIndex, asm.Word),
+			asm.JNE.Imm(asm.R2, beenQueued, "begin"),
+			asm.Mov.Imm(asm.R0, verdictPass),
+			asm.Return(),
+		}
+	}
+	return nil
 }
 
 // copyMAC copies a MAC of the frame at R2 to the stack, as the tables have it. It uses R5.

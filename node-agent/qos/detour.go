@@ -63,37 +63,54 @@ func openDetour(node *kernel.Namespace, link, queue int, list []qdisc) error {
 	return nil
 }
 
-// closeDetour lets what arrives take its own way again, and removes the ifb.
-func closeDetour(node *kernel.Namespace, link, queue int) error {
+// closeDetour lets what arrives take its own way again. The ifb is removed by a later look, when nothing waits there any more.
+func closeDetour(node *kernel.Namespace, link, queue int) (removed bool, err error) {
+	closed, err := closeWay(node, link)
+	if closed || err != nil {
+		return false, err
+	}
+	found, err := classes(node, queue)
+	if err != nil {
+		return false, err
+	}
+	for _, c := range found {
+		if stats := c.Statistics; stats != nil && stats.Queue != nil && stats.Queue.Qlen > 0 {
+			return false, nil
+		}
+	}
+	if err := node.Handle().LinkDel(byIndex(queue)); err != nil && !gone(err) {
+		return false, fmt.Errorf("remove %s: %w", detourName(link), err)
+	}
+	return true, nil
+}
+
+// closeWay removes our filter from what arrives on a link. It tells whether there was one.
+func closeWay(node *kernel.Namespace, link int) (closed bool, err error) {
 	all, err := kernel.Dump(func() ([]netlink.Filter, error) {
 		return node.Handle().FilterList(byIndex(link), netlink.HANDLE_MIN_INGRESS)
 	})
 	if err != nil && !gone(err) {
-		return fmt.Errorf("list filters: %w", err)
+		return false, fmt.Errorf("list filters: %w", err)
 	}
-	removed := false
 	for _, f := range all {
-		if f.Attrs().Priority != detourPriority || removed {
+		if f.Attrs().Priority != detourPriority || closed {
 			continue
 		}
 		// Without a handle the kernel removes all of the priority: u32 has a table of its own beside each filter.
 		filter := &netlink.U32{FilterAttrs: netlink.FilterAttrs{LinkIndex: link, Parent: netlink.HANDLE_MIN_INGRESS, Priority: detourPriority, Protocol: unix.ETH_P_ALL}}
 		if err := node.Handle().FilterDel(filter); err != nil && !gone(err) {
-			return fmt.Errorf("remove the redirection: %w", err)
+			return false, fmt.Errorf("remove the redirection: %w", err)
 		}
-		removed = true
+		closed = true
 	}
-	if removed {
+	if closed {
 		if _, others, err := filters(node, link); err == nil && !others {
 			if err := node.Handle().QdiscDel(clsact(link)); err != nil && !gone(err) {
-				return fmt.Errorf("remove clsact: %w", err)
+				return true, fmt.Errorf("remove clsact: %w", err)
 			}
 		}
 	}
-	if err := node.Handle().LinkDel(byIndex(queue)); err != nil && !gone(err) {
-		return fmt.Errorf("remove %s: %w", detourName(link), err)
-	}
-	return nil
+	return closed, nil
 }
 
 // filters tells whether our filter, and anybody else's, is on what passes a link.

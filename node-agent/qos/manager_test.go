@@ -56,7 +56,8 @@ func TestApply(t *testing.T) {
 		if diff := cmp.Diff(sent, w.treeOn("eth1"), cmp.AllowUnexported(class{})); diff != "" {
 			t.Errorf("%s, egress (-want +got)\n%s", what, diff)
 		}
-		received := append(own, class{minor: 0x10, rate: 64 * kbit, ceil: 20 * mbit, quantum: 65536, prio: 7, limit: 131072})
+		received := append(own, class{minor: 0x10, rate: 64 * kbit, ceil: 100 * mbit, quantum: 65536, prio: 2, limit: 131072},
+			class{minor: 0x11, rate: 64 * kbit, ceil: 20 * mbit, quantum: 65536, prio: 7, limit: 131072})
 		if diff := cmp.Diff(received, w.treeOn(detourName(w.index("eth1"))), cmp.AllowUnexported(class{})); diff != "" {
 			t.Errorf("%s, ingress (-want +got)\n%s", what, diff)
 		}
@@ -76,9 +77,10 @@ func TestApply(t *testing.T) {
 	w.wantNothing()
 }
 
-// wantNothing: the node is as if no class had ever been there.
+// wantNothing: the node is as if no class had ever been there. What waited on an ifb has gone its way by the second look.
 func (w *world) wantNothing() {
 	w.t.Helper()
+	w.apply()
 	if root := w.root("eth1"); root.handle != 0 || root.kind == "htb" {
 		w.t.Errorf("the uplink still has %+v", root)
 	}
@@ -157,6 +159,7 @@ func TestForeignQdisc(t *testing.T) {
 	must(t, w.node.Handle().QdiscAdd(foreign))
 	w.apply()
 	w.wantMissing(w.planned[0], v1alpha1.ReasonForeignQdisc, plan.KnobEgressGuaranteed, plan.KnobEgressMaximum, plan.KnobIngressMaximum)
+	w.apply()
 	if pinned, err := w.manager.pins.list(linksDir); err != nil || len(pinned) > 0 {
 		t.Errorf("still pinned: %v %v", pinned, err)
 	}
@@ -282,6 +285,7 @@ func TestQueuesOfSlowClasses(t *testing.T) {
 	must(t, err)
 	w.planned = nil
 	w.apply()
+	w.apply() // by which the ifb is gone
 	w.planned = []plan.Attachment{in(1, mbit), in(2, mbit)}
 	w.apply()
 	must(t, w.node.Handle().LinkSetMTU(link, 9000))

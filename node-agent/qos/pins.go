@@ -16,7 +16,7 @@ import (
 //
 //	v1/guards                      what the programs on pods' links do
 //	v1/pods/<MAC>                  such a program on a link
-//	v1/links/<index>-<direction>   a classifier on a link of the node, and with -places its table
+//	v1/links/<index>-<direction>   a classifier on a link of the node, and with -places its table if it has one of its own
 type pins struct{ root string }
 
 const (
@@ -104,6 +104,24 @@ func (p pins) attached(dir, name string) (link.Link, int, error) {
 		return nil, 0, found.Close()
 	}
 	return found, int(info.TCX().Ifindex), nil
+}
+
+// runs tells whether the program of a link has a name.
+func runs(on link.Link, name string) (bool, error) {
+	info, err := on.Info()
+	if err != nil {
+		return false, fmt.Errorf("look at a program: %w", err)
+	}
+	program, err := ebpf.NewProgramFromID(info.Program)
+	if err != nil {
+		return false, fmt.Errorf("look at a program: %w", err)
+	}
+	defer program.Close()
+	has, err := program.Info()
+	if err != nil {
+		return false, fmt.Errorf("look at a program: %w", err)
+	}
+	return has.Name == name, nil
 }
 
 // attach puts a program ahead of all others on an interface of the calling thread's namespace, and pins it in the place of

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/multinet-dev/multinet/node-agent/kernel/kerneltest"
+	"github.com/multinet-dev/multinet/node-agent/plan"
 )
 
 // skb is the head of struct __sk_buff that a test run takes and gives back.
@@ -228,4 +229,29 @@ func TestGuardCost(t *testing.T) {
 			t.Errorf("%s: %d ns at once are less than two packets", name, entry.Depth)
 		}
 	}
+}
+
+// A program that a former agent has put on a link is exchanged in its place, where it is another one.
+func TestProgramOfAFormerAgent(t *testing.T) {
+	w := newWorld(t, 100*mbit)
+	p := w.pod(1, both("slow", plan.Bandwidth{Maximum: 20 * mbit}))
+	name := pinName(w.index("eth1"), ingress)
+	found, _, err := w.manager.pins.attached(linksDir, name)
+	must(t, err)
+	defer found.Close()
+	places, err := w.manager.pins.table(linksDir, placesPin(name), newPlaces)
+	must(t, err)
+	defer places.Close()
+	former, err := classifier{name: "multinet_former", places: places}.load()
+	must(t, err)
+	defer former.Close()
+	must(t, found.Update(former))
+	w.manager = w.newManager()
+	for range 2 {
+		w.apply()
+		if now, err := runs(found, "multinet_input"); !now || err != nil {
+			t.Errorf("the former program is still there: %v", err)
+		}
+	}
+	w.wantMissing(p.Attachment, "")
 }

@@ -60,16 +60,17 @@ func (s *segment) wanted(d direction) bool {
 	return slices.ContainsFunc(s.attachments, func(a plan.Attachment) bool { return asks(a, d) })
 }
 
-// asks tells whether an attachment is to have a class of its own: one with any class has one for what it sends, so that it is not
+// asks tells whether a direction needs a tree for an attachment: one with any class has one for what it sends, so that it is not
 // among those without.
 func asks(a plan.Attachment, d direction) bool {
 	return a.QoS != nil && (d == egress || a.QoS.Ingress != plan.Bandwidth{})
 }
 
-// members are the attachments that have a class of their own in a direction.
+// members are the attachments that have a class of their own in a direction that has a tree: all with a QoSClass. One that asks for
+// nothing there may do so later, or have done before, and what waits in its queue is not lost by the change.
 func (s *segment) members(d direction) (list []member) {
 	for _, a := range s.attachments {
-		if !asks(a, d) {
+		if a.QoS == nil {
 			continue
 		}
 		m := member{mac: newMAC(a.MAC), Bandwidth: a.QoS.Egress, gso: cmp.Or(a.GSOMaxSize, wholeGSO)}

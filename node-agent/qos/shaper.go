@@ -56,6 +56,8 @@ type shaped struct {
 	minors map[mac]uint16
 	found  map[uint16]*netlink.HtbClass
 	tree   tree
+	// queue is the interface that has the tree.
+	queue int
 	// removed are classes that were removed, with their last counters.
 	removed []*netlink.HtbClass
 }
@@ -72,7 +74,7 @@ func (s shaper) ensure(speed uint64, gso int, members []member, tokens map[mac]u
 	if err != nil {
 		return done, err
 	}
-	done.minors = assignMembers(members, present)
+	done.minors, done.queue = assignMembers(members, present), s.queue
 	members = slices.DeleteFunc(members, func(m member) bool { return m.minor == 0 })
 	done.tree = newTree(speed, gso, members)
 	if err := s.ensureProgram(places); err != nil {
@@ -122,11 +124,14 @@ func assignMembers(members []member, present map[mac]place) map[mac]uint16 {
 
 // ensureProgram puts the classifier on the link.
 func (s shaper) ensureProgram(places *ebpf.Map) error {
-	return ensureClassifier(s.node, s.pins, s.name(), s.link, s.attachType(), classifier{
-		name: "multinet_" + string(s.direction), at: s.macAt(), places: places, group: handle(minorGroup), other: handle(minorDefault),
-	})
+	c := classifier{name: "multinet_egress", at: s.macAt(), places: places, group: handle(minorGroup), other: handle(minorDefault)}
+	if s.direction == ingress {
+		c.name, c.queued = "multinet_input", true
+	}
+	return ensureClassifier(s.node, s.pins, s.name(), s.link, s.attachType(), c)
 }
 
+// ensureClassifier puts a program on a link, or in the place of one of another name that a former agent has put there.
 func ensureClassifier(node *kernel.Namespace, p pins, name string, index int, at ebpf.AttachType, c classifier) error {
 	found, on, err := p.attached(linksDir, name)
 	if err != nil {
@@ -134,8 +139,8 @@ func ensureClassifier(node *kernel.Namespace, p pins, name string, index int, at
 	}
 	if found != nil {
 		defer found.Close()
-		if on == index {
-			return nil
+		if same, err := runs(found, c.name); on == index && (err != nil || same) {
+			return err
 		}
 	}
 	program, err := c.load()
@@ -143,6 +148,12 @@ func ensureClassifier(node *kernel.Namespace, p pins, name string, index int, at
 		return err
 	}
 	defer program.Close()
+	if found != nil && on == index {
+		if err := found.Update(program); err != nil {
+			return fmt.Errorf("exchange program %s: %w", name, err)
+		}
+		return nil
+	}
 	return node.Do(func() error { return p.attach(linksDir, name, program, index, at) })
 }
 

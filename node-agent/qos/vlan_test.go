@@ -6,10 +6,12 @@ import (
 	"net/netip"
 	"os"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
+	"github.com/multinet-dev/multinet/node-agent/kernel"
 	"github.com/multinet-dev/multinet/node-agent/kernel/kerneltest"
 	"github.com/multinet-dev/multinet/node-agent/plan"
 	"github.com/multinet-dev/multinet/node-agent/plumb"
@@ -94,6 +96,52 @@ func TestPriorityInTheTag(t *testing.T) {
 	if pinned, err := w.manager.pins.list(linksDir); err != nil || len(pinned) > 0 {
 		t.Errorf("still pinned: %v %v", pinned, err)
 	}
+}
+
+// What pods of a VLAN send each other waits in the queues of the receiver's class, and so does what comes over the uplink, each once.
+func TestQueuesBetweenPodsOfAVLAN(t *testing.T) {
+	w := newWorld(t, 100*mbit)
+	slow := asking("slow", plan.Bandwidth{}, plan.Bandwidth{Maximum: mbit / 5})
+	if !w.hasVLANs() {
+		a := attachment(1, slow)
+		a.Macvlan.VLAN = vlanID
+		w.planned = []plan.Attachment{a}
+		w.apply()
+		w.wantMissing(a, v1alpha1.ReasonQoSFailed, plan.KnobIngressMaximum)
+		return
+	}
+	_, err := plumb.EnsureVLAN(w.machine, "far1", vlanID)
+	must(t, err)
+	kerneltest.Address(t, w.machine, plumb.VLANName("far1", vlanID), "10.100.0.1/16")
+	receiver, sender := w.tagged(1, slow), w.tagged(2, nil)
+	w.wantMissing(receiver.Attachment, "")
+	const few = 8 // of 16 KiB that may be sent at once
+	for name, from := range map[string]*kernel.Namespace{"a neighbour": sender.Namespace, "elsewhere": w.machine} {
+		f := kerneltest.UDP(t, from, receiver.Namespace, receiver.v4, 0)
+		before := w.count("slow", "ingress")
+		must(t, f.Burst(few))
+		kerneltest.Within(t, 20*time.Second, name+": it arrives", func() bool { return f.Received() == f.Sent() })
+		if counted := w.count("slow", "ingress") - before; counted < few || counted >= 2*few {
+			t.Errorf("%s: of %d packets the receiver's class counts %d", name, few, counted)
+		}
+		drops := w.counter("slow", "ingress").Drops
+		must(t, f.Burst(60)) // more than may be sent at once, and than the queue holds
+		kerneltest.Within(t, 20*time.Second, name+": the queue is full", func() bool { return w.counter("slow", "ingress").Drops > drops })
+		kerneltest.Within(t, 20*time.Second, name+": and empty again", func() bool { return w.counter("slow", "ingress").Backlog == 0 })
+		f.Stop()
+	}
+	// Another agent finds all of it, and leaves it.
+	w.manager = w.newManager()
+	w.apply()
+	w.wantMissing(receiver.Attachment, "")
+	w.planned = nil
+	w.apply()
+	list, err := qdiscs(w.node)
+	must(t, err)
+	if hasClsact(list, w.index(plumb.VLANName("eth1", vlanID))) {
+		t.Error("clsact is still on the VLAN's link")
+	}
+	w.wantNothing()
 }
 
 // shout sends broadcasts by a socket that asks for the highest priority.

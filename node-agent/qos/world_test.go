@@ -149,14 +149,16 @@ func (w *world) root(name string) qdisc {
 }
 
 // count is how many packets the class with a name has sent.
-func (w *world) count(class, d string) uint64 {
+func (w *world) count(class, d string) uint64 { return w.counter(class, d).Packets }
+
+func (w *world) counter(class, d string) Counter {
 	w.t.Helper()
 	all, err := w.manager.Counters()
 	must(w.t, err)
 	for _, c := range all {
 		if c.Class == class && c.Direction == d && c.Link == "eth1" {
-			return c.Packets
+			return c
 		}
 	}
-	return 0
+	return Counter{}
 }

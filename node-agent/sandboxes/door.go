@@ -1,6 +1,7 @@
 package sandboxes
 
 import (
+	"context"
 	"time"
 
 	"github.com/multinet-dev/multinet/node-agent/attach"
@@ -23,7 +24,7 @@ func (d Door) closed() string {
 	return "the container runtime is not connected over NRI"
 }
 
-// hookLimit ends a hook with an error before the runtime's 2 s are over: a plugin that is later than that is
+// hookLimit ends a hook with an error before the runtime's usual 2 s are over: a plugin that is later than that is
 // disconnected, and the pod starts without its networks.
 const hookLimit = 1500 * time.Millisecond
 
@@ -37,12 +38,22 @@ const (
 	callWait  = 3 * time.Second
 )
 
-// limit ends a call of the runtime with an error.
+// limit ends a call of the runtime with an error, where the runtime does not say how long it waits.
 func (d Door) limit() time.Duration {
 	if d == DoorCNI {
 		return callLimit
 	}
 	return hookLimit
+}
+
+// within ends a call of the runtime with an error before the runtime gives it up. Over NRI the call has the time of the runtime's
+// plugin_request_timeout, which is longer where an admin knows the node to be slow.
+func (d Door) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	limit := d.limit()
+	if gone, ok := ctx.Deadline(); ok && d == DoorNRI {
+		limit = min(time.Until(gone)*3/4, callLimit)
+	}
+	return context.WithTimeout(ctx, limit)
 }
 
 // wait is for anything but the call's own work in the kernel.

@@ -29,7 +29,7 @@ func (k *Keeper) RunSandbox(ctx context.Context, sandbox Sandbox) error {
 	if sandbox.NetNS == "" {
 		return errors.New("a pod on the host's network cannot select networks: remove hostNetwork or the annotation")
 	}
-	ctx, cancel := context.WithTimeout(ctx, k.Door.limit())
+	ctx, cancel := k.Door.within(ctx)
 	defer cancel()
 	e := k.state.hold(sandbox)
 	made, attachments, err := k.run(ctx, e, selections)
@@ -210,7 +210,7 @@ func (k *Keeper) StopSandbox(ctx context.Context, sandbox Sandbox) {
 
 // stop empties a sandbox that was acquired, and releases it. One that failed leaves the pod ready for the next.
 func (k *Keeper) stop(ctx context.Context, e *entry, failed bool) {
-	ctx, cancel := context.WithTimeout(ctx, k.Door.limit())
+	ctx, cancel := k.Door.within(ctx)
 	defer cancel()
 	pod, planned := k.state.plan(e.PodUID)
 	if !planned || e.NetNS == "" || !k.NamespaceLives(e.NetNS) {

@@ -1,6 +1,7 @@
 package sandboxes
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -127,4 +128,31 @@ func TestSandboxOfALateHook(t *testing.T) {
 			t.Errorf("the sandbox has %d interfaces, its container: %v", w.interfaces(box.NetNS), err)
 		}
 	})
+}
+
+// An admin who has the runtime wait longer on a slow node is heeded; a call is never longer than one over CNI.
+func TestHookEndsBeforeTheRuntimeDoes(t *testing.T) {
+	for name, test := range map[string]struct {
+		runtime, takes, want time.Duration
+		attached             bool
+	}{
+		"usual, in time":          {runtime: 2 * time.Second, takes: time.Second, want: time.Second, attached: true},
+		"usual, late":             {runtime: 2 * time.Second, takes: 3 * time.Second, want: 1500 * time.Millisecond},
+		"a patient runtime":       {runtime: 8 * time.Second, takes: 5 * time.Second, want: 5 * time.Second, attached: true},
+		"the patience has an end": {runtime: time.Minute, takes: 20 * time.Second, want: callLimit},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := prepared(t, func(w *world) { w.attachTakes, w.probeTakes = test.takes, 0 })
+				ctx, cancel := context.WithTimeout(t.Context(), test.runtime)
+				defer cancel()
+				begin := time.Now()
+				err := w.keeper.RunSandbox(ctx, box)
+				if took := time.Since(begin); took != test.want || (err == nil) != test.attached {
+					t.Errorf("the hook took %s, want %s: %v", took, test.want, err)
+				}
+				time.Sleep(time.Minute)
+			})
+		})
+	}
 }

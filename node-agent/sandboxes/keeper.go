@@ -108,6 +108,12 @@ type Claims interface {
 	Edited(ctx context.Context, namespace, name string, podUID types.UID) (bool, error)
 }
 
+// PodDevices are the devices of device plugins that the kubelet has given to a pod's containers, as podresources.Kubelet asks for them.
+type PodDevices interface {
+	// IDs are those of one resource, always in the same order.
+	IDs(ctx context.Context, pod plan.Pod, resource string) ([]string, error)
+}
+
 // Probe looks for other users of an attachment's addresses on the segment that it will be on.
 type Probe func(ctx context.Context, a plan.Attachment) ([]plan.Conflict, error)
 
@@ -123,6 +129,7 @@ type Options struct {
 	QoS         Shaper
 	Publisher   Publisher
 	Claims      Claims
+	PodDevices  PodDevices
 	Probe       Probe
 	// CDI is where the runtime looks for devices.
 	CDI CDI

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/node-agent/attach"
 	"github.com/multinet-dev/multinet/node-agent/plan"
@@ -22,9 +24,11 @@ type fakePlugins struct {
 	mu sync.Mutex
 	// made are sandbox/interface.
 	made []string
-	// lost tells that the interfaces are not in the kernel; addError and delError fail the calls.
+	// lost tells that the interfaces are not in the kernel; addError and delError fail the calls, delError those of delFails alone
+	// where that is set.
 	lost               bool
 	addError, delError error
+	delFails           string
 	checked            int
 }
 
@@ -69,7 +73,7 @@ func (f *fakePlugins) Check(context.Context, Sandbox, plan.Attachment) error {
 func (f *fakePlugins) Del(_ context.Context, s Sandbox, a plan.Attachment) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.delError != nil {
+	if f.delError != nil && (f.delFails == "" || f.delFails == a.Interface) {
 		return f.delError
 	}
 	f.made = slices.DeleteFunc(f.made, func(m string) bool { return m == s.ID+"/"+a.Interface })
@@ -101,17 +105,23 @@ func (f *fakePlugins) list() string {
 // delegated is a world in which a pod is about to start on a Network of its own data path, net1, and one of CNI plugins, net2.
 func delegated(t *testing.T) *world {
 	w := prepared(t, func(*world) {})
-	lan := attachmentOrder()
-	lan.Name, lan.UID, lan.Spec.NetworkName, lan.Spec.Interface = "b", "order-b", "lan", "net2"
-	lan.Spec.PodClaimName, lan.Spec.Type, lan.Spec.Macvlan, lan.Spec.Addresses, lan.Spec.MAC = "multinet-lan-0", v1alpha1.NetworkTypeCNI, nil, nil, ""
-	lan.Spec.CNI = &v1alpha1.CNISpec{Config: `{"name": "lan", "type": "bridge"}`}
-	w.order(lan)
+	w.orderPlugins(t, "lan", "net2")
+	return w
+}
+
+// orderPlugins prepares one more interface of the pod, on a Network of CNI plugins.
+func (w *world) orderPlugins(t *testing.T, network, iface string) {
+	t.Helper()
+	order := attachmentOrder()
+	order.Name, order.UID, order.Spec.NetworkName, order.Spec.Interface = network, types.UID("order of "+network), network, v1alpha1.InterfaceName(iface)
+	order.Spec.PodClaimName, order.Spec.Type, order.Spec.Macvlan, order.Spec.Addresses, order.Spec.MAC = "multinet-"+network+"-0", v1alpha1.NetworkTypeCNI, nil, nil, ""
+	order.Spec.CNI = &v1alpha1.CNISpec{Config: `{"name": "` + network + `", "type": "bridge"}`}
+	w.order(order)
 	r := request
-	r.PodClaimName, r.Network, r.Claim.Device = "multinet-lan-0", "lan", v1alpha1.CNIDeviceName
+	r.PodClaimName, r.Network, r.Claim.Device = order.Spec.PodClaimName, network, v1alpha1.CNIDeviceName
 	if err := w.keeper.Prepare(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	return w
 }
 
 func bothNetworks() Sandbox {
@@ -141,6 +151,29 @@ func TestPluginsMakeTheirInterfaces(t *testing.T) {
 		w.keeper.StopSandbox(t.Context(), bothNetworks())
 		if got := w.plugins.list(); got != "" {
 			t.Errorf("the hook leaves %s, and the namespace ends now", got)
+		}
+	})
+}
+
+// All that a sandbox has is taken away as it ends, also where one interface of it cannot be.
+func TestAllIsRemovedThoughOneCannotBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := delegated(t)
+		w.orderPlugins(t, "wan", "net3")
+		sandbox := box
+		sandbox.Selection = "storage, lan, wan"
+		if err := w.keeper.RunSandbox(t.Context(), sandbox); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got := w.plugins.list(); got != "box/net2 box/net3" || w.interfaces(box.NetNS) != 1 {
+			t.Fatalf("made %q, and %d links", got, w.interfaces(box.NetNS))
+		}
+		w.plugins.set(func() { w.plugins.delError, w.plugins.delFails = errors.New("the plugin has crashed"), "net2" })
+		w.keeper.StopSandbox(t.Context(), sandbox)
+		synctest.Wait()
+		if got := w.plugins.list(); got != "box/net2" || w.interfaces(box.NetNS) != 0 {
+			t.Errorf("%q is left, and %d links", got, w.interfaces(box.NetNS))
 		}
 	})
 }

@@ -113,6 +113,9 @@ func (k *Keeper) planFor(ctx context.Context, pna *v1alpha1.PodNetworkAttachment
 			pna.Spec.NetworkName, pna.Spec.Interface)
 	}
 	pod := plan.Pod{Namespace: pna.Namespace, Name: pna.Spec.Pod.Name, UID: pna.Spec.Pod.UID}
+	if attachment, err = k.giveDevice(ctx, pod, attachment); err != nil {
+		return plan.Attachment{}, err
+	}
 	if attachment.VF != nil {
 		planned, err := k.planVF(ctx, pod, attachment)
 		if err != nil {

@@ -131,6 +131,15 @@ func (s *state) setPhase(e *entry, p phase) {
 	e.phase, e.due = p, false
 }
 
+// putOff has a sandbox looked at later, unless it was stopped while it waited.
+func (s *state) putOff(e *entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.phase != stopped {
+		e.phase, e.due = broken, false
+	}
+}
+
 // setBroken has a sandbox repaired that was found to lack something.
 func (s *state) setBroken(e *entry) {
 	s.mu.Lock()

@@ -28,7 +28,7 @@ func (k *Keeper) verify(e *entry) {
 	ctx, cancel := context.WithTimeout(k.base, verifyLimit)
 	defer cancel()
 	if err := e.acquire(ctx); err != nil {
-		k.state.setPhase(e, broken)
+		k.state.putOff(e)
 		return
 	}
 	defer e.release()

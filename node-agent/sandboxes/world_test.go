@@ -59,7 +59,10 @@ type world struct {
 	vf          fakeVF
 	shaper      fakeShaper
 	plugins     fakePlugins
-	claimReads  int
+	// given are the devices of device plugins that the pod's containers have, by resource.
+	given      map[string][]string
+	givenError error
+	claimReads int
 	// edited: the pod's selection was changed. selects: the node has a NIC for attachments without a claim.
 	edited, selects bool
 	// removeError keeps links from being removed.
@@ -118,7 +121,7 @@ func newWorld(t *testing.T, pods ...plan.Pod) *world {
 	ctx, cancel := context.WithCancel(t.Context())
 	w.keeper = New(ctx, Options{
 		Log: logr.Discard(), Attachments: w, Ledger: w, Devices: devices{w}, Path: w, Publisher: w, Claims: claims{w},
-		Overlays: overlays{w}, QoS: &w.shaper, Plugins: &w.plugins, Probe: w.probe,
+		Overlays: overlays{w}, QoS: &w.shaper, Plugins: &w.plugins, Probe: w.probe, PodDevices: podDevices{w},
 		Files:          Files{Dir: t.TempDir()},
 		Numbers:        numbers,
 		CDI:            CDI{Dir: t.TempDir()},

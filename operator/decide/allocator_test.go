@@ -114,6 +114,11 @@ func newDevice(kind v1alpha1.DeviceKind, name, nic string) resourcev1.Device {
 			Default: &zero, ValidRange: &resourcev1.CapacityRequestPolicyRange{Min: &zero}}}
 		d.Capacity = map[resourcev1.QualifiedName]resourcev1.DeviceCapacity{v1alpha1.DeviceCapacityBandwidth: ten, v1alpha1.DeviceCapacityIngress: ten}
 	}
+	if kind == v1alpha1.DeviceKindUplink {
+		one := resource.MustParse("1")
+		d.Capacity[v1alpha1.DeviceCapacityLinks] = resourcev1.DeviceCapacity{Value: *resource.NewQuantity(v1alpha1.WholeUplink, resource.DecimalSI),
+			RequestPolicy: &resourcev1.CapacityRequestPolicy{Default: &one, ValidRange: &resourcev1.CapacityRequestPolicyRange{Min: &one}}}
+	}
 	return d
 }
 
@@ -133,6 +138,8 @@ func virtual(n *v1alpha1.Network) {
 	n.Spec.Type, n.Spec.Macvlan = v1alpha1.NetworkTypeSRIOV, nil
 	n.Spec.SRIOV = &v1alpha1.SRIOVSpec{Device: v1alpha1.VFSelector{PFNames: []v1alpha1.InterfaceName{"eth1", "eth2"}}}
 }
+
+func alone(n *v1alpha1.Network) { n.Spec.Macvlan.Mode = v1alpha1.MacvlanModePassthru }
 
 func overlaid(n *v1alpha1.Network) {
 	n.Spec.Type, n.Spec.Macvlan = v1alpha1.NetworkTypeRackLocal, nil
@@ -173,6 +180,48 @@ func TestCapacityWithTheStockScheduler(t *testing.T) {
 			s := newStockScheduler(t, c.devices, storage, fast, rack)
 			for i, a := range c.asks {
 				if diff := cmp.Diff(a.want, s.allocate(claimDevices(a.network, a.class))); diff != "" {
+					t.Errorf("claim %d: %s", i, diff)
+				}
+			}
+		})
+	}
+}
+
+// TestUplinkAsAWhole: a pod in mode Passthru gets an uplink that nobody uses, and nobody gets one beside it.
+func TestUplinkAsAWhole(t *testing.T) {
+	anywhere := func(n *v1alpha1.Network) { n.Spec.Macvlan.Uplink = v1alpha1.UplinkSelector{} }
+	storage, owner, fast, tagged := network("storage"), network("owner", alone, anywhere), network("fast", virtual), network("tagged", func(n *v1alpha1.Network) {
+		alone(n)
+		n.Spec.Macvlan.VLAN = ptr(int32(100))
+	})
+	four := qosClass("four", "4G", "")
+	one, two := newDevice("Uplink", "uplink-eth1", "eth1"), newDevice("Uplink", "uplink-eth2", "eth2")
+	vf := newDevice("VF", "vf0", "eth1")
+	onOne, onTwo := []string{"nic=uplink-eth1"}, []string{"nic=uplink-eth2"}
+	users := request("mine", v1alpha1.DeviceClassName("storage")) // as users write claims
+	type ask struct {
+		claim resourcev1.DeviceClaim
+		want  []string
+	}
+	plain := claimDevices(storage, nil)
+	for name, c := range map[string]struct {
+		devices []resourcev1.Device
+		asks    []ask
+	}{
+		"first":              {[]resourcev1.Device{one}, []ask{{claimDevices(owner, nil), onOne}, {plain, nil}, {claimDevices(owner, nil), nil}, {claimDevices(storage, four), nil}}},
+		"beside another":     {[]resourcev1.Device{one}, []ask{{plain, onOne}, {claimDevices(owner, nil), nil}, {plain, onOne}}},
+		"with a guarantee":   {[]resourcev1.Device{one}, []ask{{claimDevices(owner, four), onOne}, {plain, nil}}},
+		"in a VLAN":          {[]resourcev1.Device{one}, []ask{{claimDevices(tagged, nil), onOne}, {plain, nil}}},
+		"an uplink for each": {[]resourcev1.Device{one, two}, []ask{{plain, onOne}, {claimDevices(owner, nil), onTwo}, {claimDevices(owner, nil), nil}, {plain, onOne}}},
+		"beside a user's claim": {[]resourcev1.Device{one}, []ask{
+			{resourcev1.DeviceClaim{Requests: []resourcev1.DeviceRequest{users}}, []string{"mine=uplink-eth1"}}, {claimDevices(owner, nil), nil}}},
+		// Its VFs are devices of their own, but its bandwidth is the owner's.
+		"functions of the uplink": {[]resourcev1.Device{one, vf}, []ask{{claimDevices(owner, nil), onOne}, {claimDevices(fast, four), nil}, {claimDevices(fast, nil), []string{"nic=vf0"}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStockScheduler(t, c.devices, storage, owner, fast, tagged)
+			for i, a := range c.asks {
+				if diff := cmp.Diff(a.want, s.allocate(a.claim)); diff != "" {
 					t.Errorf("claim %d: %s", i, diff)
 				}
 			}

@@ -72,6 +72,8 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			DefaultRoutes: defaultRoutes(p.DefaultRoute, addresses),
 			Choice:        p.Choice,
 			QoS:           resolveQoS(p.QoS),
+
+			ResourceIndex: p.ResourceIndex,
 		},
 	}
 }

@@ -21,7 +21,7 @@ type Offer struct {
 }
 
 // Offers are the Networks that a pod of the namespace which selects the class may get, the cheapest first, as many as a claim
-// can list. Each allows the class, admits the namespace, and has an address left. The snapshot has all Networks and QoSClasses.
+// can list. Each allows the class and can enforce it, admits the namespace, and has an address left. The snapshot has all Networks and QoSClasses.
 func (s PodSnapshot) Offers(class string) (offers []Offer, _ *Refusal) {
 	switch qos := s.QoSClasses[class]; {
 	case qos == nil:
@@ -65,6 +65,9 @@ func (s PodSnapshot) closed(network *v1alpha1.Network) string {
 	}
 	if Exhausted(network) {
 		return fmt.Sprintf("Network %q has no address left", network.Name)
+	}
+	if takesWhole(network) {
+		return fmt.Sprintf("Network %q has mode Passthru, in which no class can be enforced", network.Name)
 	}
 	return ""
 }

@@ -172,21 +172,31 @@ func (c DeviceClaim) chosen(pod *corev1.Pod, sel selection.Selection, choices []
 	return nil, c.refuse(sel, v1alpha1.ReasonInvalidResourceClaim, fmt.Sprintf("was allocated for %q, which it does not ask for", result.Request))
 }
 
-// shortOf tells what a user's claim lacks of what the class guarantees, or "": nobody else asks the scheduler for it.
-func (c choice) shortOf(class *v1alpha1.QoSClass) (problem string) {
-	guaranteed := capacity(class)
-	if c.ref == "" || guaranteed == nil {
+// shortOf tells what a user's claim lacks of what the class guarantees and the Network takes, or "": nobody else asks the scheduler
+// for it.
+func (c choice) shortOf(network *v1alpha1.Network, class *v1alpha1.QoSClass) (problem string) {
+	if c.ref == "" {
 		return ""
 	}
-	for name, wanted := range guaranteed.Requests {
-		got, asked := c.capacity[name]
-		if !asked {
-			got = c.capacity[v1alpha1.DriverName+"/"+name]
-		}
-		if got.Cmp(wanted) < 0 {
-			return fmt.Sprintf("asks in %q for capacity %s of %s, and QoSClass %q guarantees %s; ask for that in capacity.requests, or select another class",
-				c.ref, name, got.String(), class.Name, wanted.String())
+	if guaranteed := capacity(class); guaranteed != nil {
+		for name, wanted := range guaranteed.Requests {
+			if got := c.asks(name); got.Cmp(wanted) < 0 {
+				return fmt.Sprintf("asks in %q for capacity %s of %s, and QoSClass %q guarantees %s; ask for that in capacity.requests, or select another class",
+					c.ref, name, got.String(), class.Name, wanted.String())
+			}
 		}
 	}
+	if got := c.asks(v1alpha1.DeviceCapacityLinks); takesWhole(network) && got.Value() < v1alpha1.WholeUplink {
+		return fmt.Sprintf("asks in %q for capacity %s of %s, and Network %q, in mode Passthru, has an uplink for one pod alone; ask for %d in capacity.requests",
+			c.ref, v1alpha1.DeviceCapacityLinks, got.String(), network.Name, v1alpha1.WholeUplink)
+	}
 	return ""
+}
+
+// asks is how much of a capacity a claim asks for, or has got.
+func (c choice) asks(name resourcev1.QualifiedName) resource.Quantity {
+	if got, asked := c.capacity[name]; asked {
+		return got
+	}
+	return c.capacity[v1alpha1.DriverName+"/"+name]
 }

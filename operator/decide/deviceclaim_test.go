@@ -55,7 +55,7 @@ func claimOf(requests ...resourcev1.DeviceRequest) DeviceClaim {
 func TestPlanOfOwnClaims(t *testing.T) {
 	guaranteed := resource.MustParse("1G")
 	networks := map[string]*v1alpha1.Network{
-		"storage": network("storage", allowing("gold", "bronze")), "fast": network("fast"),
+		"storage": network("storage", allowing("gold", "bronze")), "fast": network("fast"), "alone": network("alone", alone),
 		"classy": network("classy", func(n *v1alpha1.Network) { n.Spec.QoSClassName = "gold" }),
 		"closed": network("closed", func(n *v1alpha1.Network) {
 			n.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "none"}}
@@ -153,6 +153,12 @@ func TestPlanOfOwnClaims(t *testing.T) {
 			c.claim.Spec.Devices.Requests[1] = exactly("nic", "classy.multinet.dev", "1G")
 			c.claim.Status.Allocation.Devices.Results[0].ConsumedCapacity = asking("10M").Requests
 		}, want: []string{invalid}, says: []string{"10M"}},
+		"an uplink alone that is not asked for": {edit: func(c scene) { c.claim.Spec.Devices.Requests[1] = exactly("nic", "alone.multinet.dev", "") }, want: []string{invalid},
+			says: []string{`asks in "nic" for capacity links of 0`, `Network "alone", in mode Passthru, has an uplink for one pod alone; ask for 65536`}},
+		"an uplink alone": {edit: func(c scene) {
+			c.claim.Spec.Devices.Requests[1] = exactly("nic", "alone.multinet.dev", "0")
+			c.claim.Spec.Devices.Requests[1].Exactly.Capacity.Requests["links"] = resource.MustParse("65536")
+		}, want: []string{"net1=alone/"}},
 		// What a running pod has is not looked at again: another pod that names its claim must not take it away.
 		"attached already": {edit: func(c scene) {
 			pna := attachmentOn("net1", "classy", "pair")

@@ -120,10 +120,28 @@ func claimDevices(network *v1alpha1.Network, class *v1alpha1.QoSClass) resourcev
 	carrier := request(claimRequest, v1alpha1.DeviceClassName(network.Name))
 	guaranteed := capacity(class)
 	if guaranteed == nil || kindOf(network) == v1alpha1.DeviceKindUplink {
-		carrier.Exactly.Capacity = guaranteed
+		carrier.Exactly.Capacity = withWhole(network, guaranteed)
 		return resourcev1.DeviceClaim{Requests: []resourcev1.DeviceRequest{carrier}}
 	}
 	return withBandwidth(carrier, guaranteed)
+}
+
+// takesWhole tells whether a pod on the Network has its uplink alone.
+func takesWhole(network *v1alpha1.Network) bool {
+	return network.Spec.Macvlan != nil && network.Spec.Macvlan.Mode == v1alpha1.MacvlanModePassthru
+}
+
+// withWhole asks for the uplink as a whole where the Network takes that: the scheduler gives it to no claim beside another, and to
+// no other after it. Elsewhere each claim takes the device's default of it, which is one.
+func withWhole(network *v1alpha1.Network, asked *resourcev1.CapacityRequirements) *resourcev1.CapacityRequirements {
+	if !takesWhole(network) {
+		return asked
+	}
+	if asked == nil {
+		asked = &resourcev1.CapacityRequirements{Requests: map[resourcev1.QualifiedName]resource.Quantity{}}
+	}
+	asked.Requests[v1alpha1.DeviceCapacityLinks] = *resource.NewQuantity(v1alpha1.WholeUplink, resource.DecimalSI)
+	return asked
 }
 
 // withBandwidth has the NIC behind a request's device give the bandwidth.

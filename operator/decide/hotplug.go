@@ -180,7 +180,7 @@ func (s PodSnapshot) unclaimed(p Planned) *Refusal {
 		return needs("a virtual function is set aside by the scheduler, which has placed the pod already")
 	case network.Spec.CNI != nil:
 		return needs("its CNI plugins are called when the pod's sandbox is made")
-	case network.Spec.Macvlan != nil && network.Spec.Macvlan.Mode == v1alpha1.MacvlanModePassthru:
+	case takesWhole(network):
 		return needs("mode Passthru takes the uplink for one pod")
 	case Guaranteed(p.QoS) != Rates{}:
 		return needs(fmt.Sprintf("QoSClass %q guarantees %s, which is set aside by the scheduler, and that has placed the pod already; or select a class without a guarantee",

@@ -52,7 +52,7 @@ func TestPlanOfAnEditedPod(t *testing.T) {
 		"storage":  network("storage", allowing("gold", "best")),
 		"other":    network("other", allowing("gold", "best")),
 		"far":      network("far", func(n *v1alpha1.Network) { n.Spec.Macvlan.Uplink.Names = []v1alpha1.InterfaceName{"eth9"} }),
-		"alone":    network("alone", func(n *v1alpha1.Network) { n.Spec.Macvlan.Mode = v1alpha1.MacvlanModePassthru }),
+		"alone":    network("alone", alone),
 		"limited":  network("limited"),
 		"fast":     vfNetwork(func(*v1alpha1.SRIOVSpec) {}),
 		"leaving":  network("leaving", func(n *v1alpha1.Network) { n.DeletionTimestamp = &gone }),

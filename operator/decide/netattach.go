@@ -18,8 +18,6 @@ func DerivedNetwork(d *netattach.NetworkAttachmentDefinition, labels map[string]
 	case t.Verdict == netattach.Delegated && labels[netattach.LabelPlugins] != netattach.LabelPluginsAllowed:
 		return nil, t.Verdict, fmt.Sprintf("the CNI plugins %s have to do this, as root on nodes, for which the namespace needs the label %s=%s: %s",
 			strings.Join(t.Types, ", "), netattach.LabelPlugins, netattach.LabelPluginsAllowed, reasons(t))
-	case t.Verdict == netattach.Delegated && d.Definition().ResourceName != "":
-		return nil, t.Verdict, fmt.Sprintf("resource %q is that of a device plugin, and Multinet hands no device of those to CNI plugins", d.Definition().ResourceName)
 	case t.Verdict == netattach.Refused:
 		return nil, t.Verdict, reasons(t)
 	}

@@ -46,14 +46,16 @@ func TestDerivedNetwork(t *testing.T) {
 		"native":    {`{"type": "macvlan", "master": "eth1", "ipam": {"type": "whereabouts", "range": "10.0.0.0/24"}}`, nil, netattach.Native, ""},
 		"delegated": {`{"type": "macvlan", "mac": "02:00:00:00:00:01"}`, map[string]string{"multinet.dev/cni-plugins": "no"}, netattach.Delegated, "the CNI plugins macvlan have to do this, as root on nodes, for which the namespace needs the label multinet.dev/cni-plugins=allowed: spec.config line 1, column 1: master: is missing, which means the interface of the node's default route: an uplink has a name; spec.config line 1, column 28: mac: a Network gives each pod a MAC of its own"},
 		"allowed":   {`{"type": "bridge", "ipam": {"type": "host-local", "subnet": "10.0.0.0/24"}}`, allowed, netattach.Delegated, ""},
-		"a device":  {`{"type": "host-device"}`, allowed, netattach.Delegated, `resource "intel.com/nic" is that of a device plugin, and Multinet hands no device of those to CNI plugins`},
+		"a device":  {`{"type": "host-device"}`, allowed, netattach.Delegated, ""},
+		"of ours":   {`{"type": "host-device"}`, allowed, netattach.Refused, `spec.config line 1, column 1: resource "multinet.dev/ens1f0" is that of VFs which Multinet gives to pods itself, and no CNI plugin gets one, but this needs a CNI plugin: annotation k8s.v1.cni.cncf.io/resourceName may name the resource of a device plugin; spec.config line 1, column 10: type: Multinet has no Network type for whole devices yet`},
 		"refused":   {"{", allowed, netattach.Refused, "spec.config line 1, column 2: spec.config is not JSON: unexpected end of JSON input"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &netattach.NetworkAttachmentDefinition{Spec: netattach.NetworkAttachmentDefinitionSpec{Config: c.config}}
 			d.Namespace, d.Name = "demo", "a"
-			if name == "a device" {
-				d.Annotations = map[string]string{"k8s.v1.cni.cncf.io/resourceName": "intel.com/nic"}
+			resource := map[string]string{"a device": "intel.com/nic", "of ours": "multinet.dev/ens1f0"}[name]
+			if resource != "" {
+				d.Annotations = map[string]string{"k8s.v1.cni.cncf.io/resourceName": resource}
 			}
 			network, verdict, text := DerivedNetwork(d, c.labels)
 			if verdict != c.verdict || text != c.want {
@@ -64,6 +66,9 @@ func TestDerivedNetwork(t *testing.T) {
 			}
 			if network == nil {
 				return
+			}
+			if network.Spec.CNI != nil && network.Spec.CNI.ResourceName != resource {
+				t.Errorf("needs a device of %q, want %q", network.Spec.CNI.ResourceName, resource)
 			}
 			if network.Name != "nad-4-demo-a" || network.Annotations["multinet.dev/netattachdef"] != "demo/a" || CheckNetwork(network) != nil {
 				t.Errorf("%+v", network)

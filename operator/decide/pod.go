@@ -53,6 +53,8 @@ type Planned struct {
 	DefaultRoute []netip.Addr
 	// CNIArguments are what it asks of CNI plugins there, nil for nothing.
 	CNIArguments *v1alpha1.CNIArguments
+	// ResourceIndex is which of the pod's devices of the Network's spec.cni.resourceName it gets, nil where it needs none.
+	ResourceIndex *int32
 	// Outdated is why the operator's own Claim cannot be kept: it is to be made anew.
 	Outdated string
 	// Offers are the Networks that the scheduler chooses from, or has chosen from, where the pod selects a class. Choice, which
@@ -104,6 +106,9 @@ func (s PodSnapshot) planAll(selections []selection.Selection) ([]Planned, *Refu
 		return nil, refusal
 	}
 	if refusal := s.assignAsked(planned); refusal != nil {
+		return nil, refusal
+	}
+	if refusal := s.assignDevices(planned); refusal != nil {
 		return nil, refusal
 	}
 	return planned, nil
@@ -172,29 +177,34 @@ func (s PodSnapshot) planOn(sel selection.Selection, c choice) (Planned, *Refusa
 		return Planned{}, refusal
 	}
 	p := Planned{Selection: sel, Network: network}
-	class := QoSClassName(sel, network)
-	if class == "" {
-		return p, nil
-	}
-	p.QoS = s.QoSClasses[class]
-	// What a pod has it keeps.
-	if s.Attached[sel.Interface] == nil {
-		if refusal := checkClass(class, p.QoS, network); refusal != nil {
+	if class := QoSClassName(sel, network); class != "" {
+		p.QoS = s.QoSClasses[class]
+		if refusal := s.refuseClass(p, class); refusal != nil {
 			return p, refusal
 		}
 	}
-	if p.QoS != nil {
-		if problem := c.shortOf(p.QoS); sel.OwnClaim() && problem != "" {
-			return p, s.DeviceClaims[sel.PodClaimName].refuse(sel, v1alpha1.ReasonInvalidResourceClaim, problem)
+	if problem := c.shortOf(network, p.QoS); sel.OwnClaim() && problem != "" {
+		return p, s.DeviceClaims[sel.PodClaimName].refuse(sel, v1alpha1.ReasonInvalidResourceClaim, problem)
+	}
+	return p, nil
+}
+
+func (s PodSnapshot) refuseClass(p Planned, class string) *Refusal {
+	// What a pod has it keeps.
+	if s.Attached[p.Selection.Interface] == nil {
+		if refusal := checkClass(class, p.QoS, p.Network); refusal != nil {
+			return refusal
 		}
-		return p, nil
 	}
-	if sel.QoSClass == "" {
-		return p, &Refusal{v1alpha1.ReasonUnknownQoSClass, fmt.Sprintf(
-			"Network %q names QoSClass %q, which does not exist; create it or change spec.qosClassName of the Network", c.network, class)}
+	switch {
+	case p.QoS != nil:
+		return nil
+	case p.Selection.QoSClass == "":
+		return &Refusal{v1alpha1.ReasonUnknownQoSClass, fmt.Sprintf(
+			"Network %q names QoSClass %q, which does not exist; create it or change spec.qosClassName of the Network", p.Network.Name, class)}
 	}
-	return p, &Refusal{v1alpha1.ReasonUnknownQoSClass, fmt.Sprintf(
-		"QoSClass %q does not exist; create it or select another class for network %q", class, c.network)}
+	return &Refusal{v1alpha1.ReasonUnknownQoSClass, fmt.Sprintf(
+		"QoSClass %q does not exist; create it or select another class for network %q", class, p.Network.Name)}
 }
 
 // QoSClassName is the class that a selection ends up with, or "".

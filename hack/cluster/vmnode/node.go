@@ -23,7 +23,7 @@ type Node struct {
 	Repository string
 	Disk       string // as EnsureDisk made it
 	PFs        int
-	Images     []string // archives to import beyond the node image's own
+	Images     []string // archives to import beyond the node image's own; the first is there when the node is, the rest a little later
 	Name       string   // one per run: nothing of an earlier one must be taken for this one's
 }
 

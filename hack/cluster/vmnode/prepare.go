@@ -40,8 +40,8 @@ func (n Node) prepare(ctx context.Context, control string) error {
 			return err
 		}
 	}
-	for _, archive := range n.Images {
-		if _, err := command.New("cp", archive, filepath.Join(control, "images")).Run(ctx); err != nil {
+	for i, archive := range n.Images {
+		if _, err := command.New("cp", archive, filepath.Join(control, "images", fmt.Sprintf("%02d.tar", i))).Run(ctx); err != nil {
 			return fmt.Errorf("handing over an image: %w", err)
 		}
 	}

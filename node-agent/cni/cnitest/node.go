@@ -83,7 +83,7 @@ func (n *Node) Start(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	r := &running{stop: stop}
 	r.keeper = sandboxes.New(ctx, sandboxes.Options{
-		Log: logr.Discard(), Attachments: n.Orders, Ledger: plans, Devices: uplinks{}, Path: n.Path, Plugins: none{}, Overlays: none{}, QoS: none{}, Publisher: none{}, Claims: none{},
+		Log: logr.Discard(), Attachments: n.Orders, Ledger: plans, Devices: uplinks{}, Path: n.Path, Plugins: none{}, Overlays: none{}, QoS: none{}, Publisher: none{}, Claims: none{}, PodDevices: none{},
 		Probe: func(context.Context, plan.Attachment) ([]plan.Conflict, error) { return nil, nil },
 		Files: sandboxes.Files{Dir: filepath.Join(n.Dir, "files")}, DeviceInfo: sandboxes.DeviceInfo{Dir: filepath.Join(n.Dir, "devinfo")},
 		CDI: sandboxes.CDI{Dir: filepath.Join(n.Dir, "cdi")}, NamespaceLives: sandboxes.NamespaceLives,

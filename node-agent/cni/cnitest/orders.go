@@ -135,10 +135,13 @@ func (none) Start([]plan.Overlay)                              {}
 func (none) Ensure(context.Context, plan.Overlay) error        { return nil }
 func (none) Keep(func() (overlays []plan.Overlay, known bool)) {}
 func (none) Apply([]plan.Attachment, bool) (more bool)         { return false }
-func (none) Report(plan.Attachment) plan.QoSReport             { return plan.QoSReport{} }
-func (none) Publish(publish.Report)                            {}
-func (none) Release(string, string, types.UID)                 {}
-func (none) Forget(types.UID)                                  {}
+func (none) IDs(context.Context, plan.Pod, string) ([]string, error) {
+	return nil, errors.New("no devices here")
+}
+func (none) Report(plan.Attachment) plan.QoSReport { return plan.QoSReport{} }
+func (none) Publish(publish.Report)                {}
+func (none) Release(string, string, types.UID)     {}
+func (none) Forget(types.UID)                      {}
 func (none) Edited(context.Context, string, string, types.UID) (bool, error) {
 	return false, nil
 }

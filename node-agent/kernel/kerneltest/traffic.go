@@ -21,6 +21,8 @@ const datagram = 1400
 type Flow struct {
 	received, sent atomic.Int64
 	stop           func()
+	// datagrams is what a UDP flow sends with.
+	datagrams net.Conn
 }
 
 // Received is how many bytes have arrived, without headers; Sent how many were sent.
@@ -28,6 +30,18 @@ func (f *Flow) Received() int64 { return f.received.Load() }
 
 // Sent is how many bytes the sender got rid of, whether they arrived or not.
 func (f *Flow) Sent() int64 { return f.sent.Load() }
+
+// Burst has a UDP flow send so many datagrams at once, beside what it sends anyway.
+func (f *Flow) Burst(count int) error {
+	for range count {
+		n, err := f.datagrams.Write(make([]byte, datagram))
+		if err != nil {
+			return fmt.Errorf("send a datagram: %w", err)
+		}
+		f.sent.Add(int64(n))
+	}
+	return nil
+}
 
 // Stop ends the flow, and returns when nothing more is sent.
 func (f *Flow) Stop() { f.stop() }
@@ -76,6 +90,7 @@ func UDP(t testing.TB, from, to *kernel.Namespace, addr netip.Addr, rate int64) 
 		return err
 	})
 	Inside(t, from, func() (err error) { out, err = net.Dial("udp", in.LocalAddr().String()); return err })
+	f.datagrams = out
 	var running sync.WaitGroup
 	done := make(chan struct{})
 	running.Go(func() { pace(out, &f.sent, rate, done) })
