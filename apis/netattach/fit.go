@@ -15,60 +15,71 @@ import (
 // Fit says what an element of a pod's selection asks for that a Network cannot give (reasons), and what has no effect (notes).
 // Whether an address or a MAC is free is not looked at. Places are in the annotation; paths are keys of the element.
 func Fit(e npwg.Element, network *v1alpha1.NetworkSpec) (reasons, notes []jsonpos.Problem) {
-	at := func(key string) jsonpos.Position {
-		if place, found := e.Keys[key]; found {
-			return place
-		}
-		return e.At
-	}
-	refuse := func(key, format string, args ...any) {
-		reasons = append(reasons, jsonpos.Problem{Path: key, At: at(key), Text: fmt.Sprintf(format, args...)})
-	}
-	for key := range cannot(e) {
-		refuse(key, "%s", because[key])
-	}
+	f := &fit{element: e}
 	if !interfaceName.MatchString(e.Interface) {
-		refuse("interface", "%q cannot be had with Multinet: letters, digits, '.', '_' and '-'", e.Interface)
+		f.refuse("interface", "%q cannot be had with Multinet: letters, digits, '.', '_' and '-'", e.Interface)
 	}
-	if problem := macProblem(e.MAC); problem != "" {
-		refuse("mac", "%s", problem)
+	if e.IPAMClaim != "" {
+		f.refuse("ipam-claim-reference", "Multinet reads no IPAMClaims: an AddressClaim keeps addresses for a pod's name")
 	}
-	for i, ip := range e.IPs {
-		if !inRanges(ip, network.IPAM) {
-			refuse("ips", "%s is in no range of the network", ip.Addr)
-		} else if slices.ContainsFunc(e.IPs[:i], func(o npwg.IP) bool { return o.Addr.Is4() == ip.Addr.Is4() }) {
-			refuse("ips", "%s is the second %s address: a Network gives one of each family", ip.Addr, family(ip.Addr))
-		}
+	if network.CNI != nil {
+		f.plugins(network.CNI.Config)
+	} else {
+		f.native(network)
 	}
 	for key, place := range e.Keys {
 		if strings.Contains(key, ".") {
 			notes = append(notes, jsonpos.Problem{Path: key, At: place, Text: "has no effect: Multinet does not know this key"})
 		}
 	}
-	return sorted(reasons), sorted(notes)
+	return sorted(f.reasons), sorted(notes)
 }
 
-// because tells why no Network can do what a key asks for.
-var because = map[string]string{
-	"bandwidth":            "a limit belongs to a QoSClass",
-	"portMappings":         "Multinet forwards no ports of the node",
-	"infiniband-guid":      "Multinet sets no InfiniBand GUIDs",
-	"default-route":        "Multinet leaves the pod's default route alone",
-	"cni-args":             "arguments are for a CNI plugin",
-	"ipam-claim-reference": "Multinet reads no IPAMClaims: an AddressClaim keeps addresses for a pod's name",
+// fit collects what cannot be had of one element.
+type fit struct {
+	element npwg.Element
+	reasons []jsonpos.Problem
 }
 
-func cannot(e npwg.Element) map[string]bool {
+func (f *fit) refuse(key, format string, args ...any) {
+	at, found := f.element.Keys[key]
+	if !found {
+		at = f.element.At
+	}
+	f.reasons = append(f.reasons, jsonpos.Problem{Path: key, At: at, Text: fmt.Sprintf(format, args...)})
+}
+
+// native says what Multinet's own data path cannot give.
+func (f *fit) native(network *v1alpha1.NetworkSpec) {
+	e := f.element
 	asked := map[string]bool{
 		"bandwidth": e.Bandwidth != nil, "portMappings": len(e.PortMappings) > 0, "infiniband-guid": e.InfinibandGUID != nil,
-		"default-route": e.DefaultRoute != nil, "cni-args": e.CNIArgs, "ipam-claim-reference": e.IPAMClaim != "",
+		"cni-args": e.CNIArgs != nil,
 	}
 	for key, is := range asked {
-		if !is {
-			delete(asked, key)
+		if is {
+			f.refuse(key, "%s", because[key])
 		}
 	}
-	return asked
+	if problem := macProblem(e.MAC); problem != "" {
+		f.refuse("mac", "%s", problem)
+	}
+	f.defaultRoute(network)
+	for i, ip := range e.IPs {
+		if !inRanges(ip, network.IPAM) {
+			f.refuse("ips", "%s is in no range of the network", ip.Addr)
+		} else if slices.ContainsFunc(e.IPs[:i], func(o npwg.IP) bool { return o.Addr.Is4() == ip.Addr.Is4() }) {
+			f.refuse("ips", "%s is the second %s address: a Network gives one of each family", ip.Addr, family(ip.Addr))
+		}
+	}
+}
+
+// because tells why no Network of Multinet's own data path can do what a key asks for, and what to do.
+var because = map[string]string{
+	"bandwidth":       "a limit belongs to a QoSClass: make a Network of your own of the definition (kubectl multinet convert) and name a class in its qosClassName",
+	"portMappings":    "Multinet forwards no ports of the node: use a Service, or a network of CNI plugins whose chain ends with portmap",
+	"infiniband-guid": "Multinet sets no InfiniBand GUIDs: use a network of a CNI plugin that declares infinibandGUID",
+	"cni-args":        "arguments are for CNI plugins, and Multinet makes this network itself",
 }
 
 // macProblem tells why no interface of a Network can have a MAC, or "".

@@ -10,6 +10,7 @@
 package npwg
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/netip"
@@ -46,8 +47,8 @@ type Element struct {
 	// DefaultRoute are the gateways of the pod's default routes through this attachment; empty, but not nil, where it is to have
 	// them with whatever gateways it has.
 	DefaultRoute []netip.Addr
-	// CNIArgs tells that there are arguments for a CNI plugin.
-	CNIArgs bool
+	// CNIArgs is a JSON object, as it stands in the annotation, of arguments for CNI plugins; nil for none.
+	CNIArgs json.RawMessage
 	// IPAMClaim is the name of an IPAMClaim in the pod's namespace.
 	IPAMClaim string
 	// Keys are where the values of the element's keys begin; of the JSON form only.

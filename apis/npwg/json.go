@@ -1,6 +1,7 @@
 package npwg
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -26,14 +27,14 @@ func (p *parser) parseJSON() {
 	}
 	for i, item := range list.Items {
 		var problems []jsonpos.Problem
-		p.elements = append(p.elements, readElement(item, &problems))
+		p.elements = append(p.elements, p.readElement(item, &problems))
 		for _, problem := range problems {
 			p.refuse(problem.At, i+1, problem.Path, "%s", problem.Text)
 		}
 	}
 }
 
-func readElement(item jsonpos.Value, problems *[]jsonpos.Problem) Element {
+func (p *parser) readElement(item jsonpos.Value, problems *[]jsonpos.Problem) Element {
 	e := Element{At: item.At, Keys: map[string]jsonpos.Position{}}
 	for _, m := range item.Members {
 		e.Keys[m.Key] = m.Value.At
@@ -46,7 +47,11 @@ func readElement(item jsonpos.Value, problems *[]jsonpos.Problem) Element {
 	e.readAddresses(f)
 	e.PortMappings = readPortMappings(f)
 	e.Bandwidth = readBandwidth(f)
-	_, e.CNIArgs = f.Object("cni-args")
+	if args, found := f.Object("cni-args"); found {
+		if err := json.NewDecoder(strings.NewReader(p.value[args.At.Offset:])).Decode(&e.CNIArgs); err != nil {
+			f.Refuse("cni-args", "%v", err)
+		}
+	}
 	refuseUnknown(f)
 	return e
 }

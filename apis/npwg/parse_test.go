@@ -1,6 +1,7 @@
 package npwg
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -77,7 +78,7 @@ func TestParseJSON(t *testing.T) {
 		PortMappings:   []PortMapping{{8080, 80, "tcp", netip.MustParseAddr("10.0.0.1")}, {53, 53, "udp", netip.Addr{}}},
 		Bandwidth:      &Bandwidth{1000, 2000, 3000, 4000},
 		DefaultRoute:   []netip.Addr{netip.MustParseAddr("10.1.2.1")},
-		CNIArgs:        true,
+		CNIArgs:        json.RawMessage(`{"x": 1}`),
 	}, {Namespace: "pod", Name: "a", Interface: "net2", IPAMClaim: "claim"}}
 	if diff := cmp.Diff(want, got, noPlaces); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

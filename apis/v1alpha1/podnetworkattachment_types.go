@@ -38,7 +38,7 @@ type PodNetworkAttachment struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// +kubebuilder:validation:XValidation:rule="has(self.podClaimName) == has(oldSelf.podClaimName) && has(self.request) == has(oldSelf.request) && has(self.macvlan) == has(oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && has(self.cni) == has(oldSelf.cni) && has(self.resourceIndex) == has(oldSelf.resourceIndex) && has(self.mac) == has(oldSelf.mac) && has(self.mtu) == has(oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && has(self.routes) == has(oldSelf.routes) && has(self.choice) == has(oldSelf.choice)",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	// +kubebuilder:validation:XValidation:rule="has(self.podClaimName) == has(oldSelf.podClaimName) && has(self.request) == has(oldSelf.request) && has(self.macvlan) == has(oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && has(self.cni) == has(oldSelf.cni) && has(self.resourceIndex) == has(oldSelf.resourceIndex) && has(self.cniArguments) == has(oldSelf.cniArguments) && has(self.mac) == has(oldSelf.mac) && has(self.mtu) == has(oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && has(self.routes) == has(oldSelf.routes) && has(self.defaultRoutes) == has(oldSelf.defaultRoutes) && has(self.choice) == has(oldSelf.choice)",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	// +kubebuilder:validation:XValidation:rule="has(self.qos) == has(oldSelf.qos)",message="spec.qos is of one QoSClass for ever: only its values change"
 	// +required
 	Spec PodNetworkAttachmentSpec `json:"spec"`
@@ -58,6 +58,7 @@ type PodNetworkAttachmentList struct {
 // Network does not reach a running pod, and one of the QoSClass does by qos.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.mac) != has(self.cni)",message="spec.mac must be set exactly where spec.cni is not"
+// +kubebuilder:validation:XValidation:rule="!has(self.cniArguments) || has(self.cni)",message="spec.cniArguments are for CNI plugins, and spec.cni is not set"
 // +kubebuilder:validation:XValidation:rule="has(self.resourceIndex) == (has(self.cni) && has(self.cni.resourceName))",message="spec.resourceIndex must be set exactly where spec.cni.resourceName is"
 type PodNetworkAttachmentSpec struct {
 	// pod that gets the interface.
@@ -115,6 +116,11 @@ type PodNetworkAttachmentSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	CNI *CNISpec `json:"cni,omitempty"`
 
+	// cniArguments are what the pod asks of the plugins, where the Network has the type CNI.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	CNIArguments *CNIArguments `json:"cniArguments,omitempty"`
+
 	// resourceIndex is which of the pod's devices of spec.cni.resourceName the plugins get, from 0. It is set exactly where
 	// that is.
 	// +optional
@@ -147,6 +153,15 @@ type PodNetworkAttachmentSpec struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	Routes []Route `json:"routes,omitempty"`
+
+	// defaultRoutes are the gateways by which the pod's default routes go, through this interface: at most one of each family. The
+	// default routes that the pod's other interfaces have in the family are set aside until the interface goes.
+	// +kubebuilder:validation:MaxItems=2
+	// +kubebuilder:validation:items:MaxLength=39
+	// +listType=atomic
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	DefaultRoutes []string `json:"defaultRoutes,omitempty"`
 
 	// choice is set where the pod selected a QoSClass and no Network.
 	// +optional

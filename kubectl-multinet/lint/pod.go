@@ -125,12 +125,23 @@ func (j *podJudge) judgeElement(text manifest.Text, n int, e npwg.Element, known
 		return
 	case translation.Verdict != netattach.Native:
 		j.blame(translation.Verdict, at, "element %d: NetworkAttachmentDefinition %s is %s", n, name, translation.Verdict)
+	}
+	if translation.Network == nil {
 		return
 	}
 	what := fmt.Sprintf("element %d: ", n)
 	reasons, notes := netattach.Fit(e, translation.Network)
 	for _, r := range reasons {
-		j.blame(netattach.Delegated, text.Place(r.At.Offset), "%s%s: %s", what, r.Path, r.Text)
+		// What plugins do not know Multus leaves out.
+		verdict := netattach.Delegated
+		if translation.Verdict == netattach.Delegated {
+			verdict = netattach.Refused
+		}
+		j.blame(verdict, text.Place(r.At.Offset), "%s%s: %s", what, r.Path, r.Text)
+	}
+	if translation.Verdict != netattach.Native {
+		j.Notes = append(j.Notes, remarks(text, what, notes)...)
+		return
 	}
 	for _, key := range []string{"ips", "mac"} {
 		if key == "ips" && len(e.IPs) > 0 || key == "mac" && e.MAC != nil {

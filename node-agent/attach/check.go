@@ -100,5 +100,5 @@ func (s snapshot) check(p plan.Attachment, on plumb.Uplink) error {
 			return fmt.Errorf("the route to %s is missing", route.To)
 		}
 	}
-	return nil
+	return s.checkDefaults(p, link.Index)
 }

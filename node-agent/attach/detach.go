@@ -39,10 +39,10 @@ func (a *Attacher) ReleaseAddresses(ctx context.Context, netnsPath string, attac
 }
 
 // RemoveLinks is the second half of Detach. It also runs where the first failed or the link has no addresses. VFs go back to
-// the node, see ReleaseVFs.
+// the node, see ReleaseVFs. The pod's former default route is in force again.
 func (a *Attacher) RemoveLinks(ctx context.Context, netnsPath string, attachments []plan.Attachment) error {
 	links, vfs := split(attachments)
-	return errors.Join(a.removeLinks(ctx, netnsPath, links), a.ReleaseVFs(ctx, netnsPath, vfs))
+	return errors.Join(a.removeLinks(ctx, netnsPath, links), a.ReleaseVFs(ctx, netnsPath, vfs), a.restoreDefaults(ctx, netnsPath, attachments))
 }
 
 func (a *Attacher) removeLinks(ctx context.Context, netnsPath string, attachments []plan.Attachment) error {

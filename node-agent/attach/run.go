@@ -199,5 +199,5 @@ func (r *run) ensureRoutes(p plan.Attachment, index int) error {
 			return &itemError{route.To.String(), err}
 		}
 	}
-	return nil
+	return r.ensureDefaults(p, index)
 }

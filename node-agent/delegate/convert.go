@@ -1,7 +1,10 @@
 package delegate
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -16,8 +19,8 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/plan"
 )
 
-// parse reads a configuration, or a list of them, as libcni does, and the types of the plugins in it. The device that the plugins get is
-// put into it.
+// parse reads a configuration, or a list of them, as libcni does, and the types of the plugins in it. The pod's arguments for all plugins
+// and the device that they get are put into it.
 func parse(c plan.CNI) (list *libcni.NetworkConfigList, types []string, err error) {
 	list, err = libcni.NetworkConfFromBytes([]byte(c.Config))
 	if err == nil && len(list.Plugins) == 0 {
@@ -27,7 +30,7 @@ func parse(c plan.CNI) (list *libcni.NetworkConfigList, types []string, err erro
 		}
 	}
 	if err == nil {
-		err = addDevice(list, c.Device)
+		err = errors.Join(addArgs(list, c.Args), addDevice(list, c.Device))
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("the Network's spec.cni.config: %w", err)
@@ -39,6 +42,39 @@ func parse(c plan.CNI) (list *libcni.NetworkConfigList, types []string, err erro
 		}
 	}
 	return list, types, nil
+}
+
+// addArgs puts arguments beside those that each plugin has in args.cni, and in the place of those of the same name.
+func addArgs(list *libcni.NetworkConfigList, args map[string]json.RawMessage) error {
+	if len(args) == 0 {
+		return nil
+	}
+	for i, plugin := range list.Plugins {
+		var has struct {
+			Args map[string]json.RawMessage `json:"args"`
+		}
+		cni := map[string]json.RawMessage{}
+		if err := json.Unmarshal(plugin.Bytes, &has); err != nil {
+			return fmt.Errorf("plugin %q: args: %w", plugin.Network.Type, err)
+		}
+		if text := has.Args["cni"]; text != nil {
+			if err := json.Unmarshal(text, &cni); err != nil {
+				return fmt.Errorf("plugin %q: args.cni: %w", plugin.Network.Type, err)
+			}
+		}
+		all := map[string]any{}
+		for key, value := range has.Args {
+			all[key] = value
+		}
+		maps.Copy(cni, args)
+		all["cni"] = cni
+		with, err := libcni.InjectConf(plugin, map[string]any{"args": all})
+		if err != nil {
+			return fmt.Errorf("plugin %q: args: %w", plugin.Network.Type, err)
+		}
+		list.Plugins[i] = with
+	}
+	return nil
 }
 
 func knowsCheck(list *libcni.NetworkConfigList) bool {
@@ -84,7 +120,20 @@ func (p *Plugins) madeOf(r Record, told types.Result, begin time.Time) (*Made, e
 	}
 	made.HasLink, made.MAC, made.MTU = found, plan.HardwareAddr(seen.MAC), seen.MTU
 	made.At, made.Duration = time.Now(), time.Since(begin)
-	return made, nil
+	return made, r.honoured(made)
+}
+
+// honoured tells what of the pod's demands the plugins have not done, where that can be seen: plugins may pass over arguments.
+func (r Record) honoured(made *Made) error {
+	for _, ip := range r.IPs {
+		if !slices.ContainsFunc(made.Addresses, ip.Is) {
+			return fmt.Errorf("the pod asks for %s, which the plugins did not give: they gave %v", ip.Addr, made.Addresses)
+		}
+	}
+	if r.MAC != nil && made.HasLink && !slices.Equal(r.MAC, made.MAC) {
+		return fmt.Errorf("the pod asks for MAC %s, which the plugins did not give: it has %s", r.MAC, made.MAC)
+	}
+	return nil
 }
 
 func prefixOf(n net.IPNet) (netip.Prefix, error) {

@@ -41,6 +41,9 @@ func (p *Plugins) capabilities(r Record) map[string]any {
 	if r.Device != nil {
 		arguments[keyDeviceID] = r.Device.ID
 	}
+	for capability, argument := range r.Capabilities {
+		arguments[capability] = argument
+	}
 	return arguments
 }
 

@@ -32,7 +32,7 @@ cat %[1]s/devinfo/cni/lan-box_net1 >%[1]s/%[2]s.$CNI_COMMAND.info 2>/dev/null
 %[3]s
 echo '{"cniVersion": "1.1.0"}'`
 
-func (l *lab) told(plugin, verb string) (t told) {
+func (l *lab) toldOfDevice(plugin, verb string) (t told) {
 	l.t.Helper()
 	text, err := os.ReadFile(l.path(plugin + "." + verb))
 	l.must(err)
@@ -96,14 +96,14 @@ func TestPluginsGetTheDevice(t *testing.T) {
 			l.restart(allowed)
 			l.must(l.Prune(t.Context(), none)) // of the record alone
 			for _, verb := range []string{"ADD", "CHECK", "DEL"} {
-				first, second := l.told("first", verb), l.told("second", verb)
+				first, second := l.toldOfDevice("first", verb), l.toldOfDevice("second", verb)
 				if first.DeviceID != c.id || second.DeviceID != c.id || first.PCIBusID != c.bus || second.PCIBusID != c.bus ||
 					first.RuntimeConfig.DeviceID != c.id || second.RuntimeConfig.DeviceID != "" ||
 					first.RuntimeConfig.File != l.path("devinfo/cni/lan-box_net1") || second.RuntimeConfig.File != "" {
 					t.Errorf("%s: the first was told %+v, the second %+v", verb, first, second)
 				}
 			}
-			if got := l.told("first", "ADD").Content; got != c.content {
+			if got := l.toldOfDevice("first", "ADD").Content; got != c.content {
 				t.Errorf("the plugin reads %s, want %s", got, c.content)
 			}
 		})

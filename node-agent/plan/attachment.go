@@ -69,6 +69,8 @@ func FromAttachment(pna *v1alpha1.PodNetworkAttachment, device Device, claim *Cl
 	b.check(spec.NetworkName != "", "spec.networkName", "", "is missing")
 	a.Addresses, a.Gateways = b.addresses(spec.Addresses)
 	a.Routes = b.routes(spec.Routes, a.Addresses)
+	a.DefaultRoutes = b.defaultRoutes(spec.DefaultRoutes, a.Addresses)
+	b.check(len(a.DefaultRoutes) == 0 || a.HasInterface(), "spec.defaultRoutes", "", "a device for a program of the pod has no routes")
 	a.MTU = b.mtu(spec.MTU, a.Addresses)
 	if a.QoS = b.qos(spec.QoS); a.QoS != nil && a.Macvlan != nil {
 		a.GSOMaxSize = a.QoS.Egress.GSOMaxSize()
@@ -84,10 +86,14 @@ func (b *builder) plugins(spec *v1alpha1.PodNetworkAttachmentSpec, a Attachment)
 	b.check(spec.NetworkName != "", "spec.networkName", "", "is missing")
 	b.check(spec.CNI != nil, "spec.cni", "", "is missing")
 	b.check(spec.QoS == nil, "spec.qos", "", "cannot be had with CNI plugins")
+	b.check(len(spec.DefaultRoutes) == 0, "spec.defaultRoutes", "", "cannot be had with CNI plugins, which make the routes of their interface")
 	if b.err != nil {
 		return Attachment{}, b.err
 	}
-	a.CNI = &CNI{Config: spec.CNI.Config}
+	a.CNI = b.cni(spec.CNI.Config, spec.CNIArguments)
+	if b.err != nil {
+		return Attachment{}, b.err
+	}
 	if resource := spec.CNI.ResourceName; resource != "" {
 		b.check(spec.ResourceIndex != nil && *spec.ResourceIndex >= 0, "spec.resourceIndex", "", "is missing")
 		if b.err != nil {
@@ -233,6 +239,25 @@ func (b *builder) routes(list []v1alpha1.Route, addresses []netip.Prefix) []Rout
 		routes = append(routes, Route{To: to, Via: b.nextHop(field+".via", entry.Via, to, addresses)})
 	}
 	return routes
+}
+
+func (b *builder) defaultRoutes(list []string, addresses []netip.Prefix) []netip.Addr {
+	var gateways []netip.Addr
+	for i, text := range list {
+		field := fmt.Sprintf("spec.defaultRoutes[%d]", i)
+		gateway, err := netip.ParseAddr(text)
+		b.check(err == nil, field, text, "is not an IP address")
+		same := func(other netip.Addr) bool { return other.Is4() == gateway.Is4() }
+		b.check(!slices.ContainsFunc(gateways, same), field, text, "is the second of its family")
+		family := func(p netip.Prefix) bool { return p.Addr().Is4() == gateway.Is4() }
+		b.check(slices.ContainsFunc(addresses, family), field, text, "the interface has no address of its family")
+		to := netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+		if gateway.Is4() {
+			to = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+		}
+		gateways = append(gateways, b.nextHop(field, text, to, addresses))
+	}
+	return gateways
 }
 
 // nextHop must be on link: the kernel refuses the route otherwise, but only in the middle of an attach.

@@ -4,6 +4,7 @@
 package plan
 
 import (
+	"encoding/json"
 	"net"
 	"net/netip"
 	"strings"
@@ -35,6 +36,8 @@ type Attachment struct {
 	Addresses []netip.Prefix `json:"addresses,omitempty"`
 	Gateways  []netip.Addr   `json:"gateways,omitempty"`
 	Routes    []Route        `json:"routes,omitempty"`
+	// DefaultRoutes are the gateways of the pod's default routes, at most one of each family; all others of the family give way to them.
+	DefaultRoutes []netip.Addr `json:"defaultRoutes,omitempty"`
 	// MTU in bytes, 0 for that of the uplink.
 	MTU int `json:"mtu,omitempty"`
 
@@ -56,11 +59,29 @@ type Attachment struct {
 	GSOMaxSize int `json:"gsoMaxSize,omitempty"`
 }
 
-// CNI is a configuration of CNI plugins, or a list of them, as JSON.
+// CNI is a configuration of CNI plugins, or a list of them, as JSON, and what the pod asks of them.
 type CNI struct {
 	Config string `json:"config"`
 	// Device is set where the plugins need one.
 	Device *PluginDevice `json:"device,omitempty"`
+	// Capabilities are arguments for plugins that declare the capability, by its name. Args are for all plugins, as the object args.cni
+	// in their configuration.
+	Capabilities map[string]json.RawMessage `json:"capabilityArguments,omitempty"`
+	Args         map[string]json.RawMessage `json:"args,omitempty"`
+	// IPs and MAC are among the arguments, and those that the interface has to have. Any prefix length will do where it is -1.
+	IPs []AskedIP    `json:"ips,omitempty"`
+	MAC HardwareAddr `json:"mac,omitempty"`
+}
+
+// AskedIP is an address that a pod asks CNI plugins for. PrefixLen is -1 where any will do.
+type AskedIP struct {
+	Addr      netip.Addr `json:"addr"`
+	PrefixLen int        `json:"prefixLen"`
+}
+
+// Is tells whether an address is the one that is asked for.
+func (ip AskedIP) Is(address netip.Prefix) bool {
+	return address.Addr() == ip.Addr && (ip.PrefixLen < 0 || ip.PrefixLen == address.Bits())
 }
 
 // HasInterface tells whether the pod gets an interface, and not a device that a program of it drives.

@@ -82,6 +82,8 @@ type Route struct {
 	// Via is invalid for a destination on link.
 	Via  netip.Addr
 	Link int
+	// Metric decides among routes to one destination: the smallest has it.
+	Metric int
 	// Ours tells that the route carries our mark.
 	Ours bool
 }
@@ -110,7 +112,7 @@ func Routes(ns *kernel.Namespace) ([]Route, error) {
 }
 
 func readRoute(found netlink.Route) Route {
-	route := Route{Link: found.LinkIndex, Ours: found.Protocol == routeProtocol}
+	route := Route{Link: found.LinkIndex, Metric: found.Priority, Ours: found.Protocol == routeProtocol}
 	via := found.Gw
 	if len(found.MultiPath) > 0 {
 		route.Link, via = found.MultiPath[0].LinkIndex, found.MultiPath[0].Gw

@@ -3,6 +3,7 @@ package publish
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/multinet-dev/multinet/apis/netattach"
@@ -30,7 +31,7 @@ func annotations(r Report, defaultNetwork string) (map[string]string, error) {
 	for _, i := range r.inPod() {
 		element := netstatus.Interface{
 			Name: netattach.StatusName(i.Plan.Network), Interface: i.Plan.Interface, MAC: i.MAC.String(), MTU: i.MTU,
-			Gateway: slices.Concat(i.Plan.Gateways, i.Gateways), DNS: i.DNS, DeviceInfo: cmp.Or(i.DeviceInfo, DeviceInfo(i.Plan)),
+			Gateway: gateways(i), DNS: i.DNS, DeviceInfo: cmp.Or(i.DeviceInfo, DeviceInfo(i.Plan)),
 		}
 		for _, a := range i.Addresses {
 			element.IPs = append(element.IPs, a.Addr())
@@ -47,6 +48,17 @@ func annotations(r Report, defaultNetwork string) (map[string]string, error) {
 		return nil, fmt.Errorf("annotation %s: %w", v1alpha1.AnnotationPodIPs, err)
 	}
 	return map[string]string{v1alpha1.AnnotationNetworkStatus: status, v1alpha1.AnnotationPodIPs: podIPs}, nil
+}
+
+// gateways are those of the addresses, and by which default routes go.
+func gateways(i Interface) []netip.Addr {
+	list := slices.Concat(i.Plan.Gateways, i.Gateways)
+	for _, gateway := range i.Plan.DefaultRoutes {
+		if !slices.Contains(list, gateway) {
+			list = append(list, gateway)
+		}
+	}
+	return list
 }
 
 // DeviceInfo identifies the device of an interface that is one by itself; nil for others, and where it is not known to be a PCI device. No container gets /dev/vhost-net, so that none is told.

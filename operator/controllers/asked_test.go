@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/multinet-dev/multinet/apis/netattach"
@@ -62,6 +63,33 @@ func TestAskedAddressesAndMAC(t *testing.T) {
 	}
 }
 
+// TestDefaultRouteIsOrdered: the order has the gateways that the pod names, and keeps them.
+func TestDefaultRouteIsOrdered(t *testing.T) {
+	w := asking(t)
+	order := w.attached(w.inJSON("routed", "lan", `, "default-route": ["10.20.0.1", "fe80::1"]`, "node1"), 1)["net1"]
+	if got := strings.Join(order.Spec.DefaultRoutes, " "); got != "10.20.0.1 fe80::1" || len(order.Spec.Addresses) != 2 {
+		t.Errorf("default routes by %s, %+v", got, order.Spec)
+	}
+}
+
+// TestAskedOfPlugins: what the pod asks of CNI plugins is in the order, and what none of them declares keeps it from its networks.
+func TestAskedOfPlugins(t *testing.T) {
+	w := newWorld(t)
+	w.adopt("native")
+	w.label(netattach.LabelPlugins, netattach.LabelPluginsAllowed)
+	w.startManager()
+	w.derived(w.definition("lan", `{"cniVersion": "1.0.0", "plugins": [{"type": "bridge"}, {"type": "portmap", "capabilities": {"portMappings": true}}]}`), "made", whole)
+	order := w.attached(w.inJSON("web", "lan", `, "portMappings": [{"hostPort": 8080, "containerPort": 80}], "cni-args": {"a": [1]}`, "node1"), 1)["net1"]
+	want := &v1alpha1.CNIArguments{PortMappings: []v1alpha1.CNIPortMapping{{HostPort: 8080, ContainerPort: 80, Protocol: "tcp"}}, Args: `{"a": [1]}`}
+	if diff := cmp.Diff(want, order.Spec.CNIArguments); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	unheard := w.inJSON("unheard", "lan", `, "mac": "02:00:00:00:00:01"`, "node1")
+	if got := w.planned(unheard, corev1.ConditionFalse, v1alpha1.ReasonCannotHonour); !strings.Contains(got.Message, `element 1: key "mac": no plugin of the network declares the capability "mac"`) {
+		t.Errorf("message %q", got.Message)
+	}
+}
+
 // TestAskedIsInUse: nobody has an address or a MAC together with another, whoever was first, and whoever waits gets it later.
 func TestAskedIsInUse(t *testing.T) {
 	w := asking(t)
@@ -97,7 +125,7 @@ func TestAskedThatCannotBeHad(t *testing.T) {
 	for keys, c := range map[string]struct{ reason, says string }{
 		`, "ips": ["10.21.0.5"]`:                         {v1alpha1.ReasonCannotHonour, `element 1: key "ips": 10.21.0.5 is in no range of the network`},
 		`, "bandwidth": {"ingressRate": 1}`:              {v1alpha1.ReasonCannotHonour, `element 1: key "bandwidth": a limit belongs to a QoSClass`},
-		`, "default-route": ["10.20.0.1"]`:               {v1alpha1.ReasonCannotHonour, `element 1: key "default-route": Multinet leaves`},
+		`, "default-route": ["10.21.0.1"]`:               {v1alpha1.ReasonCannotHonour, `element 1: key "default-route": 10.21.0.1 is no neighbour of an address in 10.20.0.0/24`},
 		`, "ipam-claim-reference": "a"`:                  {v1alpha1.ReasonCannotHonour, `element 1: key "ipam-claim-reference": Multinet reads no IPAMClaims`},
 		`, "infiniband-guid": "c2:11:22:33:44:55:66:77"`: {v1alpha1.ReasonCannotHonour, `element 1: key "infiniband-guid": Multinet sets no`},
 		`, "device-id": "0000:01:00.0"`:                  {v1alpha1.ReasonMalformedSelection, `element 1: key "device-id": the specification knows no such key`},

@@ -51,11 +51,32 @@ func (s PodSnapshot) assignAsked(planned []Planned) *Refusal {
 			refusal = &Refusal{v1alpha1.ReasonCannotHonour, atElement(i+1, problems)}
 			continue
 		}
-		if p.Asked = asked(e, i+1); p.Asked != nil {
+		if refusal = defaultTaken(e, i, planned); refusal != nil {
+			continue
+		}
+		p.DefaultRoute = e.DefaultRoute
+		if p.Network.Spec.CNI != nil {
+			p.CNIArguments = netattach.Arguments(e)
+		} else if p.Asked = asked(e, i+1); p.Asked != nil {
 			refusal = p.checkAsked(planned[:i])
 		}
 	}
 	return refusal
+}
+
+// defaultTaken refuses a default route where the Network of another interface has one: that Network's would go unused.
+func defaultTaken(e npwg.Element, i int, planned []Planned) *Refusal {
+	for j, other := range planned {
+		for _, route := range other.Routes {
+			to, err := netip.ParsePrefix(route.To)
+			of := func(gateway netip.Addr) bool { return gateway.Is4() == to.Addr().Is4() }
+			if e.DefaultRoute != nil && j != i && err == nil && to.Bits() == 0 && (len(e.DefaultRoute) == 0 || slices.ContainsFunc(e.DefaultRoute, of)) {
+				return &Refusal{v1alpha1.ReasonRouteConflict, (&npwg.Error{At: e.Keys["default-route"], Element: i + 1, Key: "default-route", Problem: fmt.Sprintf(
+					"Network %q, which the pod selects as well, has a route to %s", other.Network.Name, to)}).Error()}
+			}
+		}
+	}
+	return nil
 }
 
 // askedElements are the elements of the JSON form, one for each planned interface; none where it is not there or is not what

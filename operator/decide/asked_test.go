@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -19,8 +20,11 @@ func inJSON(value, selection string) *corev1.Pod {
 
 func TestPlanInJSON(t *testing.T) {
 	const lan, other = "nad-4-shop-lan", "nad-5-other-lan"
+	plugged := pluginNetwork(`{"name": "plug", "plugins": [{"type": "bridge", "capabilities": {"ips": true}}, {"type": "portmap", "capabilities": {"portMappings": true}}]}`)
+	plugged.Name = "nad-4-shop-plug"
+	routed := network("nad-4-shop-routed", func(n *v1alpha1.Network) { n.Spec.Routes = []v1alpha1.Route{{To: "0.0.0.0/0"}} })
 	networks := map[string]*v1alpha1.Network{lan: network(lan), other: network(other), "storage": network("storage"),
-		"nad-4-shop-bare": network("nad-4-shop-bare", func(n *v1alpha1.Network) { n.Spec.IPAM = nil })}
+		"nad-4-shop-plug": plugged, routed.Name: routed, "nad-4-shop-bare": network("nad-4-shop-bare", func(n *v1alpha1.Network) { n.Spec.IPAM = nil })}
 	claim := claimNamed("mine", naming("10.20.0.9"))
 	claim.Spec.NetworkName = lan
 	for name, c := range map[string]struct {
@@ -73,9 +77,21 @@ func TestPlanInJSON(t *testing.T) {
 			says: []string{"element 2: key \"mac\": element 1 asks for 02:00:00:00:00:01 too"}},
 		"the same on two networks": {pod: inJSON(`[{"name": "lan", "ips": ["10.20.0.9"]}, {"name": "lan", "namespace": "other", "ips": ["10.20.0.9"]}]`, lan+","+other),
 			want: []string{"net1=nad-4-shop-lan 10.20.0.9", "net2=nad-5-other-lan 10.20.0.9"}},
-		"all that cannot be had": {pod: inJSON(`[{"name": "lan", "bandwidth": {"egressRate": 1}, "portMappings": [{"hostPort": 1, "containerPort": 1}], "default-route": ["10.20.0.1"]}]`, lan),
-			refusal: v1alpha1.ReasonCannotHonour, says: []string{`line 1, column 31: element 1: key "bandwidth": a limit belongs to a QoSClass; annotation`,
-				`key "portMappings": Multinet forwards no ports`, `key "default-route": Multinet leaves the pod's default route alone`}},
+		"all that cannot be had": {pod: inJSON(`[{"name": "lan", "bandwidth": {"egressRate": 1}, "portMappings": [{"hostPort": 1, "containerPort": 1}]}]`, lan),
+			refusal: v1alpha1.ReasonCannotHonour, says: []string{`line 1, column 31: element 1: key "bandwidth": a limit belongs to a QoSClass: `,
+				`key "portMappings": Multinet forwards no ports`}},
+		"default route": {pod: inJSON(`[{"name": "lan"}, {"name": "lan", "default-route": ["10.20.0.1"]}]`, lan+","+lan), want: []string{"net1=nad-4-shop-lan", "net2=nad-4-shop-lan by 10.20.0.1"}},
+		"default route elsewhere": {pod: inJSON(`[{"name": "lan", "default-route": ["10.21.0.1"]}]`, lan), refusal: v1alpha1.ReasonCannotHonour,
+			says: []string{`line 1, column 35: element 1: key "default-route": 10.21.0.1 is no neighbour of an address in 10.20.0.0/24`}},
+		"default route beside that of a network": {pod: inJSON(`[{"name": "routed"}, {"name": "lan", "default-route": ["10.20.0.1"]}]`, "nad-4-shop-routed,"+lan), refusal: v1alpha1.ReasonRouteConflict,
+			says: []string{`element 2: key "default-route": Network "nad-4-shop-routed", which the pod selects as well, has a route to 0.0.0.0/0`}},
+		"default route of the other family": {pod: inJSON(`[{"name": "routed"}, {"name": "lan", "default-route": ["fe80::1"]}]`, "nad-4-shop-routed,"+lan),
+			want: []string{"net1=nad-4-shop-routed", "net2=nad-4-shop-lan by fe80::1"}},
+		"of plugins": {pod: inJSON(`[{"name": "plug", "ips": ["10.99.0.9/24"], "portMappings": [{"hostPort": 8080, "containerPort": 80}], "cni-args": {"a": 1}}]`, "nad-4-shop-plug"),
+			want: []string{`net1=nad-4-shop-plug {"ips":["10.99.0.9/24"],"portMappings":[{"hostPort":8080,"containerPort":80,"protocol":"tcp"}],"args":"{\"a\": 1}"}`}},
+		"of plugins, nothing asked": {pod: inJSON(`[{"name": "plug"}]`, "nad-4-shop-plug"), want: []string{"net1=nad-4-shop-plug"}},
+		"what no plugin declares": {pod: inJSON(`[{"name": "lan"}, {"name": "plug", "mac": "02:00:00:00:00:01"}]`, lan+",nad-4-shop-plug"), refusal: v1alpha1.ReasonCannotHonour,
+			says: []string{`line 1, column 43: element 2: key "mac": no plugin of the network declares the capability "mac"`}},
 		"an AddressClaim beside": {pod: inJSON(`[{"name": "lan", "ips": ["10.20.0.9"]}]`, lan), claims: []*v1alpha1.AddressClaim{claim}, refusal: v1alpha1.ReasonAddressClaim,
 			says: []string{`AddressClaim "mine" is for interface net1, for which element 1 of annotation k8s.v1.cni.cncf.io/networks asks`}},
 		"an AddressClaim alone": {pod: inJSON(`[{"name": "lan"}]`, lan), claims: []*v1alpha1.AddressClaim{claim}, want: []string{"net1=nad-4-shop-lan"}},
@@ -94,6 +110,13 @@ func TestPlanInJSON(t *testing.T) {
 						text += " " + a.String()
 					}
 					text = strings.TrimSuffix(text+" "+p.Asked.MAC, " ")
+				}
+				for _, gateway := range p.DefaultRoute {
+					text += " by " + gateway.String()
+				}
+				if p.CNIArguments != nil {
+					arguments, _ := json.Marshal(p.CNIArguments)
+					text += " " + string(arguments)
 				}
 				got = append(got, text)
 			}

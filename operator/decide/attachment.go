@@ -53,23 +53,25 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}},
 		},
 		Spec: v1alpha1.PodNetworkAttachmentSpec{
-			Pod:          v1alpha1.PodReference{Name: pod.Name, UID: pod.UID},
-			NetworkName:  network.Name,
-			NodeName:     pod.Spec.NodeName,
-			Interface:    v1alpha1.InterfaceName(iface),
-			PodClaimName: p.Selection.PodClaimName,
-			Request:      requestOf(p.Selection),
-			Type:         network.Spec.Type,
-			Macvlan:      network.Spec.Macvlan.DeepCopy(),
-			SRIOV:        network.Spec.SRIOV.DeepCopy(),
-			CNI:          network.Spec.CNI.DeepCopy(),
-			RackLocal:    p.Rack.DeepCopy(),
-			MTU:          network.Spec.MTU,
-			MAC:          p.attachmentMAC(pod, addresses),
-			Addresses:    attachmentAddresses(addresses),
-			Routes:       resolveRoutes(p.Routes, addresses),
-			Choice:       p.Choice,
-			QoS:          resolveQoS(p.QoS),
+			Pod:           v1alpha1.PodReference{Name: pod.Name, UID: pod.UID},
+			NetworkName:   network.Name,
+			NodeName:      pod.Spec.NodeName,
+			Interface:     v1alpha1.InterfaceName(iface),
+			PodClaimName:  p.Selection.PodClaimName,
+			Request:       requestOf(p.Selection),
+			Type:          network.Spec.Type,
+			Macvlan:       network.Spec.Macvlan.DeepCopy(),
+			SRIOV:         network.Spec.SRIOV.DeepCopy(),
+			CNI:           network.Spec.CNI.DeepCopy(),
+			CNIArguments:  p.CNIArguments.DeepCopy(),
+			RackLocal:     p.Rack.DeepCopy(),
+			MTU:           network.Spec.MTU,
+			MAC:           p.attachmentMAC(pod, addresses),
+			Addresses:     attachmentAddresses(addresses),
+			Routes:        resolveRoutes(p.Routes, addresses),
+			DefaultRoutes: defaultRoutes(p.DefaultRoute, addresses),
+			Choice:        p.Choice,
+			QoS:           resolveQoS(p.QoS),
 
 			ResourceIndex: p.ResourceIndex,
 		},
@@ -110,6 +112,19 @@ func resolveRoutes(routes []v1alpha1.Route, assigned []ipam.Assignment) []v1alph
 		resolved = append(resolved, r)
 	}
 	return resolved
+}
+
+// defaultRoutes are the gateways that the pod names, or those of its addresses.
+func defaultRoutes(asked []netip.Addr, assigned []ipam.Assignment) (gateways []string) {
+	for _, gateway := range asked {
+		gateways = append(gateways, gateway.String())
+	}
+	for _, a := range assigned {
+		if asked != nil && len(asked) == 0 && a.Gateway.IsValid() {
+			gateways = append(gateways, a.Gateway.String())
+		}
+	}
+	return gateways
 }
 
 func resolveQoS(class *v1alpha1.QoSClass) *v1alpha1.ResolvedQoS {

@@ -59,6 +59,18 @@ func TestAttachment(t *testing.T) {
 	}
 }
 
+// The gateways of default routes are those that the pod names, or those that its addresses have.
+func TestAttachmentDefaultRoutes(t *testing.T) {
+	for want, asked := range map[string][]netip.Addr{
+		"": nil, "10.20.0.1": {}, "10.20.0.7 fe80::1": {netip.MustParseAddr("10.20.0.7"), netip.MustParseAddr("fe80::1")},
+	} {
+		got := Attachment(podSelecting("storage"), Planned{Selection: selection.Selection{Interface: "net1"}, Network: network("storage"), DefaultRoute: asked}, assignments())
+		if text := strings.Join(got.Spec.DefaultRoutes, " "); text != want {
+			t.Errorf("got %q, want %q", text, want)
+		}
+	}
+}
+
 func TestAttachmentWithoutClaimAndAddresses(t *testing.T) {
 	n := network("storage", func(n *v1alpha1.Network) { n.Spec.IPAM = nil })
 	got := Attachment(podSelecting("storage"), Planned{Selection: selection.Selection{Interface: "net1", PodClaimName: "multinet-storage-0"}, Network: n}, nil)

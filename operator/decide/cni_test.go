@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/dynamic-resource-allocation/cel"
@@ -86,7 +87,11 @@ func TestNoPlugins(t *testing.T) {
 // The plugins choose addresses and MAC, so that nobody else does.
 func TestAttachmentByPlugins(t *testing.T) {
 	n := pluginNetwork(lanConfig)
-	got := Attachment(podSelecting("lan"), Planned{Selection: selection.Selection{Interface: "net1", PodClaimName: "multinet-lan-0"}, Network: n}, nil)
+	asked := &v1alpha1.CNIArguments{MAC: "02:00:00:00:00:01"}
+	got := Attachment(podSelecting("lan"), Planned{Selection: selection.Selection{Interface: "net1", PodClaimName: "multinet-lan-0"}, Network: n, CNIArguments: asked}, nil)
+	if diff := cmp.Diff(asked, got.Spec.CNIArguments); diff != "" {
+		t.Error(diff)
+	}
 	if got.Spec.MAC != "" || got.Spec.CNI == nil || got.Spec.CNI == n.Spec.CNI || got.Spec.CNI.Config != lanConfig || got.Spec.Type != v1alpha1.NetworkTypeCNI {
 		t.Errorf("%+v", got.Spec)
 	}

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -48,6 +49,10 @@ type Planned struct {
 	Claim *v1alpha1.AddressClaim
 	// Asked is what the pod itself asks for in the JSON form of Multus' annotation, nil for nothing that has to be looked for.
 	Asked *Asked
+	// DefaultRoute are the gateways by which its default routes are to go, empty for those of its addresses, nil for no such wish.
+	DefaultRoute []netip.Addr
+	// CNIArguments are what it asks of CNI plugins there, nil for nothing.
+	CNIArguments *v1alpha1.CNIArguments
 	// ResourceIndex is which of the pod's devices of the Network's spec.cni.resourceName it gets, nil where it needs none.
 	ResourceIndex *int32
 	// Outdated is why the operator's own Claim cannot be kept: it is to be made anew.
