@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/k8snetworkplumbingwg/sriovnet"
@@ -177,6 +178,9 @@ func (a *agent) restConfig() (*rest.Config, error) {
 	return config, nil
 }
 
+// nodeReminder is the pause between two lines that say what the agent waits for.
+const nodeReminder = 10 * time.Second
+
 // run starts the doors last: what they call must be there. The runtime is connected before the kubelet, since a
 // Prepare waits for it.
 func (a *agent) run(ctx context.Context) error {
@@ -221,7 +225,7 @@ func (a *agent) run(ctx context.Context) error {
 // startPlugin publishes the devices when it is known where the node is: without the attribute of their rack they would be
 // taken for devices of no rack, and pods for a rack-local network would not be placed here.
 func (a *agent) startPlugin(ctx context.Context, claims dra.Sandboxes) (*dra.Plugin, error) {
-	if err := a.node.WaitKnown(ctx); err != nil {
+	if err := a.waitNode(ctx); err != nil {
 		return nil, fmt.Errorf("wait for Node %q: %w", a.nodeName, err)
 	}
 	a.deviceLoop.ahead()
@@ -233,6 +237,20 @@ func (a *agent) startPlugin(ctx context.Context, claims dra.Sandboxes) (*dra.Plu
 		Log: a.log.WithName("dra"), Client: a.client, NodeName: a.nodeName, KubeletDir: a.kubeletDir,
 		Sandboxes: claims, Devices: a.devices,
 	})
+}
+
+// waitNode waits until the API server has told of the Node. An API server that refuses connections is asked again without a word by the
+// library, and nothing goes on here meanwhile: that is said.
+func (a *agent) waitNode(ctx context.Context) error {
+	for {
+		waiting, cancel := context.WithTimeout(ctx, nodeReminder)
+		err := a.node.WaitKnown(waiting)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		a.log.Info("the API server has not told of this Node yet, pods that select networks wait", "server", a.client.CoreV1().RESTClient().Get().URL().Host)
+	}
 }
 
 // watchRack returns the watch of the attachments of racks.
