@@ -126,14 +126,18 @@ func parseLinks(line, own string) ([]link, error) {
 
 // linkOf returns the one link that carries the attachment.
 func (n nodeState) linkOf(a v1alpha1.PodNetworkAttachment) (link, error) {
+	mac := a.Spec.MAC
+	if m := a.Spec.Macvlan; m != nil && m.Mode == v1alpha1.MacvlanModePassthru {
+		mac = a.Status.MAC // that of the uplink
+	}
 	var found []link
 	for _, l := range n.links {
-		if l.MAC == a.Spec.MAC {
+		if l.MAC == mac {
 			found = append(found, l)
 		}
 	}
 	if len(found) != 1 {
-		return link{}, fmt.Errorf("node %s has %d links with MAC %s of attachment %s/%s", a.Spec.NodeName, len(found), a.Spec.MAC, a.Namespace, a.Name)
+		return link{}, fmt.Errorf("node %s has %d links with MAC %s of attachment %s/%s", a.Spec.NodeName, len(found), mac, a.Namespace, a.Name)
 	}
 	var want []netip.Prefix
 	for _, address := range a.Spec.Addresses {

@@ -30,8 +30,8 @@ spec:
   config: '{"type": "macvlan", "master": "eth1", "ipam": {"type": "whereabouts", "ipRanges": [{"range": "%s"}, {"range": "%s"}]}}'
 `
 
-// TestPodInJSON: the annotation of Multus in its JSON form, with addresses and a MAC, and definitions of two namespaces. A pod
-// that asks for the same address waits for it.
+// TestPodInJSON: the annotation of Multus in its JSON form, with addresses, a MAC and a default route, and definitions of two
+// namespaces. A pod that asks for the same address waits for it.
 func TestPodInJSON(t *testing.T) {
 	s := newScene(t, nodeA, nodeB)
 	s.adoptDefinitions()
@@ -50,7 +50,7 @@ func TestPodInJSON(t *testing.T) {
   {"name": "lan", "interface": "data0", "mac": "%s", "ips": ["%s/24", "%s"], "cni-args": null},
   {"name": "san", "namespace": "%s"}
 ]`, mac, asked[0], asked[1], other.Name))
-	s.createOfMultus("right", nodeB, `[{"name": "lan", "interface": "net1"}]`)
+	s.createOfMultus("right", nodeB, fmt.Sprintf(`[{"name": "lan", "interface": "net1", "default-route": ["%s"]}]`, asked[0]))
 	s.waitReady(time.Minute, "left", "right")
 
 	have := s.attachments("left")
@@ -71,6 +71,8 @@ func TestPodInJSON(t *testing.T) {
 		})
 	}
 
+	s.leavesBy("right", asked[0], "net1")
+
 	s.createOfMultus("next", nodeB, fmt.Sprintf(`[{"name": "lan", "interface": "net1", "ips": ["%s"]}]`, asked[0]))
 	s.until(time.Minute, "next to be told who has the address", func(ctx context.Context) error {
 		pod, err := s.get(ctx, "next")
@@ -90,6 +92,17 @@ func TestPodInJSON(t *testing.T) {
 	s.waitReady(3*time.Minute, "next")
 	if got := s.attachments("next")["net1"].Status.Addresses; len(got) != 2 || got[0] != asked[0].String()+"/24" {
 		t.Errorf("next has %v", got)
+	}
+}
+
+// leavesBy: what a pod sends to the rest of the world goes to the gateway over the interface.
+func (s *scene) leavesBy(name string, gateway netip.Addr, iface string) {
+	s.t.Helper()
+	pod, err := s.get(s.ctx, name)
+	s.must(err)
+	out, err := s.InPod(s.ctx, pod, "ip", "route", "get", "203.0.113.7")
+	if want := "via " + gateway.String() + " dev " + iface + " "; err != nil || !strings.Contains(out, want) {
+		s.t.Errorf("way of pod %s to 203.0.113.7, want %s: %v: %s", name, want, err, out)
 	}
 }
 

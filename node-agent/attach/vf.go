@@ -1,7 +1,6 @@
 package attach
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -226,15 +225,18 @@ func (r *run) checkVF(p plan.Attachment) error {
 	if err != nil {
 		return err
 	}
-	if mismatch, err := vfs.Check(vf, p.VF.InForce(), net.HardwareAddr(p.MAC)); err != nil || mismatch != "" {
-		return cmp.Or(err, errors.New(mismatch))
+	if p.VF.VFIO {
+		state, err := vfs.State(vf, nil)
+		if err == nil && state.Driver != plumb.VFIODriver {
+			err = fmt.Errorf("the driver of %s is %q instead of %s", vf, state.Driver, plumb.VFIODriver)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if !p.VF.VFIO {
-		return nil
-	}
-	state, err := vfs.State(vf, nil)
-	if err == nil && state.Driver != plumb.VFIODriver {
-		err = fmt.Errorf("the driver of %s is %q instead of %s", vf, state.Driver, plumb.VFIODriver)
+	mismatch, err := vfs.Check(vf, p.VF.InForce(), net.HardwareAddr(p.MAC))
+	if err == nil && mismatch != "" {
+		err = errors.New(mismatch)
 	}
 	return err
 }

@@ -227,7 +227,7 @@ func TestSRIOVNumberChangedUnderneath(t *testing.T) {
 	w.attach(pod, w.both()...)
 	numvfs := "class/net/" + pf + "/device/sriov_numvfs"
 	w.must(kernel.Sys("").Write(numvfs, "0"))
-	if err := w.attacher.Check(t.Context(), pod.Path(), w.both()); err == nil || !strings.HasSuffix(err.Error(), "interface net1: check: the interface is missing") {
+	if err := w.attacher.Check(t.Context(), pod.Path(), w.both()); err == nil || !strings.Contains(err.Error(), "the node has no such VF: sriov_numvfs of its PF was changed") {
 		t.Errorf("check: %v", err)
 	}
 	if _, err := w.attacher.Attach(t.Context(), pod.Path(), w.both()); !errors.Is(err, plumb.ErrNoVF) {

@@ -20,7 +20,7 @@ import (
 func TestInMountNamespace(t *testing.T) {
 	kerneltest.RequireRoot(t, "mount namespaces")
 	other := exec.CommandContext(t.Context(), "sleep", "60")
-	other.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	other.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	if err := other.Start(); err != nil {
 		t.Fatal(err)
 	}
