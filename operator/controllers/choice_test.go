@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
@@ -71,6 +72,16 @@ func TestClassTemplateFollowsItsNetworks(t *testing.T) {
 	w.must(w.editNetwork("cheap", func(n *v1alpha1.Network) {
 		n.Spec.IPAM.Ranges[0].Start, n.Spec.IPAM.Ranges[0].End = "10.30.0.9", "10.30.0.9"
 	}))
+	w.eventually("the operator to know of the one address", func() error {
+		var n v1alpha1.Network
+		if err := w.Get(w.ctx, types.NamespacedName{Name: "cheap"}, &n); err != nil {
+			return err
+		}
+		if n.Status.ObservedGeneration != n.Generation {
+			return fmt.Errorf("it knows generation %d of %d", n.Status.ObservedGeneration, n.Generation)
+		}
+		return nil
+	})
 	last := w.pod("last", "cheap", "node1")
 	w.attached(last, 1)
 	w.offered("bulk", "dear ours")
