@@ -169,6 +169,8 @@ type Keeper struct {
 	removals *removals
 	// selectedMu makes read, change and write of what one pod selects one step.
 	selectedMu sync.Mutex
+	// reporting makes a look at a sandbox and the report of it one step.
+	reporting sync.Mutex
 	// numVFs is held for writing while the number of a PF's VFs changes.
 	numVFs sync.RWMutex
 	// inspecting makes looks at the VFs that nobody has one after the other; inspectDue is set while one is due.

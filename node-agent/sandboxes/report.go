@@ -64,8 +64,11 @@ func reportOf(sandbox Sandbox) publish.Report {
 	}
 }
 
-// publish reports what is in the sandbox. An interface whose uplink has no carrier is in the pod but not ready.
+// publish reports what is in the sandbox. An interface whose uplink has no carrier is in the pod but not ready. What is seen later is
+// told later, whoever sees it.
 func (k *Keeper) publish(e *entry, made []publish.Interface) {
+	k.reporting.Lock()
+	defer k.reporting.Unlock()
 	r := reportOf(e.Sandbox)
 	r.Freed = k.state.emptied(e)
 	for _, m := range made {
