@@ -89,6 +89,7 @@ func stripPod(pod *corev1.Pod) {
 		kept.Spec = corev1.PodSpec{
 			NodeName: pod.Spec.NodeName, HostNetwork: pod.Spec.HostNetwork, OS: pod.Spec.OS, ResourceClaims: pod.Spec.ResourceClaims,
 			NodeSelector: pod.Spec.NodeSelector, Affinity: nodeAffinity(pod), Tolerations: pod.Spec.Tolerations,
+			InitContainers: withDevices(pod.Spec.InitContainers), Containers: withDevices(pod.Spec.Containers),
 		}
 		kept.Status.Phase, kept.Status.ResourceClaimStatuses = pod.Status.Phase, pod.Status.ResourceClaimStatuses
 		for _, c := range pod.Status.Conditions {
@@ -98,6 +99,22 @@ func stripPod(pod *corev1.Pod) {
 		}
 	}
 	*pod = kept
+}
+
+// withDevices are the containers that request devices of device plugins, whose resources have a domain, and what they request of them.
+func withDevices(containers []corev1.Container) (kept []corev1.Container) {
+	for _, c := range containers {
+		limits := corev1.ResourceList{}
+		for name, quantity := range c.Resources.Limits {
+			if strings.Contains(string(name), "/") {
+				limits[name] = quantity
+			}
+		}
+		if len(limits) > 0 {
+			kept = append(kept, corev1.Container{RestartPolicy: c.RestartPolicy, Resources: corev1.ResourceRequirements{Limits: limits}})
+		}
+	}
+	return kept
 }
 
 // nodeAffinity is what is required of nodes.
