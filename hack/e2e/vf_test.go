@@ -63,8 +63,8 @@ func TestVirtualFunctions(t *testing.T) {
 	// What needs nothing but time in the machine, which is emulated, goes on beside the rest.
 	s.startGPUs(node)
 	s.createRefused()
-	s.must(s.Create(s.ctx, s.vfPod("late", "paid@data", 1)))
 	s.agentKilledUnderVFs(node, before)
+	s.must(s.Create(s.ctx, s.vfPod("late", "paid@data", 1)))
 	s.waitCondition("late", v1alpha1.PodConditionPlanned, corev1.ConditionFalse, v1alpha1.ReasonInsufficientBandwidth)
 	s.waitRefused()
 	s.remove(true, "left")
