@@ -96,7 +96,10 @@ func (r *PodReconciler) plan(ctx context.Context, pod *corev1.Pod) error {
 		}
 		return err
 	}
-	r.waiting.remove(key)
+	// What keeps a pod from all nodes now may be bandwidth in a moment, when a device comes back.
+	if pod.Spec.NodeName != "" || !unschedulable(pod) {
+		r.waiting.remove(key)
+	}
 	return r.clear(ctx, pod)
 }
 

@@ -276,6 +276,14 @@ func TestPodShortOfBandwidth(t *testing.T) {
 	w.kill(first)
 	w.unbook(first)
 	w.planned(third, "True", v1alpha1.ReasonPlanned)
+	// Before the scheduler looks at the pod again another one has the room.
+	other := w.pod("d", "storage", "node1")
+	w.book(other, "node1", "4G")
+	w.attached(other, 1)
+	w.planned(third, "False", v1alpha1.ReasonInsufficientBandwidth)
+	w.kill(other)
+	w.unbook(other)
+	w.planned(third, "True", v1alpha1.ReasonPlanned)
 	w.bind(third, "node1")
 	w.attached(third, 1)
 }
