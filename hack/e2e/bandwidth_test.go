@@ -51,7 +51,7 @@ func TestThirdPodOnAFullNIC(t *testing.T) {
 			s.waitReady(time.Minute, "first", "second")
 			s.create("third", nodeC, "full-"+name)
 			s.waitCondition("third", v1alpha1.PodConditionPlanned, corev1.ConditionFalse, v1alpha1.ReasonInsufficientBandwidth)
-			s.until(10*time.Second, "the Network to tell what is guaranteed", func(ctx context.Context) error {
+			s.until(time.Minute, "the Network to tell what is guaranteed", func(ctx context.Context) error {
 				var n v1alpha1.Network
 				if err := s.Get(ctx, client.ObjectKey{Name: "full-" + name}, &n); err != nil {
 					return err

@@ -136,7 +136,7 @@ func (s *scene) assertBystanders() {
 		}
 	}
 	for family := range 2 {
-		s.until(15*time.Second, "the bystanders' ping to have lost nothing", func(ctx context.Context) error {
+		s.until(time.Minute, "the bystanders' ping to have lost nothing", func(ctx context.Context) error {
 			log, err := s.OnNode(ctx, bystanders.node, "cat", pingLog+"-"+strconv.Itoa(family))
 			return errors.Join(err, lost(log))
 		})

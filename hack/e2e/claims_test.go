@@ -58,7 +58,7 @@ func nth(cidr string, n byte) string {
 
 func (s *scene) waitReserved(name string) {
 	s.t.Helper()
-	s.until(20*time.Second, "AddressClaim "+name+" to be Reserved", func(ctx context.Context) error {
+	s.until(time.Minute, "AddressClaim "+name+" to be Reserved", func(ctx context.Context) error {
 		var claim v1alpha1.AddressClaim
 		if err := s.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: name}, &claim); err != nil {
 			return err
@@ -158,7 +158,7 @@ func (s *scene) sameAddresses(before v1alpha1.PodNetworkAttachment, name string)
 
 func (s *scene) waitStickyClaims(n int) {
 	s.t.Helper()
-	s.until(20*time.Second, fmt.Sprintf("%d sticky AddressClaims", n), func(ctx context.Context) error {
+	s.until(time.Minute, fmt.Sprintf("%d sticky AddressClaims", n), func(ctx context.Context) error {
 		var claims v1alpha1.AddressClaimList
 		if err := s.List(ctx, &claims, client.InNamespace(s.namespace), client.MatchingLabels{v1alpha1.LabelSticky: "true"}); err != nil {
 			return err

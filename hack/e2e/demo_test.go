@@ -124,7 +124,7 @@ func (s *scene) showsRacks() {
 func (s *scene) devicesNameTheirRack() {
 	s.t.Helper()
 	racks := map[string]string{nodeA: "a", nodeB: "a", nodeC: "b", nodeD: "b"}
-	s.until(20*time.Second, "all devices of the workers to name their rack", func(ctx context.Context) error {
+	s.until(time.Minute, "all devices of the workers to name their rack", func(ctx context.Context) error {
 		var slices resourceapi.ResourceSliceList
 		if err := s.List(ctx, &slices); err != nil {
 			return err

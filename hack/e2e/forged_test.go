@@ -36,7 +36,7 @@ func forgedVXLANIsDropped(t *testing.T) {
 		for range 3 {
 			s.sendVXLAN(nodeA, target, "outsider-"+round)
 		}
-		s.until(20*time.Second, "the packet of a member to arrive", func(context.Context) error {
+		s.until(time.Minute, "the packet of a member to arrive", func(context.Context) error {
 			s.sendVXLAN(nodeD, target, "member-"+round)
 			if got := inPod(); !strings.Contains(got, "member-"+round) {
 				return fmt.Errorf("the pod got %q", got)
@@ -89,7 +89,7 @@ func (s *scene) capture(node, namespace, device, filter string) (read func() str
 		s.must(err)
 		return out
 	}
-	s.until(10*time.Second, "tcpdump to listen", func(ctx context.Context) error {
+	s.until(time.Minute, "tcpdump to listen", func(ctx context.Context) error {
 		if out, err := s.OnNode(ctx, node, "cat", log); err != nil || !strings.Contains(out, "listening on") {
 			return fmt.Errorf("it wrote %q (%w)", out, err)
 		}

@@ -154,7 +154,7 @@ func (n nodeState) linkOf(a v1alpha1.PodNetworkAttachment) (link, error) {
 // assertAttached compares pods' attachments, as many as the pod selects, with the kernel and with their own status.
 func (s *scene) assertAttached(names ...string) {
 	s.t.Helper()
-	s.until(10*time.Second, "the attachments to say what the kernel has", func(ctx context.Context) error {
+	s.until(time.Minute, "the attachments to say what the kernel has", func(ctx context.Context) error {
 		var list v1alpha1.PodNetworkAttachmentList
 		if err := s.List(ctx, &list, client.InNamespace(s.namespace)); err != nil {
 			return err

@@ -65,7 +65,7 @@ func TestPodInJSON(t *testing.T) {
 	}
 	s.assertJSONStatus("left", have, map[string]string{"data0": s.namespace + "/lan", "net2": other.Name + "/san"})
 	for _, address := range asked {
-		s.until(10*time.Second, "right to reach "+address.String(), func(ctx context.Context) error {
+		s.until(time.Minute, "right to reach "+address.String(), func(ctx context.Context) error {
 			_, err := s.pingFrom(ctx, "right", address)
 			return err
 		})
@@ -109,7 +109,7 @@ func (s *scene) leavesBy(name string, gateway netip.Addr, iface string) {
 // assertJSONStatus compares network-status with the attachments, in the order of the selection behind the default network.
 func (s *scene) assertJSONStatus(name string, have map[string]v1alpha1.PodNetworkAttachment, names map[string]string) {
 	s.t.Helper()
-	s.until(10*time.Second, "network-status of "+name, func(ctx context.Context) error {
+	s.until(time.Minute, "network-status of "+name, func(ctx context.Context) error {
 		pod, err := s.get(ctx, name)
 		if err != nil {
 			return err

@@ -33,7 +33,7 @@ func nodeRemoved(t *testing.T) {
 		return nil
 	})
 	s.waitRack("shrinking", "b", "have one node", func(r *v1alpha1.RackStatus) bool { return r != nil && r.Nodes == 1 && r.Attachments == 1 })
-	s.until(20*time.Second, "the other node to forget it", func(ctx context.Context) error {
+	s.until(time.Minute, "the other node to forget it", func(ctx context.Context) error {
 		w, err := s.world(ctx)
 		if err != nil {
 			return err

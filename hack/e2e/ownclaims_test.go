@@ -85,7 +85,7 @@ func TestClaimOfOneRack(t *testing.T) {
 	var set appsv1.StatefulSet
 	s.must(s.Get(s.ctx, client.ObjectKey{Namespace: s.namespace, Name: "pair"}, &set))
 	s.must(s.patchSet(&set, func(spec *appsv1.StatefulSetSpec) { spec.Replicas = ptr.To[int32](3) }))
-	s.until(20*time.Second, "the third pod to be created", func(ctx context.Context) error {
+	s.until(time.Minute, "the third pod to be created", func(ctx context.Context) error {
 		_, err := s.get(ctx, "pair-2")
 		return err
 	})

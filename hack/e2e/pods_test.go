@@ -114,7 +114,7 @@ func (s *scene) remove(force bool, names ...string) {
 func (s *scene) waitCondition(name string, kind corev1.PodConditionType, status corev1.ConditionStatus, reason string) string {
 	s.t.Helper()
 	var message string
-	s.until(20*time.Second, fmt.Sprintf("pod %s to have condition %s=%s %s", name, kind, status, reason), func(ctx context.Context) error {
+	s.until(time.Minute, fmt.Sprintf("pod %s to have condition %s=%s %s", name, kind, status, reason), func(ctx context.Context) error {
 		pod, err := s.get(ctx, name)
 		if err != nil {
 			return err

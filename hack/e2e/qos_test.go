@@ -83,7 +83,7 @@ func TestClassEnforced(t *testing.T) {
 // waitEnforced waits until a pod's attachment says that all of its class is in force, with a maximum in Mbit/s.
 func (s *scene) waitEnforced(pod string, mbits int64) {
 	s.t.Helper()
-	s.until(20*time.Second, fmt.Sprintf("%d Mbit/s to be in force for pod %s", mbits, pod), func(context.Context) error {
+	s.until(time.Minute, fmt.Sprintf("%d Mbit/s to be in force for pod %s", mbits, pod), func(context.Context) error {
 		status := s.attachments(pod)["net1"].Status
 		text, err := json.Marshal(status.QoS)
 		if err != nil {

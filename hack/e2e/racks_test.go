@@ -123,7 +123,7 @@ func (s *scene) reaches(from, to string) {
 func (s *scene) reachesOver(device, from, to string) {
 	s.t.Helper()
 	for _, address := range s.addressesOn(device, to) {
-		s.until(10*time.Second, fmt.Sprintf("pod %s to reach %s (%s) over %s", from, to, address, device), func(ctx context.Context) error {
+		s.until(time.Minute, fmt.Sprintf("pod %s to reach %s (%s) over %s", from, to, address, device), func(ctx context.Context) error {
 			_, err := s.pingOver(ctx, device, from, address)
 			return err
 		})

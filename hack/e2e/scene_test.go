@@ -42,7 +42,7 @@ func newScene(t *testing.T, nodes ...string) *scene {
 		s.finish()
 	})
 	s.must(s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}}))
-	s.until(20*time.Second, "the default ServiceAccount", func(ctx context.Context) error {
+	s.until(time.Minute, "the default ServiceAccount", func(ctx context.Context) error {
 		return s.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: "default"}, &corev1.ServiceAccount{})
 	})
 	return s
@@ -146,7 +146,7 @@ func (s *scene) clearNetwork(name string) {
 func (s *scene) waitNetwork(name string, status metav1.ConditionStatus, reason string) *v1alpha1.Network {
 	s.t.Helper()
 	var network v1alpha1.Network
-	s.until(20*time.Second, fmt.Sprintf("Network %s to be Ready=%s %s", name, status, reason), func(ctx context.Context) error {
+	s.until(time.Minute, fmt.Sprintf("Network %s to be Ready=%s %s", name, status, reason), func(ctx context.Context) error {
 		if err := s.Get(ctx, client.ObjectKey{Name: name}, &network); err != nil {
 			return err
 		}

@@ -144,7 +144,7 @@ func TestUnknownQoSClassHoldsThePodUntilItIsThere(t *testing.T) {
 	s.must(s.Create(s.ctx, class))
 	t.Cleanup(func() { _ = s.Delete(s.ctx, class) })
 	s.waitReady(30*time.Second, "choosy")
-	s.until(10*time.Second, "the attachment to say that the class is enforced", func(context.Context) error {
+	s.until(time.Minute, "the attachment to say that the class is enforced", func(context.Context) error {
 		a := s.attachments("choosy")["net1"]
 		if !meta.IsStatusConditionTrue(a.Status.Conditions, v1alpha1.AttachmentConditionQoSEnforced) {
 			return fmt.Errorf("its conditions are %v", a.Status.Conditions)
