@@ -25,22 +25,10 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/plumb"
 )
 
-// programs is the folder of the plugins, built once for all tests.
-var programs = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "multinet-cni-test-")
-	if err != nil {
-		return "", err
-	}
-	return dir, cnitest.Build(context.Background(), filepath.Join("..", ".."), dir, "main/bridge", "ipam/host-local")
-})
+// programs are the plugins, built once for all tests.
+var programs = cnitest.NewPrograms("main/bridge", "ipam/host-local")
 
-func TestMain(m *testing.M) {
-	status := m.Run()
-	if dir, _ := programs(); dir != "" {
-		_ = os.RemoveAll(dir)
-	}
-	os.Exit(status)
-}
+func TestMain(m *testing.M) { programs.Main(m) }
 
 // lab is a node with an agent, the bridge plugin as the cluster's own network, and libcni as the runtime.
 type lab struct {
@@ -66,7 +54,7 @@ const primary = `{
 
 func newLab(t testing.TB) *lab {
 	kerneltest.RequireRoot(t, "CNI plugins in network namespaces")
-	bin, err := programs()
+	bin, err := programs.Dir()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func (l *lab) run(c call) (o outcome) {
 	l.t.Helper()
 	stanza := l.Place().Stanza
 	config := fmt.Sprintf(`%s,"type":"multinet-cni","socket":%q,"selectedDir":%q,"deletedDir":%q}`, c.config, stanza.Socket, stanza.Selected, stanza.Deleted)
-	bin, err := programs()
+	bin, err := programs.Dir()
 	l.must(err)
 	cmd := exec.CommandContext(l.t.Context(), filepath.Join(bin, "multinet-cni"))
 	cmd.Env = []string{"GOMAXPROCS=2"}

@@ -1,13 +1,11 @@
 package delegate
 
 import (
-	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/go-logr/logr"
@@ -22,22 +20,10 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/sandboxes"
 )
 
-// programs is the folder of the reference plugins, built once for all tests.
-var programs = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "multinet-delegate-test-")
-	if err != nil {
-		return "", err
-	}
-	return dir, cnitest.Build(context.Background(), filepath.Join("..", ".."), dir, "main/bridge", "main/ptp", "meta/tuning", "meta/portmap", "ipam/host-local")
-})
+// programs are the plugins, built once for all tests.
+var programs = cnitest.NewPrograms("main/bridge", "main/ptp", "meta/tuning", "meta/portmap", "ipam/host-local")
 
-func TestMain(m *testing.M) {
-	status := m.Run()
-	if dir, _ := programs(); dir != "" {
-		_ = os.RemoveAll(dir)
-	}
-	os.Exit(status)
-}
+func TestMain(m *testing.M) { programs.Main(m) }
 
 // lab is a node with CNI plugins, and one sandbox on it.
 type lab struct {
@@ -52,7 +38,7 @@ type lab struct {
 func newLab(t *testing.T, allowed []string, scripts map[string]string) *lab {
 	kerneltest.RequireRoot(t, "network namespaces, and the plugins")
 	l := &lab{t: t, dir: t.TempDir(), node: kerneltest.Namespace(t, "node")}
-	bin, err := programs()
+	bin, err := programs.Dir()
 	l.must(err)
 	l.must(os.Mkdir(l.path("bin"), 0o755))
 	for _, plugin := range []string{"bridge", "ptp", "tuning", "portmap", "host-local"} {

@@ -7,7 +7,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/dynamic-resource-allocation/cel"
 
 	"github.com/multinet-dev/multinet/apis/selection"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
@@ -41,18 +40,7 @@ func TestPluginSelection(t *testing.T) {
 				device.Attributes[resourcev1.QualifiedName("cni.multinet.dev/"+p)] = resourcev1.DeviceAttribute{BoolValue: &there}
 			}
 			network := pluginNetwork(lanConfig)
-			if got := matches(network, vfTests(network), device); got != c.want {
-				t.Errorf("counted %v, want %v", got, c.want)
-			}
-			expression := DeviceClass(network).Spec.Selectors[0].CEL.Expression
-			compiled := cel.GetCompiler(cel.Features{}).CompileCELExpression(expression, cel.Options{})
-			if compiled.Error != nil {
-				t.Fatalf("%s: %v", expression, compiled.Error)
-			}
-			got, _, err := compiled.DeviceMatches(t.Context(), cel.Device{Driver: v1alpha1.DriverName, Attributes: device.Attributes})
-			if err != nil || got != c.want {
-				t.Errorf("%s: the scheduler says %v, %v, want %v", expression, got, err, c.want)
-			}
+			wantDevice(t, network, device, c.want)
 		})
 	}
 }

@@ -66,19 +66,25 @@ func TestVFSelection(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			network, device := vfNetwork(c.network), vfOf(c.device)
-			if got := matches(network, vfTests(network), device); got != c.want {
-				t.Errorf("counted %v, want %v", got, c.want)
-			}
-			expression := DeviceClass(network).Spec.Selectors[0].CEL.Expression
-			compiled := cel.GetCompiler(cel.Features{}).CompileCELExpression(expression, cel.Options{})
-			if compiled.Error != nil {
-				t.Fatalf("%s: %v", expression, compiled.Error)
-			}
-			got, _, err := compiled.DeviceMatches(t.Context(), cel.Device{Driver: v1alpha1.DriverName, Attributes: device.Attributes})
-			if err != nil || got != c.want {
-				t.Errorf("%s: the scheduler says %v, %v, want %v", expression, got, err, c.want)
-			}
+			wantDevice(t, network, device, c.want)
 		})
+	}
+}
+
+// wantDevice tells whether a device is one of the Network's, as the operator counts it and as the scheduler evaluates its DeviceClass.
+func wantDevice(t *testing.T, network *v1alpha1.Network, device resourcev1.Device, want bool) {
+	t.Helper()
+	if got := matches(network, vfTests(network), device); got != want {
+		t.Errorf("counted %v, want %v", got, want)
+	}
+	expression := DeviceClass(network).Spec.Selectors[0].CEL.Expression
+	compiled := cel.GetCompiler(cel.Features{}).CompileCELExpression(expression, cel.Options{})
+	if compiled.Error != nil {
+		t.Fatalf("%s: %v", expression, compiled.Error)
+	}
+	got, _, err := compiled.DeviceMatches(t.Context(), cel.Device{Driver: v1alpha1.DriverName, Attributes: device.Attributes})
+	if err != nil || got != want {
+		t.Errorf("%s: the scheduler says %v, %v, want %v", expression, got, err, want)
 	}
 }
 
