@@ -46,11 +46,11 @@ func (s *scene) startGPUs(node string) {
 	}, "hack", "e2e", "testdata", "gpu.yaml")
 }
 
-// ownClaims: each example of demo/claims gets what it asks for, and where that is not to be had, waits or has its second choice.
-func (s *scene) ownClaims(node string) {
+// createOwnClaims creates the examples of demo/claims that are about VFs, and returns their pods as they are there.
+func (s *scene) createOwnClaims() (made map[string]*corev1.Pod) {
 	s.t.Helper()
 	s.createFrom(nil, "demo", "claims", "networks.yaml")
-	made := map[string]*corev1.Pod{}
+	made = map[string]*corev1.Pod{}
 	create := func(file string) {
 		s.createFrom(func(pod *corev1.Pod) {
 			made[pod.Name] = pod.DeepCopy()
@@ -64,7 +64,13 @@ func (s *scene) ownClaims(node string) {
 	modest := made["flexible"]
 	modest.Spec.NodeSelector = map[string]string{corev1.LabelHostname: nodeA} // which has no VFs
 	s.again(modest, "modest")
+	return made
+}
 
+// ownClaims: each of those pods gets what it asks for, and where that is not to be had, waits or has its second choice. It returns
+// the names of all pods, which are on their way out.
+func (s *scene) ownClaims(node string, made map[string]*corev1.Pod) []string {
+	s.t.Helper()
 	s.waitVFs(6*time.Minute, node, "trainer", "redundant", "flexible")
 	s.waitReady(3*time.Minute, "modest")
 	s.belowOneRoot(node, "trainer")
@@ -93,7 +99,7 @@ func (s *scene) ownClaims(node string) {
 	s.notReady("second")
 	s.remove(false, "second", "idle", "trainer", "flexible", "modest")
 	s.remove(true, "redundant")
-	s.waitGone(4*time.Minute, "second", "idle", "trainer", "redundant", "flexible", "modest")
+	return []string{"second", "idle", "trainer", "redundant", "flexible", "modest"}
 }
 
 // belowOneRoot compares the PCIe roots of a pod's GPU and VF as the two drivers publish them.

@@ -40,25 +40,34 @@ type guest struct {
 	netns       map[string]string
 }
 
-// Everything in one command: processes are slow to start there.
+// Everything in one command, and with few processes: they are slow to start there. What a container's first process is, containerd
+// has written down.
 const inspectVFs = `
-for pf in /sys/class/net/pf*; do
-	ip -j link show "${pf##*/}" | tr -d '\n' | sed "s/^/pf ${pf##*/} /"
-	echo
-	for vf in "$pf"/device/virtfn*; do
-		[ ! -e "$vf" ] || echo "vf $(basename "$(readlink "$vf")") ${pf##*/} ${vf##*virtfn} $(basename "$(readlink "$pf/device")") $(basename "$(readlink "$vf/driver")")"
-	done
+shopt -s nullglob
+for pf in /sys/class/net/pf*; do echo "pf ${pf##*/} $(ip -j link show "${pf##*/}")"; done
+declare -A to inode seen
+while read -r link target; do to[$link]=${target##*/}; done <<<"$(
+	find /sys/class/net/pf*/device /sys/class/net/pf*/device/virtfn* /sys/bus/pci/devices/*/driver -maxdepth 0 -printf '%p %l\n')"
+for vf in /sys/class/net/pf*/device/virtfn*; do
+	device=${vf%/*} pf=${vf%/device/*}
+	[ -z "${to[$vf]}" ] || echo "vf ${to[$vf]} ${pf##*/} ${vf##*virtfn} ${to[$device]} ${to[/sys/bus/pci/devices/${to[$vf]}/driver]}"
 done
-echo "node $(stat -Lc %i /proc/1/ns/net)"
-stat -Lc '%i %n' /run/netns/* /proc/[0-9]*/ns/net 2>/dev/null | sort -s -u -k1,1 | while read -r inode path; do
-	echo "links $inode $path $(nsenter --net=$path ip -j -d address show 2>/dev/null | tr -d '\n')"
-done
-ctr --namespace k8s.io tasks ls | while read -r id pid status; do
-	[ "$status" = RUNNING ] || continue
-	echo "netns $id $(stat -Lc %i "/proc/$pid/ns/net")"
-	echo "groups $id $(ls "/proc/$pid/root/dev/vfio" 2>/dev/null | tr '\n' ' ')"
-	echo "container $id $(tr '\0' '\t' 2>/dev/null <"/proc/$pid/environ")"
-done`
+while read -r number path; do
+	[ "$path" != /proc/1/ns/net ] || echo "node $number"
+	inode[$path]=$number
+	[ -z "${seen[$number]}" ] || continue
+	seen[$number]=yes
+	echo "links $number $path $(nsenter --net="$path" ip -j -d address show 2>/dev/null)"
+done <<<"$(stat -Lc '%i %n' /proc/1/ns/net /run/netns/* /proc/[0-9]*/ns/net 2>/dev/null)"
+for file in /run/containerd/io.containerd.runtime.v2.task/k8s.io/*/init.pid; do
+	id=${file%/*} id=${id##*/} pid=$(<"$file") variables=
+	while IFS= read -r -d '' variable; do variables+=$variable$'\t'; done <"/proc/$pid/environ" || continue
+	groups=(/proc/$pid/root/dev/vfio/*)
+	echo "netns $id ${inode[/proc/$pid/ns/net]}"
+	echo "groups $id ${groups[*]##*/}"
+	echo "container $id $variables"
+done 2>/dev/null
+true`
 
 // vfLink is a link that knows its device.
 type vfLink struct {

@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
@@ -126,8 +127,10 @@ func (s *scene) vfPod(name, selection string, containers int) *corev1.Pod {
 	return pod
 }
 
-// onVM has a pod tolerate the virtual machine, with an image that is there in no time.
+// onVM has a pod tolerate the virtual machine, with an image that is there in no time, and without a token that nobody reads: each
+// mount is work for the machine.
 func onVM(pod *corev1.Pod) {
+	pod.Spec.AutomountServiceAccountToken = ptr.To(false)
 	container := &pod.Spec.Containers[0]
 	container.Image, container.Command = "registry.k8s.io/pause:3.10", nil
 	pod.Spec.Tolerations = append(pod.Spec.Tolerations, corev1.Toleration{Key: cluster.VMLabel, Operator: corev1.TolerationOpExists})

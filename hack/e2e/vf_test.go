@@ -68,15 +68,15 @@ func TestVirtualFunctions(t *testing.T) {
 	s.waitCondition("late", v1alpha1.PodConditionPlanned, corev1.ConditionFalse, v1alpha1.ReasonInsufficientBandwidth)
 	s.waitRefused()
 	s.remove(true, "left")
+	s.remove(false, "refused")
+	// Those that follow get the VFs of those that go.
+	claimed := s.createOwnClaims()
 	s.waitVFs(6*time.Minute, node, "right", "program", "late")
 	s.vfsReach(node, "late", "right", map[string]string{"data": "data"})
-
-	s.remove(false, "right", "program", "late", "refused")
-	s.waitGone(4*time.Minute, "left", "right", "program", "late", "refused")
-	s.randomVFs(node)
-	s.waitClean(node, before)
-
-	s.ownClaims(node)
+	s.remove(false, "right", "program", "late")
+	going := append([]string{"left", "refused", "right", "program", "late"}, s.ownClaims(node, claimed)...)
+	going = append(going, s.randomVFs(node)...)
+	s.waitGone(4*time.Minute, going...)
 	s.waitClean(node, before)
 }
 

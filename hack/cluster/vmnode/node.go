@@ -36,6 +36,9 @@ func (n Node) Run(ctx context.Context, ready func()) error {
 	if err := n.removeNodes(ctx); err != nil {
 		return fmt.Errorf("removing what an interrupted run left: %w", err)
 	}
+	if err := n.keepProxyOff(ctx); err != nil {
+		return fmt.Errorf("keeping kube-proxy off node %s: %w", n.Name, err)
+	}
 	begun := false
 	err := n.try(ctx, func() { begun = true; ready() })
 	if err != nil && !begun && ctx.Err() == nil {
@@ -43,6 +46,19 @@ func (n Node) Run(ctx context.Context, ready func()) error {
 		n.Assets.Log.Note("once more: %v", err)
 		err = n.try(ctx, ready)
 	}
+	return err
+}
+
+// withoutProxy is for the DaemonSet. The pods that it has stay as they are.
+const withoutProxy = `{"spec":{
+	"updateStrategy":{"type":"OnDelete","rollingUpdate":null},
+	"template":{"spec":{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{
+		"nodeSelectorTerms":[{"matchExpressions":[{"key":"` + kindcluster.VMLabel + `","operator":"DoesNotExist"}]}]}}}}}}}`
+
+// keepProxyOff has the cluster's kube-proxy run on other nodes only: here it would cost what emulates its pod, and find rules in
+// its place.
+func (n Node) keepProxyOff(ctx context.Context) error {
+	_, err := n.Cluster.Kubectl(ctx, nil, "patch", "daemonset/kube-proxy", "--namespace=kube-system", "--patch="+withoutProxy)
 	return err
 }
 
