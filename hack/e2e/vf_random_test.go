@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // seedVariable repeats the random pods of a run that has printed its seed.
@@ -60,9 +59,8 @@ func interfaceOf(random *rand.Rand, k int) string {
 	return string(name)
 }
 
-// randomVFs: whatever pods select, all that tells of their VFs tells of the same ones. It returns the pods' names, which are on their
-// way out.
-func (s *scene) randomVFs(node string) (names []string) {
+// createRandom creates random pods and returns their names.
+func (s *scene) createRandom() (names []string) {
 	s.t.Helper()
 	pods := drawPods(s.random(), vfsPerCard)
 	s.t.Logf("drawn are %+v", pods)
@@ -70,8 +68,6 @@ func (s *scene) randomVFs(node string) (names []string) {
 		names = append(names, p.name)
 		s.must(s.Create(s.ctx, s.vfPod(p.name, p.selection, p.containers)))
 	}
-	s.waitVFs(8*time.Minute, node, names...)
-	s.remove(false, names...)
 	return names
 }
 

@@ -74,9 +74,12 @@ func TestVirtualFunctions(t *testing.T) {
 	s.waitVFs(6*time.Minute, node, "right", "program", "late")
 	s.vfsReach(node, "late", "right", map[string]string{"data": "data"})
 	s.remove(false, "right", "program", "late")
+	drawn := s.createRandom()
 	going := append([]string{"left", "refused", "right", "program", "late"}, s.ownClaims(node, claimed)...)
-	going = append(going, s.randomVFs(node)...)
-	s.waitGone(4*time.Minute, going...)
+	// Whatever pods select, all that tells of their VFs tells of the same ones.
+	s.waitVFs(8*time.Minute, node, drawn...)
+	s.remove(false, drawn...)
+	s.waitGone(4*time.Minute, append(going, drawn...)...)
 	s.waitClean(node, before)
 }
 

@@ -17,8 +17,10 @@ type kind struct {
 }
 
 var kinds = map[string]kind{
-	"egress, TCP over IPv4": {egress, false, false}, "egress, UDP over IPv6": {egress, true, true},
-	"ingress, TCP over IPv6": {ingress, false, true}, "ingress, UDP over IPv4": {ingress, true, false},
+	"egress, TCP over IPv4": {egress, false, false}, "egress, TCP over IPv6": {egress, false, true},
+	"egress, UDP over IPv4": {egress, true, false}, "egress, UDP over IPv6": {egress, true, true},
+	"ingress, TCP over IPv4": {ingress, false, false}, "ingress, TCP over IPv6": {ingress, false, true},
+	"ingress, UDP over IPv4": {ingress, true, false}, "ingress, UDP over IPv6": {ingress, true, true},
 }
 
 // wire turns the payload of full packets into what they are on the wire.
