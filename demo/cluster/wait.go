@@ -14,12 +14,17 @@ import (
 // Namespace is that of the operator and the agents.
 const Namespace = "multinet-system"
 
-const pollInterval = 150 * time.Millisecond
+// pollIntervals are a tenth of what was waited so far: whoever asks more often only delays what takes its time.
+func pollIntervals() wait.DelayFunc {
+	return wait.Backoff{Duration: 150 * time.Millisecond, Factor: 1.1, Steps: 1000, Cap: time.Second}.DelayFunc()
+}
 
 // Until polls until condition returns nil. When limit is over the error is the condition's last one.
 func Until(ctx context.Context, limit time.Duration, what string, condition func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	var last error
-	err := wait.PollUntilContextTimeout(ctx, pollInterval, limit, true, func(ctx context.Context) (bool, error) {
+	err := pollIntervals().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
 		if err := condition(ctx); err != nil {
 			// An end of the context says less than what was wrong before it.
 			if last == nil || ctx.Err() == nil {
