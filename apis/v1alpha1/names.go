@@ -28,6 +28,10 @@ const (
 	// attachments: a change of an annotation is what makes the kubelet try again at once.
 	AnnotationPlannedAt = GroupName + "/planned-at"
 
+	// AnnotationLookAgainAt on a DeviceClass is set by the operator when the scheduler has refused a pod that there is room for: a
+	// change of a DeviceClass is what makes it look at such pods again at once.
+	AnnotationLookAgainAt = GroupName + "/look-again-at"
+
 	// FinalizerInUse keeps a Network until no attachment is left, and a QoSClass until no attachment and no Network has it.
 	FinalizerInUse = GroupName + "/in-use"
 

@@ -74,8 +74,8 @@ func TestVirtualFunctions(t *testing.T) {
 	s.waitVFs(6*time.Minute, node, "right", "program", "late")
 	s.vfsReach(node, "late", "right", map[string]string{"data": "data"})
 	s.remove(false, "right", "program", "late")
-	drawn := s.createRandom()
 	going := append([]string{"left", "refused", "right", "program", "late"}, s.ownClaims(node, claimed)...)
+	drawn := s.createRandom()
 	// Whatever pods select, all that tells of their VFs tells of the same ones.
 	s.waitVFs(8*time.Minute, node, drawn...)
 	s.remove(false, drawn...)

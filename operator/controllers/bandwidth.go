@@ -4,21 +4,26 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/operator/decide"
 )
 
 // +kubebuilder:rbac:groups=resource.k8s.io,resources=resourceclaims,verbs=get;list;watch
+// +kubebuilder:rbac:groups=resource.k8s.io,resources=deviceclasses,verbs=patch
 
 // bandwidth counts what the scheduler has set aside, for all who ask within half the settling time: what they look at
 // changed at least a settling time before.
@@ -28,19 +33,25 @@ type bandwidth struct {
 	mu     sync.Mutex
 	read   time.Time
 	booked map[decide.DeviceKey]decide.Rates
+	// version is another one for each content of booked.
+	version int
 }
 
-func (b *bandwidth) get(ctx context.Context) (map[decide.DeviceKey]decide.Rates, error) {
+func (b *bandwidth) get(ctx context.Context) (booked map[decide.DeviceKey]decide.Rates, version int, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if now := time.Now(); now.Sub(b.read) > settle/2 {
 		var claims resourcev1.ResourceClaimList
 		if err := b.List(ctx, &claims, client.UnsafeDisableDeepCopy); err != nil {
-			return nil, fmt.Errorf("listing ResourceClaims: %w", err)
+			return nil, 0, fmt.Errorf("listing ResourceClaims: %w", err)
 		}
+		former := b.booked
 		b.read, b.booked = now, decide.Booked(claims.Items)
+		if !maps.Equal(former, b.booked) {
+			b.version++
+		}
 	}
-	return b.booked, nil
+	return b.booked, b.version, nil
 }
 
 // bookingsChanged leaves out claims that have no bandwidth, before and after.
@@ -75,7 +86,7 @@ func (r *PodReconciler) shortOfBandwidth(ctx context.Context, pod *corev1.Pod, p
 	if err != nil {
 		return nil, err
 	}
-	booked, err := r.Bandwidth.get(ctx)
+	booked, version, err := r.Bandwidth.get(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +94,27 @@ func (r *PodReconciler) shortOfBandwidth(ctx context.Context, pod *corev1.Pod, p
 	if err := r.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing Nodes: %w", err)
 	}
-	return decide.ShortOfBandwidth(planned, decide.Admitting(pod, nodes.Items, offered), booked), nil
+	short, enough := decide.ShortOfBandwidth(planned, decide.Admitting(pod, nodes.Items, offered), booked)
+	if enough && r.waiting.overlooked(client.ObjectKeyFromObject(pod), version) {
+		ctrl.LoggerFrom(ctx).Info("the scheduler is asked again about a pod that it has refused, since there is as much bandwidth as it asks for")
+		return nil, r.lookAgain(ctx, planned)
+	}
+	return short, nil
+}
+
+// lookAgain has the scheduler look at the pods again that it has refused for their claims. It does so by itself when it hears of
+// something that may help, and otherwise after five minutes. kube-scheduler 1.37 counts the capacity that a claim takes twice
+// for some milliseconds after it has allocated it: while the claim is in its cache already and still among those that it is about
+// to write. A pod that it looks at in between is refused for bandwidth that is there, and nothing that it would hear of follows.
+// A pod that waits for something else costs it one look for each change of what is booked.
+func (r *PodReconciler) lookAgain(ctx context.Context, planned []decide.Planned) error {
+	i := slices.IndexFunc(planned, func(p decide.Planned) bool { return !p.Selection.OwnClaim() })
+	class := &resourcev1.DeviceClass{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.DeviceClassName(planned[i].Network.Name)}}
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.AnnotationLookAgainAt, time.Now().UTC().Format(time.RFC3339Nano))
+	if err := r.Patch(ctx, class, client.RawPatch(types.MergePatchType, patch)); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("DeviceClass %s: having the scheduler look again: %w", class.Name, err)
+	}
+	return nil
 }
 
 // published are the slices in the cache. They must not be changed.

@@ -38,7 +38,7 @@ func (r *NetworkReconciler) gather(ctx context.Context, network *v1alpha1.Networ
 	}
 	matching := decide.MatchingNodes(network, offered)
 	facts.Nodes = int32(len(matching))
-	booked, err := r.Bandwidth.get(ctx)
+	booked, _, err := r.Bandwidth.get(ctx)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -241,7 +242,8 @@ func TestClassThatIsAllowedNoMore(t *testing.T) {
 	}
 }
 
-// TestPodShortOfBandwidth: the scheduler says that it has no place; we say what is short, until it is not.
+// TestPodShortOfBandwidth: the scheduler says that it has no place; we say what is short, until it is not, and then have it look
+// again, since it may have refused a pod for what is there.
 func TestPodShortOfBandwidth(t *testing.T) {
 	w := newWorld(t)
 	w.startManager()
@@ -273,9 +275,13 @@ func TestPodShortOfBandwidth(t *testing.T) {
 		!strings.Contains(c.Message, "node1 (eth1): 2G of 10G egress") {
 		t.Errorf("message %q", c.Message)
 	}
+	if at := w.lookAgainAt("storage"); at != "" {
+		t.Errorf("the scheduler was asked again about a pod that nothing is left for, at %s", at)
+	}
 	w.kill(first)
 	w.unbook(first)
 	w.planned(third, "True", v1alpha1.ReasonPlanned)
+	asked := w.askedAgain("storage", "")
 	// Before the scheduler looks at the pod again another one has the room.
 	other := w.pod("d", "storage", "node1")
 	w.book(other, "node1", "4G")
@@ -284,6 +290,46 @@ func TestPodShortOfBandwidth(t *testing.T) {
 	w.kill(other)
 	w.unbook(other)
 	w.planned(third, "True", v1alpha1.ReasonPlanned)
+	w.askedAgain("storage", asked)
 	w.bind(third, "node1")
 	w.attached(third, 1)
+}
+
+// lookAgainAt is when the scheduler was last asked to look again at pods of a Network.
+func (w *world) lookAgainAt(network string) string {
+	w.t.Helper()
+	var class resourcev1.DeviceClass
+	w.must(w.Get(w.ctx, client.ObjectKey{Name: v1alpha1.DeviceClassName(network)}, &class))
+	return class.Annotations[v1alpha1.AnnotationLookAgainAt]
+}
+
+// askedAgain waits until that is another time than before.
+func (w *world) askedAgain(network, before string) (at string) {
+	w.t.Helper()
+	w.eventually("the scheduler to be asked to look again", func() error {
+		if at = w.lookAgainAt(network); at == before {
+			return fmt.Errorf("it was at %q", at)
+		}
+		return nil
+	})
+	return at
+}
+
+// TestOverlookedOnce: the scheduler is asked once about a pod for each content of the bookings.
+func TestOverlookedOnce(t *testing.T) {
+	w, a, b := newWaiting(), types.NamespacedName{Name: "a"}, types.NamespacedName{Name: "b"}
+	for i, test := range []struct {
+		pod     types.NamespacedName
+		version int
+		want    bool
+	}{{a, 1, true}, {a, 1, false}, {b, 1, true}, {a, 2, true}, {a, 2, false}, {b, 2, true}} {
+		w.add(test.pod, []string{"storage"})
+		if got := w.overlooked(test.pod, test.version); got != test.want {
+			t.Errorf("%d: %v", i, got)
+		}
+	}
+	w.remove(a)
+	if !w.overlooked(a, 2) {
+		t.Error("a pod that has waited before is not asked for")
+	}
 }

@@ -14,10 +14,12 @@ type waiting struct {
 	mu        sync.Mutex
 	networks  map[types.NamespacedName][]string
 	byNetwork map[string]map[types.NamespacedName]bool
+	// lookedAt is for which version of the bookings the scheduler was asked to look at a pod again.
+	lookedAt map[types.NamespacedName]int
 }
 
 func newWaiting() *waiting {
-	return &waiting{networks: map[types.NamespacedName][]string{}, byNetwork: map[string]map[types.NamespacedName]bool{}}
+	return &waiting{networks: map[types.NamespacedName][]string{}, byNetwork: map[string]map[types.NamespacedName]bool{}, lookedAt: map[types.NamespacedName]int{}}
 }
 
 func (w *waiting) add(pod types.NamespacedName, networks []string) {
@@ -37,6 +39,18 @@ func (w *waiting) remove(pod types.NamespacedName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.drop(pod)
+	delete(w.lookedAt, pod)
+}
+
+// overlooked tells whether the scheduler was not asked about the pod since the bookings are as they are, and takes it that it now is.
+func (w *waiting) overlooked(pod types.NamespacedName, version int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lookedAt[pod] == version {
+		return false
+	}
+	w.lookedAt[pod] = version
+	return true
 }
 
 func (w *waiting) drop(pod types.NamespacedName) {

@@ -173,8 +173,9 @@ func Admitting(pod *corev1.Pod, nodes []corev1.Node, published []resourcev1.Reso
 
 // ShortOfBandwidth tells why a pod that the scheduler has no node for finds none with as much bandwidth as its classes
 // guarantee, or with a Network that has the class which it selects, or nil where that is not why. The scheduler's own event
-// only says that claims cannot be allocated. Claims that users write are left out: they may have a second choice.
-func ShortOfBandwidth(planned []Planned, published []resourcev1.ResourceSlice, booked map[DeviceKey]Rates) *Refusal {
+// only says that claims cannot be allocated. enough tells that a node which admits the pod has all that it is guaranteed. Claims that
+// users write are left out: they may have a second choice.
+func ShortOfBandwidth(planned []Planned, published []resourcev1.ResourceSlice, booked map[DeviceKey]Rates) (short *Refusal, enough bool) {
 	var fits map[string]bool // nodes on which everything before fits
 	admitting := room{published: published, booked: booked, taken: map[[2]string]Rates{}, where: "on nodes that admit the pod"}
 	for _, p := range planned {
@@ -183,15 +184,15 @@ func ShortOfBandwidth(planned []Planned, published []resourcev1.ResourceSlice, b
 			continue
 		}
 		if short == nil {
-			return nil
+			return nil, false
 		}
 		maps.DeleteFunc(now, func(node string, _ bool) bool { return fits != nil && !fits[node] })
 		if len(now) == 0 {
-			return short
+			return short, false
 		}
 		fits = now
 	}
-	return nil
+	return nil, fits != nil
 }
 
 // look returns the nodes with room for an interface, and what to say where none of them will do: nil if that is not for us to

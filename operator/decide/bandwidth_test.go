@@ -101,25 +101,29 @@ func TestShortOfBandwidth(t *testing.T) {
 		planned []Planned
 		booked  map[DeviceKey]Rates
 		says    []string
+		enough  bool
 	}{
-		"nothing guaranteed": {[]Planned{{Network: storage}, {Network: storage, QoS: qosClass("best", "", "")}}, over, nil},
-		"room on one node":   {[]Planned{{Network: storage, QoS: four}}, map[DeviceKey]Rates{{"a", "uplink-eth1"}: {8e9, 0}}, nil},
-		"room everywhere":    {[]Planned{{Network: storage, QoS: four}, {Network: fast, QoS: four}}, nil, nil},
-		"by a user's claim":  {[]Planned{{Network: storage, QoS: four, Selection: selection.Selection{Request: "nic"}}}, full, nil},
-		"no NIC at all":      {[]Planned{{Network: network("rack", overlaid), QoS: four}}, full, nil},
+		"nothing guaranteed": {[]Planned{{Network: storage}, {Network: storage, QoS: qosClass("best", "", "")}}, over, nil, false},
+		"room on one node":   {[]Planned{{Network: storage, QoS: four}}, map[DeviceKey]Rates{{"a", "uplink-eth1"}: {8e9, 0}}, nil, true},
+		"room everywhere":    {[]Planned{{Network: storage, QoS: four}, {Network: fast, QoS: four}}, nil, nil, true},
+		"by a user's claim":  {[]Planned{{Network: storage, QoS: four, Selection: selection.Selection{Request: "nic"}}}, full, nil, false},
+		"no NIC at all":      {[]Planned{{Network: network("rack", overlaid), QoS: four}}, full, nil, false},
 		"full": {[]Planned{{Network: storage, QoS: four}}, full, []string{`Network "storage" with QoSClass "four" guarantees 4G egress; nodes with a NIC for it that admit the pod: 2, with as much left: 0.`,
-			"node a (eth1): 2G of 10G egress, 10G of 10G ingress"}},
-		"full for ingress is room for egress": {[]Planned{{Network: storage, QoS: qosClass("three", "3G", "")}}, full, nil},
-		"ingress fits on one":                 {[]Planned{{Network: storage, QoS: in}}, full, nil},
-		"more promised than there is":         {[]Planned{{Network: storage, QoS: four}}, over, []string{"0 of 10G egress, 10G of 10G ingress"}},
-		"more than any NIC has":               {[]Planned{{Network: storage, QoS: qosClass("huge", "11G", "1G")}}, nil, []string{"11G egress and 1G ingress"}},
+			"node a (eth1): 2G of 10G egress, 10G of 10G ingress"}, false},
+		"full for ingress is room for egress": {[]Planned{{Network: storage, QoS: qosClass("three", "3G", "")}}, full, nil, true},
+		"ingress fits on one":                 {[]Planned{{Network: storage, QoS: in}}, full, nil, true},
+		"more promised than there is":         {[]Planned{{Network: storage, QoS: four}}, over, []string{"0 of 10G egress, 10G of 10G ingress"}, false},
+		"more than any NIC has":               {[]Planned{{Network: storage, QoS: qosClass("huge", "11G", "1G")}}, nil, []string{"11G egress and 1G ingress"}, false},
 		"three of one pod": {[]Planned{{Network: storage, QoS: four}, {Network: storage, QoS: four}, {Network: fast, QoS: four}}, nil,
-			[]string{`Network "fast"`, "that admit the pod: 1, with as much left beside what else the pod asks for"}},
+			[]string{`Network "fast"`, "that admit the pod: 1, with as much left beside what else the pod asks for"}, false},
 		"on different nodes": {[]Planned{{Network: fast, QoS: four}, {Network: storage, QoS: four}}, map[DeviceKey]Rates{{"a", "uplink-eth1"}: {4e9, 0}},
-			[]string{`Network "storage"`, "with as much left beside what else"}},
+			[]string{`Network "storage"`, "with as much left beside what else"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			refusal := ShortOfBandwidth(test.planned, slices, test.booked)
+			refusal, enough := ShortOfBandwidth(test.planned, slices, test.booked)
+			if enough != test.enough {
+				t.Errorf("enough is %v", enough)
+			}
 			if (refusal == nil) != (test.says == nil) {
 				t.Fatalf("refusal %+v", refusal)
 			}
