@@ -54,7 +54,7 @@ func TestDeviceOfTheKubelet(t *testing.T) {
 			t.Fatalf("the ledger has %+v", recorded)
 		}
 		next := newWorld(t, plan.Pod{Namespace: request.Namespace, Name: request.PodName, UID: request.PodUID, Attachments: recorded})
-		next.givenError = errors.New("the kubelet is away")
+		next.orders, next.givenError = w.orders, errors.New("the kubelet is away")
 		next.keeper.Synchronize(nil)
 		next.namespace(box.NetNS)
 		s := box
