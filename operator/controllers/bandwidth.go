@@ -95,9 +95,12 @@ func (r *PodReconciler) shortOfBandwidth(ctx context.Context, pod *corev1.Pod, p
 		return nil, fmt.Errorf("listing Nodes: %w", err)
 	}
 	short, enough := decide.ShortOfBandwidth(planned, decide.Admitting(pod, nodes.Items, offered), booked)
-	if enough && r.waiting.overlooked(client.ObjectKeyFromObject(pod), version) {
+	if key := client.ObjectKeyFromObject(pod); enough && r.waiting.overlooked(key, version) {
 		ctrl.LoggerFrom(ctx).Info("the scheduler is asked again about a pod that it has refused, since there is as much bandwidth as it asks for")
-		return nil, r.lookAgain(ctx, planned)
+		if err := r.lookAgain(ctx, planned); err != nil {
+			return nil, err
+		}
+		r.waiting.askedFor(key, version)
 	}
 	return short, nil
 }

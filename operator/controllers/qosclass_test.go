@@ -327,6 +327,10 @@ func TestOverlookedOnce(t *testing.T) {
 		if got := w.overlooked(test.pod, test.version); got != test.want {
 			t.Errorf("%d: %v", i, got)
 		}
+		if test.want && !w.overlooked(test.pod, test.version) {
+			t.Errorf("%d: taken for asked before it was", i)
+		}
+		w.askedFor(test.pod, test.version)
 	}
 	w.remove(a)
 	if !w.overlooked(a, 2) {

@@ -42,15 +42,18 @@ func (w *waiting) remove(pod types.NamespacedName) {
 	delete(w.lookedAt, pod)
 }
 
-// overlooked tells whether the scheduler was not asked about the pod since the bookings are as they are, and takes it that it now is.
+// overlooked tells whether the scheduler was not asked about the pod since the bookings are as they are.
 func (w *waiting) overlooked(pod types.NamespacedName, version int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.lookedAt[pod] == version {
-		return false
-	}
+	return w.lookedAt[pod] != version
+}
+
+// askedFor is after the scheduler was asked.
+func (w *waiting) askedFor(pod types.NamespacedName, version int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.lookedAt[pod] = version
-	return true
 }
 
 func (w *waiting) drop(pod types.NamespacedName) {
