@@ -210,6 +210,10 @@ func TestRateOwnQueue(t *testing.T) {
 // they receive passes the queues of what it receives.
 func TestRateBetweenPods(t *testing.T) {
 	for name, k := range kinds {
+		// The program reads no further than the MACs: each protocol once in a direction, with either family in one of them.
+		if (k.udp == k.v6) != (k.direction == egress) {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 200*mbit)
 			qos := asking("slow", plan.Bandwidth{Maximum: 20 * mbit}, plan.Bandwidth{})
