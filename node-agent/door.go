@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/go-logr/logr"
 
@@ -37,8 +38,12 @@ func (a *agent) openDoor(ctx context.Context) error {
 		return err
 	}
 	// The plugin of a sandbox that came over CNI may have noted its end. The runtime lists those that are left.
-	cni.Drain(ctx, a.log.WithName("cni"), place.Stanza.Deleted, a.keeper)
+	log, notes := a.log.WithName("cni"), place.Stanza.Deleted
+	cni.Drain(ctx, log, notes, a.keeper)
+	var later sync.WaitGroup
+	later.Go(func() { cni.KeepDrained(ctx, log, notes, a.keeper) })
 	nri.Run(ctx, a.log.WithName("nri"), a.nriSocket, a.keeper)
+	later.Wait()
 	return nil
 }
 

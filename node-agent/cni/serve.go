@@ -97,6 +97,21 @@ func Drain(ctx context.Context, log logr.Logger, dir string, s Sandboxes) {
 	}
 }
 
+// KeepDrained drains until ctx ends. A node that is not reached over CNI any more has calls that were on their way when that
+// changed, and end in notes.
+func KeepDrained(ctx context.Context, log logr.Logger, dir string, s Sandboxes) {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+			Drain(ctx, log, dir, s)
+		}
+	}
+}
+
 // drainOne removes a note that nobody can read as well: the end of the namespace tells the same, later.
 func drainOne(ctx context.Context, path string, s Sandboxes) error {
 	content, err := os.ReadFile(path)
