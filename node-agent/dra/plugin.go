@@ -6,12 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 	"google.golang.org/grpc"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/dynamic-resource-allocation/kubeletplugin"
+	"k8s.io/dynamic-resource-allocation/resourceslice"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/node-agent/publish"
@@ -43,6 +45,10 @@ type Plugin struct {
 	Options
 	helper     *kubeletplugin.Helper
 	registered chan struct{}
+
+	// publishing has the devices that are read later be told later.
+	publishing sync.Mutex
+	tell       func(context.Context, resourceslice.DriverResources) error
 }
 
 // Start registers with the kubelet and publishes the devices. Stop must be called at the end.
@@ -66,7 +72,7 @@ func Start(ctx context.Context, o Options) (*Plugin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the DRA plugin: %w", err)
 	}
-	p.helper = helper
+	p.helper, p.tell = helper, helper.PublishResources
 	if err := p.Publish(ctx); err != nil {
 		helper.Stop()
 		return nil, err
@@ -79,7 +85,9 @@ func (p *Plugin) Stop() { p.helper.Stop() }
 
 // Publish tells the scheduler of the devices as they are now. Nothing is written where nothing changed.
 func (p *Plugin) Publish(ctx context.Context) error {
-	if err := p.helper.PublishResources(ctx, resources(p.NodeName, p.Devices.Node())); err != nil {
+	p.publishing.Lock()
+	defer p.publishing.Unlock()
+	if err := p.tell(ctx, resources(p.NodeName, p.Devices.Node())); err != nil {
 		return fmt.Errorf("publish the node's devices: %w", err)
 	}
 	return nil
