@@ -27,11 +27,8 @@ type VMNode struct {
 // StartVMNode boots one with network cards named pf0, pf1 …, and returns when its Node is Ready. It has the agent's image and
 // those of the archives.
 func (t Tool) StartVMNode(ctx context.Context, cards int, archives ...string) (*VMNode, error) {
-	// A program and not `go run`, which would not pass on the signal that ends it.
-	build := exec.CommandContext(ctx, "go", "build", "-o", t.program(), ".")
-	build.Dir, build.Stdout, build.Stderr = filepath.Join(t.Repository, "hack", "cluster"), t.Progress, t.Progress
-	if err := build.Run(); err != nil {
-		return nil, fmt.Errorf("building hack/cluster: %w", err)
+	if err := t.build(ctx); err != nil {
+		return nil, err
 	}
 	args := []string{"vm-node", "--name", t.Name, "--pfs", strconv.Itoa(cards)}
 	for _, archive := range append([]string{filepath.Join(t.Repository, "bin", "images", "agent.tar")}, archives...) {
@@ -82,5 +79,3 @@ func (v *VMNode) inPod(ctx context.Context, pod *corev1.Pod, command ...string) 
 	script := `name=$(cat /proc/sys/kernel/random/uuid); exec ctr --namespace k8s.io tasks exec --exec-id "$name" "$@"`
 	return v.command(ctx, append([]string{"sh", "-c", script, "sh", id}, command...)...)
 }
-
-func (t Tool) program() string { return filepath.Join(t.Repository, "bin", "cluster") }

@@ -57,6 +57,9 @@ func setUp(ctx context.Context) (err error) {
 	if err := tool.Load(ctx); err != nil {
 		return err
 	}
+	if err := buildGPUDriver(ctx); err != nil {
+		return err
+	}
 	if multi, err = cluster.Connect(tool); err != nil {
 		return err
 	}

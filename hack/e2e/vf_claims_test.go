@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,19 +19,19 @@ import (
 	"github.com/multinet-dev/multinet/demo/cluster"
 )
 
-// gpuDriver builds the image of the driver that plays one for GPUs, and returns its archive.
-func gpuDriver(t *testing.T) string {
-	t.Helper()
-	binary, archive := filepath.Join(t.TempDir(), "gpudriver"), filepath.Join(t.TempDir(), "gpudriver.tar")
-	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "grpcnotrace", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./gpudriver")
+// gpuDriver is the archive with the image of the driver that plays one for GPUs.
+func gpuDriver() string { return filepath.Join(tool.Repository, "bin", "e2e", "gpudriver.tar") }
+
+// buildGPUDriver makes it. Like the other images it is there before the first test.
+func buildGPUDriver(ctx context.Context) error {
+	archive := gpuDriver()
+	binary := strings.TrimSuffix(archive, ".tar")
+	build := exec.CommandContext(ctx, "go", "build", "-tags", "grpcnotrace", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./gpudriver")
 	build.Env, build.Stderr = append(os.Environ(), "CGO_ENABLED=0"), os.Stderr
 	if err := build.Run(); err != nil {
-		t.Fatal("building the driver of GPUs: ", err)
+		return fmt.Errorf("building the driver of GPUs: %w", err)
 	}
-	if err := tool.Image(t.Context(), "multinet.dev/gpudriver:dev", binary, archive); err != nil {
-		t.Fatal(err)
-	}
-	return archive
+	return tool.Image(ctx, "multinet.dev/gpudriver:dev", binary, archive)
 }
 
 // startGPUs has two GPUs on the node: one on the PCIe root that the cards are on, and one on a root without a card.

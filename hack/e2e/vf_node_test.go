@@ -27,7 +27,7 @@ const vfsPerCard = 4
 // startVM adds the node whose network cards have virtual functions, for the time of one test: it costs others their CPU.
 func startVM(t *testing.T) string {
 	t.Helper()
-	node, err := tool.StartVMNode(t.Context(), cards, gpuDriver(t))
+	node, err := tool.StartVMNode(t.Context(), cards, gpuDriver())
 	if err != nil {
 		t.Fatal(err)
 	}

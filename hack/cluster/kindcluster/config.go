@@ -48,6 +48,12 @@ const validatorPatch = `[plugins."io.containerd.nri.v1.nri".default_validator]
   enable = true
 `
 
+// statisticsPatch: by default each container's shim is asked once a second how much it uses. With five nodes on one machine that
+// takes a sixth of a CPU while nothing happens.
+const statisticsPatch = `[plugins."io.containerd.cri.v1.runtime"]
+  stats_collect_period = "30s"
+`
+
 // config is the kind configuration. ownCNI: the node image has no kindnet, so kind must not look for it.
 // The API server's port is left to Docker, which takes a free one.
 func config(r Request, files Files, ownCNI bool) *v1alpha4.Cluster {
@@ -58,7 +64,7 @@ func config(r Request, files Files, ownCNI bool) *v1alpha4.Cluster {
 			PodSubnet: podSubnet, DisableDefaultCNI: ownCNI, KubeProxyMode: v1alpha4.NFTablesProxyMode,
 		},
 		KubeadmConfigPatches:    []string{kubeletPatch},
-		ContainerdConfigPatches: []string{validatorPatch},
+		ContainerdConfigPatches: []string{validatorPatch, statisticsPatch},
 		KubeadmConfigPatchesJSON6902: []v1alpha4.PatchJSON6902{
 			{Group: "kubeadm.k8s.io", Version: "v1beta4", Kind: "ClusterConfiguration", Patch: auditPatch},
 		},

@@ -29,10 +29,14 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// A misspelt key would be ignored by containerd, and pods would start without the plugin that they require.
-func TestValidatorIsOn(t *testing.T) {
+// A misspelt key would be ignored by containerd: pods would start without the plugin that they require, and nodes be busy with
+// counting.
+func TestContainerdPatches(t *testing.T) {
 	patches := config(Request{Name: "dev"}, Files{}, true).ContainerdConfigPatches
-	want := []string{"[plugins.\"io.containerd.nri.v1.nri\".default_validator]\n  enable = true\n"}
+	want := []string{
+		"[plugins.\"io.containerd.nri.v1.nri\".default_validator]\n  enable = true\n",
+		"[plugins.\"io.containerd.cri.v1.runtime\"]\n  stats_collect_period = \"30s\"\n",
+	}
 	if diff := cmp.Diff(want, patches); diff != "" {
 		t.Errorf("containerd patches (-want +got)\n%s", diff)
 	}
