@@ -4,7 +4,6 @@ import (
 	"errors"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/multinet-dev/multinet/apis/agent"
 	"github.com/multinet-dev/multinet/node-agent/multinet-cni/jsonspan"
@@ -86,7 +85,7 @@ func (c *config) validate(command string, v verb) *failure {
 	switch {
 	case asked < 0:
 		return fail(agent.CodeIncompatibleVersion, "incompatible CNI versions",
-			"the configuration has cniVersion "+strconv.Quote(c.cniVersion)+", the plugin speaks "+strings.Join(agent.Versions, ", "))
+			"the configuration has cniVersion "+strconv.Quote(c.cniVersion)+", the plugin speaks "+listed(agent.Versions))
 	case asked < slices.Index(agent.Versions, v.since):
 		return fail(agent.CodeIncompatibleVersion, "incompatible CNI versions",
 			command+" came with version "+v.since+", the configuration has cniVersion "+c.cniVersion)

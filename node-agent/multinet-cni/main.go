@@ -3,7 +3,7 @@
 //
 // A container runtime starts it for every pod of the node. So it is static, links no more than it needs, and passes a
 // pod that selects no network also where the agent is away. What takes it longest is its start, page by page: that is why it does without
-// packages that everybody else uses, such as os, fmt and encoding/json, and why a test holds it to that.
+// packages that everybody else uses, such as os, fmt and strings, has few sizes of buffers, and a test holds it to the former.
 
 // Go would read the mounts of the whole node to learn how many processors it may use, and use one of them.
 //

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"strconv"
-	"strings"
 
 	"github.com/multinet-dev/multinet/apis/agent"
 	"github.com/multinet-dev/multinet/node-agent/multinet-cni/jsonspan"
@@ -113,7 +112,7 @@ func sandboxOf(getenv func(string) string, v verb) (sandbox, *failure) {
 	if !validInterface(s.iface) {
 		wrong = append(wrong, "CNI_IFNAME")
 	}
-	if s.netns == "" && v.netns || strings.ContainsRune(s.netns, 0) {
+	if _, _, broken := cut(s.netns, 0); broken || s.netns == "" && v.netns {
 		wrong = append(wrong, "CNI_NETNS")
 	}
 	args, err := parseArgs(getenv("CNI_ARGS"))
@@ -125,7 +124,7 @@ func sandboxOf(getenv func(string) string, v verb) (sandbox, *failure) {
 		wrong = append(wrong, "K8S_POD_UID in CNI_ARGS")
 	}
 	if len(wrong) > 0 {
-		return sandbox{}, fail(agent.CodeEnvironment, "variables are missing or invalid: "+strings.Join(wrong, ", "),
+		return sandbox{}, fail(agent.CodeEnvironment, "variables are missing or invalid: "+listed(wrong),
 			"CNI_CONTAINERID "+strconv.Quote(s.id)+", CNI_NETNS "+strconv.Quote(s.netns)+", CNI_IFNAME "+strconv.Quote(s.iface)+
 				", CNI_ARGS "+strconv.Quote(getenv("CNI_ARGS")))
 	}
@@ -135,11 +134,12 @@ func sandboxOf(getenv func(string) string, v verb) (sandbox, *failure) {
 // parseArgs reads KEY=VALUE pairs with semicolons between them.
 func parseArgs(text string) (map[string]string, error) {
 	args := map[string]string{}
-	for pair := range strings.SplitSeq(text, ";") {
-		if pair == "" {
+	for text != "" {
+		var pair string
+		if pair, text, _ = cut(text, ';'); pair == "" {
 			continue
 		}
-		key, value, ok := strings.Cut(pair, "=")
+		key, value, ok := cut(pair, '=')
 		if !ok || key == "" {
 			return nil, errors.New("not a pair")
 		}
@@ -168,5 +168,11 @@ func isAlphanumeric(c byte) bool {
 
 // validInterface is what the kernel takes, and what can be a part of the name of a file.
 func validInterface(name string) bool {
-	return name != "" && len(name) <= 15 && name != "." && name != ".." && !strings.ContainsAny(name, "/: \t\n\v\f\r\x00")
+	for i := range len(name) {
+		switch name[i] {
+		case '/', ':', ' ', '\t', '\n', '\v', '\f', '\r', 0:
+			return false
+		}
+	}
+	return name != "" && len(name) <= 15 && name != "." && name != ".."
 }

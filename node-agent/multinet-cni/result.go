@@ -1,10 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"errors"
+	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/multinet-dev/multinet/apis/agent"
 	"github.com/multinet-dev/multinet/node-agent/multinet-cni/jsonspan"
@@ -14,10 +13,13 @@ import (
 // of further networks do not belong there; and keys that a newer specification adds pass.
 func (r request) result() []byte {
 	if r.previous.hasVersion {
-		return append(bytes.Clone(r.config.previous), '\n')
+		return slices.Concat(r.config.previous, []byte{'\n'})
 	}
 	version := jsonspan.AppendText([]byte(`{"cniVersion":`), r.config.cniVersion)
-	rest := bytes.TrimSpace(r.config.previous[1:])
+	rest := r.config.previous[1:]
+	for rest[0] == ' ' || rest[0] == '\t' || rest[0] == '\n' || rest[0] == '\r' {
+		rest = rest[1:]
+	}
 	if rest[0] != '}' {
 		version = append(version, ',')
 	}
@@ -90,7 +92,7 @@ func parseAddresses(list []byte) (ips []address, err error) {
 			}
 			return err
 		})
-		text, _, hasPrefix := strings.Cut(ip.text, "/")
+		text, _, hasPrefix := cut(ip.text, '/')
 		if err == nil && !hasPrefix {
 			err = errors.New("address " + strconv.Quote(ip.text) + " has no prefix length")
 		}

@@ -3,20 +3,18 @@ package main
 import (
 	"errors"
 	"strconv"
-	"strings"
 	"syscall"
-	"time"
 
 	"github.com/multinet-dev/multinet/apis/agent"
 	"github.com/multinet-dev/multinet/node-agent/multinet-cni/unary"
 )
 
-// How long the plugin waits for the agent: to take the connection, and to answer. The agent gives up an attach by itself after
+// How long the plugin waits for the agent, in milliseconds: to take the connection, and to answer. The agent gives up an attach by itself after
 // 10 s; all of them are far below the minutes that a kubelet waits for a sandbox.
 const (
-	dialLimit    = time.Second
-	answerLimit  = 12 * time.Second
-	collectLimit = 30 * time.Second
+	dialLimit    = 1_000
+	answerLimit  = 12_000
+	collectLimit = 30_000
 )
 
 func serve(r request) ([]byte, *failure) {
@@ -36,9 +34,8 @@ func serve(r request) ([]byte, *failure) {
 }
 
 // call asks the agent. An error means that it has not answered.
-func (r request) call(limit time.Duration, method string, request []byte) (refused *failure, err error) {
-	deadline := time.Now().Add(limit)
-	conn, err := dial(r.config.socket, dialLimit, deadline)
+func (r request) call(limit int64, method string, request []byte) (refused *failure, err error) {
+	conn, err := dial(r.config.socket, dialLimit, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -159,8 +156,8 @@ func writeFile(path string, content []byte) error {
 // makeFolder makes it with those above it, for root alone.
 func makeFolder(path string) error {
 	err := syscall.Mkdir(path, 0o700)
-	if above := strings.LastIndexByte(path, '/'); errors.Is(err, syscall.ENOENT) && above > 0 {
-		if err = makeFolder(path[:above]); err == nil {
+	if above := parentOf(path); errors.Is(err, syscall.ENOENT) && above != "" {
+		if err = makeFolder(above); err == nil {
 			err = syscall.Mkdir(path, 0o700)
 		}
 	}

@@ -1,9 +1,6 @@
 package main
 
-import (
-	"encoding/binary"
-	"errors"
-)
+import "errors"
 
 // Messages of apis/agent/v1, as protobuf puts them on the wire. They are written by hand since the library of protobuf doubles the
 // time that this program takes to start; tests hold them against the generated code.
@@ -14,12 +11,16 @@ type sandbox struct {
 	podNamespace, podName, podUID string
 }
 
-func (s sandbox) encode() (m []byte) {
+func (s sandbox) encode() []byte {
+	m := make([]byte, 0, usual)
 	for i, text := range []string{s.id, s.netns, s.iface, s.network, s.podNamespace, s.podName, s.podUID} {
 		m = appendText(m, i+1, text)
 	}
 	return m
 }
+
+// usual is more than a message has as a rule: a buffer that grows costs page faults with each size that it takes.
+const usual = 1 << 10
 
 // Types of fields.
 const (
@@ -29,9 +30,9 @@ const (
 	wireFixed4 = 5
 )
 
-func appendBytes(m []byte, field int, value []byte) []byte {
-	m = binary.AppendUvarint(m, uint64(field)<<3|wireBytes)
-	m = binary.AppendUvarint(m, uint64(len(value)))
+func appendBytes[T string | []byte](m []byte, field int, value T) []byte {
+	m = appendUvarint(m, uint64(field)<<3|wireBytes)
+	m = appendUvarint(m, uint64(len(value)))
 	return append(m, value...)
 }
 
@@ -40,11 +41,11 @@ func appendText(m []byte, field int, value string) []byte {
 	if value == "" {
 		return m
 	}
-	return appendBytes(m, field, []byte(value))
+	return appendBytes(m, field, value)
 }
 
 // aboutSandbox is AddRequest without addresses, DeleteRequest and CheckRequest.
-func aboutSandbox(s sandbox) []byte { return appendBytes(nil, 1, s.encode()) }
+func aboutSandbox(s sandbox) []byte { return appendBytes(make([]byte, 0, usual), 1, s.encode()) }
 
 func addRequest(s sandbox, ips []string) []byte {
 	m := aboutSandbox(s)
@@ -90,7 +91,7 @@ var errWire = errors.New("the agent's answer is no message of protobuf")
 // are not known here.
 func fields(m []byte, f func(field int, number uint64, value []byte) error) error {
 	for len(m) > 0 {
-		tag, n := binary.Uvarint(m)
+		tag, n := uvarint(m)
 		if n <= 0 || tag>>3 == 0 || tag>>3 > 1<<29-1 {
 			return errWire
 		}
@@ -99,11 +100,11 @@ func fields(m []byte, f func(field int, number uint64, value []byte) error) erro
 		size := 0
 		switch tag & 7 {
 		case wireVarint:
-			if number, size = binary.Uvarint(m); size <= 0 {
+			if number, size = uvarint(m); size <= 0 {
 				return errWire
 			}
 		case wireBytes:
-			length, n := binary.Uvarint(m)
+			length, n := uvarint(m)
 			if n <= 0 || length > uint64(len(m)-n) {
 				return errWire
 			}

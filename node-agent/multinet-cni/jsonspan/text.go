@@ -1,6 +1,7 @@
 package jsonspan
 
 import (
+	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -8,6 +9,9 @@ import (
 // unquote resolves the escape sequences of what stands between quotes and is known to be valid. What is no character becomes
 // U+FFFD.
 func unquote(quoted []byte) string {
+	if !slices.Contains(quoted, '\\') && utf8.Valid(quoted) {
+		return string(quoted)
+	}
 	out := make([]byte, 0, len(quoted))
 	for i := 0; i < len(quoted); {
 		if quoted[i] != '\\' {

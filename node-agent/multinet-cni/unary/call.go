@@ -6,11 +6,9 @@
 package unary
 
 import (
-	"encoding/binary"
 	"errors"
 	"io"
 	"strconv"
-	"time"
 )
 
 // MaxAnswer is the most that an answer may have, in bytes. It fits into the window that HTTP/2 grants without asking.
@@ -26,8 +24,8 @@ type Error struct {
 func (e *Error) Error() string { return "gRPC status " + strconv.Itoa(e.Code) + ": " + e.Message }
 
 // Call sends a message to a method, such as "/multinet.agent.v1.Sandboxes/Add", and returns the message of its answer. The server is
-// told how long the caller waits; that the connection itself gives up then is the caller's to see to. A connection serves one call.
-func Call(conn io.ReadWriter, method string, limit time.Duration, message []byte) ([]byte, error) {
+// told how many milliseconds the caller waits; that the connection itself gives up then is the caller's to see to. A connection serves one call.
+func Call(conn io.ReadWriter, method string, limit int64, message []byte) ([]byte, error) {
 	c := newCall(conn)
 	if err := c.send(headers(method, limit), envelope(message)); err != nil {
 		return nil, err
@@ -36,11 +34,12 @@ func Call(conn io.ReadWriter, method string, limit time.Duration, message []byte
 }
 
 // headers of the request. gRPC requires all of them.
-func headers(method string, limit time.Duration) (block []byte) {
+func headers(method string, limit int64) []byte {
+	block := buffer()
 	for _, f := range [][2]string{
 		{":method", "POST"}, {":scheme", "http"}, {":path", method}, {":authority", "localhost"},
 		{"te", "trailers"}, {"content-type", "application/grpc"}, {"user-agent", "multinet-cni"},
-		{"grpc-timeout", strconv.FormatInt(max(limit.Milliseconds(), 1), 10) + "m"},
+		{"grpc-timeout", strconv.FormatInt(max(limit, 1), 10) + "m"},
 	} {
 		block = appendField(block, f[0], f[1])
 	}
@@ -63,12 +62,17 @@ func unescaped(message string) string {
 	return string(out)
 }
 
+// room is the capacity of every buffer, which messages of the usual size fit into. The first allocation of each size costs a program
+// that has just started two page faults, and a buffer that grows takes one size after the other.
+const room = 1 << 10
+
+func buffer() []byte { return make([]byte, 0, room) }
+
 // envelope is a message as gRPC frames it: not compressed, its length, the message.
 const envelopeHead = 5
 
 func envelope(body []byte) []byte {
-	framed := make([]byte, envelopeHead, envelopeHead+len(body))
-	binary.BigEndian.PutUint32(framed[1:], uint32(len(body)))
+	framed := appendUint32(append(buffer(), 0), uint32(len(body)))
 	return append(framed, body...)
 }
 
@@ -79,7 +83,7 @@ func opened(data []byte) ([]byte, error) {
 	if data[0] != 0 {
 		return nil, errors.New("the answer is compressed, which was not offered")
 	}
-	if n := binary.BigEndian.Uint32(data[1:]); uint64(n) != uint64(len(data)-envelopeHead) {
+	if n := uint32Of(data[1:]); uint64(n) != uint64(len(data)-envelopeHead) {
 		return nil, errors.New("the answer has " + strconv.Itoa(len(data)-envelopeHead) + " bytes and announces " + strconv.Itoa(int(n)))
 	}
 	return data[envelopeHead:], nil

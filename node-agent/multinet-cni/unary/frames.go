@@ -1,10 +1,9 @@
 package unary
 
 import (
-	"bufio"
-	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 )
 
@@ -48,18 +47,20 @@ type frame struct {
 // call is the one request of a connection.
 type call struct {
 	to   io.Writer
-	from *bufio.Reader
+	from io.Reader
 
 	// window of the connection and of the stream: how much may still be sent.
 	connection, perStream int64
 	// granted is what the stream's window began with.
 	granted int64
 
-	block []byte // of headers, until it is complete
-	ends  bool   // the block ends the stream
-	head  answerHead
-	data  []byte
-	done  bool
+	in     []byte // what was read
+	unread []byte // the last part of it
+	block  []byte // of headers, until it is complete
+	ends   bool   // the block ends the stream
+	head   answerHead
+	data   []byte
+	done   bool
 }
 
 // answerHead is what the fields before and behind an answer say.
@@ -67,16 +68,26 @@ type answerHead struct{ http, status, message string }
 
 func newCall(conn io.ReadWriter) *call {
 	return &call{
-		to: conn, from: bufio.NewReaderSize(conn, readAtOnce),
+		to: conn, from: conn,
 		connection: initialWindow, perStream: initialWindow, granted: initialWindow,
+		in: make([]byte, 0, readAtOnce), block: buffer(), data: buffer(),
 	}
 }
 
 func appendFrame(to []byte, kind, flags byte, stream uint32, payload []byte) []byte {
 	n := len(payload)
 	to = append(to, byte(n>>16), byte(n>>8), byte(n), kind, flags)
-	to = binary.BigEndian.AppendUint32(to, stream)
+	to = appendUint32(to, stream)
 	return append(to, payload...)
+}
+
+func appendUint32(to []byte, n uint32) []byte {
+	return append(to, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+}
+
+// uint32Of reads the first four bytes.
+func uint32Of(p []byte) uint32 {
+	return uint32(p[0])<<24 | uint32(p[1])<<16 | uint32(p[2])<<8 | uint32(p[3])
 }
 
 // noTable is the setting that the server keeps no table of header fields.
@@ -84,7 +95,7 @@ var noTable = []byte{0, settingTableSize, 0, 0, 0, 0}
 
 // send writes the request, in one write where it fits. What does not fit waits until the server has made room.
 func (c *call) send(headers, data []byte) error {
-	out := appendFrame([]byte(preface), frameSettings, 0, 0, noTable)
+	out := appendFrame(append(buffer(), preface...), frameSettings, 0, 0, noTable)
 	out = appendFrame(out, frameHeaders, flagEndHeaders, stream, headers)
 	for {
 		n := min(int64(len(data)), maxFrame, c.connection, c.perStream)
@@ -131,7 +142,7 @@ func (c *call) receive() ([]byte, error) {
 	return opened(c.data)
 }
 
-// next reads one frame and does what it demands.
+// next reads one frame and does what it demands. What is left of it is copied.
 func (c *call) next() error {
 	f, err := c.read()
 	if err != nil {
@@ -170,17 +181,33 @@ func (c *call) next() error {
 }
 
 func (c *call) read() (frame, error) {
-	var head [frameHead]byte
-	if _, err := io.ReadFull(c.from, head[:]); err != nil {
+	head, err := c.take(frameHead)
+	if err != nil {
 		return frame{}, err
 	}
+	f := frame{kind: head[3], flags: head[4], stream: uint32Of(head[5:]) & maxWindow}
 	n := int(head[0])<<16 | int(head[1])<<8 | int(head[2])
 	if n > maxFrame {
 		return frame{}, errors.New("a frame of " + strconv.Itoa(n) + " bytes")
 	}
-	f := frame{kind: head[3], flags: head[4], stream: binary.BigEndian.Uint32(head[5:]) & maxWindow, payload: make([]byte, n)}
-	_, err := io.ReadFull(c.from, f.payload)
+	f.payload, err = c.take(n)
 	return f, err
+}
+
+// take returns the next bytes, valid until the next call.
+func (c *call) take(n int) ([]byte, error) {
+	if missing := n - len(c.unread); missing > 0 {
+		c.in = slices.Grow(append(c.in[:0], c.unread...), missing)
+		more, err := io.ReadAtLeast(c.from, c.in[len(c.in):cap(c.in)], missing)
+		if err != nil {
+			return nil, err
+		}
+		c.in = c.in[:len(c.in)+more]
+		c.unread = c.in
+	}
+	taken := c.unread[:n]
+	c.unread = c.unread[n:]
+	return taken, nil
 }
 
 // settings takes the window over. A larger frame than every peer takes is never sent.
@@ -189,8 +216,8 @@ func (c *call) settings(f frame) error {
 		return nil
 	}
 	for p := f.payload; len(p) >= 6; p = p[6:] {
-		if binary.BigEndian.Uint16(p) == settingInitialWindow {
-			window := int64(binary.BigEndian.Uint32(p[2:]))
+		if uint32(p[0])<<8|uint32(p[1]) == settingInitialWindow {
+			window := int64(uint32Of(p[2:]))
 			c.perStream += window - c.granted
 			c.granted = window
 		}
@@ -203,7 +230,7 @@ func (c *call) windowUpdate(f frame) error {
 	if len(f.payload) != 4 {
 		return errors.New("a malformed window update")
 	}
-	more := int64(binary.BigEndian.Uint32(f.payload) & maxWindow)
+	more := int64(uint32Of(f.payload) & maxWindow)
 	switch f.stream {
 	case 0:
 		c.connection += more
@@ -250,7 +277,7 @@ func (c *call) addHeaders(flags byte, payload []byte) error {
 		return nil
 	}
 	block := c.block
-	c.block = nil
+	c.block = c.block[:0]
 	c.done = c.done || c.ends
 	return fields(block, func(name, value string) {
 		switch name {
