@@ -22,14 +22,14 @@ type drawn struct {
 	containers      int
 }
 
-// drawPods returns one to three pods of one or two containers, which have one to three VFs each, no more than the cards have.
+// drawPods returns one or two pods of one or two containers, which have one to three VFs each, no more than the cards have.
 // Each container is seconds of work for the machine, which is emulated.
 func drawPods(random *rand.Rand, vfsPerCard int) (pods []drawn) {
 	free := map[string]int{}
 	for card := range vfNetworks {
 		free[card] = vfsPerCard
 	}
-	for i := range 3 {
+	for i := range 2 {
 		var selection []string
 		for k := range 1 + random.IntN(3) {
 			card := fmt.Sprintf("pf%d", random.IntN(len(vfNetworks)))
