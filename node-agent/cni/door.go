@@ -40,6 +40,7 @@ func (d *Door) Run(ctx context.Context) error {
 	serving := make(chan struct{})
 	var served error
 	var parts sync.WaitGroup
+	parts.Go(func() { KeepDrained(ctx, d.Log, d.Place.Stanza.Deleted, d.Sandboxes) })
 	parts.Go(func() {
 		defer cancel()
 		served = Serve(ctx, d.Log, d.Place.Stanza.Socket, d.Sandboxes, func() { close(serving) })
@@ -78,7 +79,6 @@ func (d *Door) keep(ctx context.Context) {
 			d.Sandboxes.Connected()
 		case <-changes:
 		case <-look.C:
-			Drain(ctx, d.Log, d.Place.Stanza.Deleted, d.Sandboxes)
 		}
 	}
 }

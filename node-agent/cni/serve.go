@@ -97,8 +97,8 @@ func Drain(ctx context.Context, log logr.Logger, dir string, s Sandboxes) {
 	}
 }
 
-// KeepDrained drains until ctx ends. A node that is not reached over CNI any more has calls that were on their way when that
-// changed, and end in notes.
+// KeepDrained drains until ctx ends, by either door. A node that is not reached over CNI any more has calls that were on their way
+// when that changed, and end in notes.
 func KeepDrained(ctx context.Context, log logr.Logger, dir string, s Sandboxes) {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()

@@ -16,10 +16,7 @@ func (r request) result() []byte {
 		return slices.Concat(r.config.previous, []byte{'\n'})
 	}
 	version := jsonspan.AppendText([]byte(`{"cniVersion":`), r.config.cniVersion)
-	rest := r.config.previous[1:]
-	for rest[0] == ' ' || rest[0] == '\t' || rest[0] == '\n' || rest[0] == '\r' {
-		rest = rest[1:]
-	}
+	rest := jsonspan.TrimLeft(r.config.previous[1:])
 	if rest[0] != '}' {
 		version = append(version, ',')
 	}

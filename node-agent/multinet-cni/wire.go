@@ -1,6 +1,10 @@
 package main
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/multinet-dev/multinet/node-agent/multinet-cni/unary"
+)
 
 // Messages of apis/agent/v1, as protobuf puts them on the wire. They are written by hand since the library of protobuf doubles the
 // time that this program takes to start; tests hold them against the generated code.
@@ -12,15 +16,12 @@ type sandbox struct {
 }
 
 func (s sandbox) encode() []byte {
-	m := make([]byte, 0, usual)
+	m := unary.Buffer()
 	for i, text := range []string{s.id, s.netns, s.iface, s.network, s.podNamespace, s.podName, s.podUID} {
 		m = appendText(m, i+1, text)
 	}
 	return m
 }
-
-// usual is more than a message has as a rule: a buffer that grows costs page faults with each size that it takes.
-const usual = 1 << 10
 
 // Types of fields.
 const (
@@ -45,7 +46,7 @@ func appendText(m []byte, field int, value string) []byte {
 }
 
 // aboutSandbox is AddRequest without addresses, DeleteRequest and CheckRequest.
-func aboutSandbox(s sandbox) []byte { return appendBytes(make([]byte, 0, usual), 1, s.encode()) }
+func aboutSandbox(s sandbox) []byte { return appendBytes(unary.Buffer(), 1, s.encode()) }
 
 func addRequest(s sandbox, ips []string) []byte {
 	m := aboutSandbox(s)

@@ -54,6 +54,13 @@ func Text(value []byte) (string, error) {
 // Null tells whether a value is null, which stands for one that is absent.
 func Null(value []byte) bool { return string(value) == "null" }
 
+// TrimLeft takes away the white space that a text begins with.
+func TrimLeft(text []byte) []byte {
+	s := scanner{text: text}
+	s.space()
+	return text[s.at:]
+}
+
 func whole(text []byte, open byte, read func(*scanner) error) error {
 	s := scanner{text: text}
 	s.space()

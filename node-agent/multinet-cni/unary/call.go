@@ -35,7 +35,7 @@ func Call(conn io.ReadWriter, method string, limit int64, message []byte) ([]byt
 
 // headers of the request. gRPC requires all of them.
 func headers(method string, limit int64) []byte {
-	block := buffer()
+	block := Buffer()
 	for _, f := range [][2]string{
 		{":method", "POST"}, {":scheme", "http"}, {":path", method}, {":authority", "localhost"},
 		{"te", "trailers"}, {"content-type", "application/grpc"}, {"user-agent", "multinet-cni"},
@@ -62,17 +62,15 @@ func unescaped(message string) string {
 	return string(out)
 }
 
-// room is the capacity of every buffer, which messages of the usual size fit into. The first allocation of each size costs a program
-// that has just started two page faults, and a buffer that grows takes one size after the other.
-const room = 1 << 10
-
-func buffer() []byte { return make([]byte, 0, room) }
+// Buffer is an empty one with room for a message of the usual size. The first allocation of each size costs a program that has just
+// started two page faults, and a buffer that grows takes one size after the other: so all have this one.
+func Buffer() []byte { return make([]byte, 0, 1<<10) }
 
 // envelope is a message as gRPC frames it: not compressed, its length, the message.
 const envelopeHead = 5
 
 func envelope(body []byte) []byte {
-	framed := appendUint32(append(buffer(), 0), uint32(len(body)))
+	framed := appendUint32(append(Buffer(), 0), uint32(len(body)))
 	return append(framed, body...)
 }
 

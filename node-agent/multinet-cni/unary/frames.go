@@ -70,7 +70,7 @@ func newCall(conn io.ReadWriter) *call {
 	return &call{
 		to: conn, from: conn,
 		connection: initialWindow, perStream: initialWindow, granted: initialWindow,
-		in: make([]byte, 0, readAtOnce), block: buffer(), data: buffer(),
+		in: make([]byte, 0, readAtOnce), block: Buffer(), data: Buffer(),
 	}
 }
 
@@ -95,7 +95,7 @@ var noTable = []byte{0, settingTableSize, 0, 0, 0, 0}
 
 // send writes the request, in one write where it fits. What does not fit waits until the server has made room.
 func (c *call) send(headers, data []byte) error {
-	out := appendFrame(append(buffer(), preface...), frameSettings, 0, 0, noTable)
+	out := appendFrame(append(Buffer(), preface...), frameSettings, 0, 0, noTable)
 	out = appendFrame(out, frameHeaders, flagEndHeaders, stream, headers)
 	for {
 		n := min(int64(len(data)), maxFrame, c.connection, c.perStream)
