@@ -14,7 +14,7 @@ type config struct {
 	cniVersion string
 	name       string
 	// previous is prevResult as it came.
-	previous []byte
+	previous string
 	// valid is cni.dev/valid-attachments; hasValid tells an empty list from none.
 	valid    []attachment
 	hasValid bool
@@ -24,9 +24,9 @@ type config struct {
 
 type attachment struct{ containerID, iface string }
 
-// parseConfig takes null for a key that is absent.
-func parseConfig(text []byte) (c config, err error) {
-	err = members(text, func(name string, value []byte) (err error) {
+// parse takes null for a key that is absent.
+func (c *config) parse(text string) error {
+	return members(text, func(name, value string) (err error) {
 		switch name {
 		case "cniVersion":
 			c.cniVersion, err = jsonspan.Text(value)
@@ -46,12 +46,11 @@ func parseConfig(text []byte) (c config, err error) {
 		}
 		return err
 	})
-	return c, err
 }
 
 // members are those that are not null, and errors say of which.
-func members(text []byte, each func(name string, value []byte) error) error {
-	return jsonspan.Object(text, func(name string, value []byte) error {
+func members(text string, each func(name, value string) error) error {
+	return jsonspan.Object(text, func(name, value string) error {
 		if jsonspan.Null(value) {
 			return nil
 		}
@@ -62,10 +61,10 @@ func members(text []byte, each func(name string, value []byte) error) error {
 	})
 }
 
-func parseAttachments(text []byte) (valid []attachment, err error) {
-	err = jsonspan.List(text, func(element []byte) error {
+func parseAttachments(text string) (valid []attachment, err error) {
+	err = jsonspan.List(text, func(element string) error {
 		var a attachment
-		err := members(element, func(name string, value []byte) (err error) {
+		err := members(element, func(name, value string) (err error) {
 			switch name {
 			case "containerID":
 				a.containerID, err = jsonspan.Text(value)
@@ -93,7 +92,7 @@ func (c *config) validate(command string, v verb) *failure {
 		return fail(agent.CodeConfig, "the network has no valid name", "name is "+strconv.Quote(c.name))
 	case command == "GC" && !c.hasValid:
 		return fail(agent.CodeConfig, "cni.dev/valid-attachments is missing", "without it everything of network "+c.name+" would be freed")
-	case v.previous && len(c.previous) == 0:
+	case v.previous && c.previous == "":
 		return fail(agent.CodeConfig, "prevResult is missing", "multinet-cni must stand behind the plugin of the default network in the list of plugins")
 	}
 	if c.socket == "" {

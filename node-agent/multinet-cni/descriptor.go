@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"syscall"
+
+	"github.com/multinet-dev/multinet/node-agent/multinet-cni/unary"
 )
 
 // descriptor is a file that a runtime has handed over, a pipe as a rule.
@@ -45,8 +47,8 @@ func (d descriptor) try(call func() error) error {
 }
 
 // readAll reads to the end, or one byte more than limit.
-func readAll(from io.Reader, limit int) ([]byte, error) {
-	data := make([]byte, 0, 8<<10) // more than a configuration has
+func readAll(from io.Reader, limit int) (string, error) {
+	data := unary.Buffer()
 	for len(data) <= limit {
 		if len(data) == cap(data) {
 			data = append(data, 0)[:len(data)]
@@ -54,11 +56,11 @@ func readAll(from io.Reader, limit int) ([]byte, error) {
 		n, err := from.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]
 		if errors.Is(err, io.EOF) {
-			return data, nil
+			return string(data), nil
 		}
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 	}
-	return data, nil
+	return string(data), nil
 }

@@ -25,10 +25,11 @@ func getenv(key string) string {
 
 // run returns the exit status. What it prints is a result or an error of CNI.
 func run(getenv func(string) string, stdin io.Reader, stdout io.Writer) int {
-	r, failed := read(getenv, stdin)
+	var r request
+	failed := r.read(getenv, stdin)
 	var result []byte
 	if failed == nil {
-		result, failed = serve(r)
+		result, failed = r.serve()
 	}
 	if failed != nil {
 		// Nothing can be done where the runtime does not listen; it sees the exit status.

@@ -49,48 +49,48 @@ type request struct {
 	previous previous
 }
 
-// read takes the call from environment and standard input. What it returns beside a failure holds the version to answer in.
-func read(getenv func(string) string, stdin io.Reader) (r request, failed *failure) {
+// read takes the call from environment and standard input. After a failure the configuration has the version to answer in.
+func (r *request) read(getenv func(string) string, stdin io.Reader) *failure {
 	r.command = getenv("CNI_COMMAND")
 	v, known := verbOf(r.command)
 	if !known {
-		return r, fail(agent.CodeEnvironment, "CNI_COMMAND is invalid", "CNI_COMMAND is "+strconv.Quote(r.command)+", none of ADD, DEL, CHECK, GC, STATUS and VERSION")
+		return fail(agent.CodeEnvironment, "CNI_COMMAND is invalid", "CNI_COMMAND is "+strconv.Quote(r.command)+", none of ADD, DEL, CHECK, GC, STATUS and VERSION")
 	}
-	data, err := readAll(stdin, maxConfig)
+	text, err := readAll(stdin, maxConfig)
 	if err != nil {
-		return r, fail(agent.CodeIO, "the network configuration cannot be read", "standard input: "+err.Error())
+		return fail(agent.CodeIO, "the network configuration cannot be read", "standard input: "+err.Error())
 	}
-	if len(data) > maxConfig {
-		return r, fail(agent.CodeIO, "the network configuration is too long", "more than "+strconv.Itoa(maxConfig)+" bytes")
+	if len(text) > maxConfig {
+		return fail(agent.CodeIO, "the network configuration is too long", "more than "+strconv.Itoa(maxConfig)+" bytes")
 	}
 	if r.command == "VERSION" {
-		r.config.cniVersion = versionAsked(data)
-		return r, nil
+		r.config.cniVersion = versionAsked(text)
+		return nil
 	}
-	if r.config, err = parseConfig(data); err != nil {
+	if err := r.config.parse(text); err != nil {
 		r.config.cniVersion = ""
-		return r, fail(agent.CodeDecode, "the network configuration is no JSON of the expected form", err.Error())
+		return fail(agent.CodeDecode, "the network configuration is no JSON of the expected form", err.Error())
 	}
 	if failed := r.config.validate(r.command, v); failed != nil {
-		return r, failed
+		return failed
 	}
 	if v.attachment {
-		if r.sandbox, failed = sandboxOf(getenv, v); failed != nil {
-			return r, failed
+		if failed := r.sandbox.read(getenv, v); failed != nil {
+			return failed
 		}
 		r.sandbox.network = r.config.name
 	}
 	if v.previous {
-		if r.previous, err = parsePrevious(r.config.previous, r.sandbox.iface); err != nil {
-			return r, fail(agent.CodeDecode, "prevResult cannot be read", err.Error())
+		if err := r.previous.parse(r.config.previous, r.sandbox.iface); err != nil {
+			return fail(agent.CodeDecode, "prevResult cannot be read", err.Error())
 		}
 	}
-	return r, nil
+	return nil
 }
 
 // versionAsked is the runtime's version, or ours where it has named none: VERSION is how they find a common one.
-func versionAsked(data []byte) (version string) {
-	err := jsonspan.Object(data, func(name string, value []byte) (err error) {
+func versionAsked(text string) (version string) {
+	err := jsonspan.Object(text, func(name, value string) (err error) {
 		if name == "cniVersion" {
 			version, err = jsonspan.Text(value)
 		}
@@ -102,9 +102,9 @@ func versionAsked(data []byte) (version string) {
 	return version
 }
 
-// sandboxOf names all variables that are not what they must be.
-func sandboxOf(getenv func(string) string, v verb) (sandbox, *failure) {
-	s := sandbox{id: getenv("CNI_CONTAINERID"), netns: getenv("CNI_NETNS"), iface: getenv("CNI_IFNAME")}
+// read takes the sandbox from the environment. Its failure names all variables that are not what they must be.
+func (s *sandbox) read(getenv func(string) string, v verb) *failure {
+	s.id, s.netns, s.iface = getenv("CNI_CONTAINERID"), getenv("CNI_NETNS"), getenv("CNI_IFNAME")
 	var wrong []string
 	if !validName(s.id) {
 		wrong = append(wrong, "CNI_CONTAINERID")
@@ -115,37 +115,41 @@ func sandboxOf(getenv func(string) string, v verb) (sandbox, *failure) {
 	if _, _, broken := cut(s.netns, 0); broken || s.netns == "" && v.netns {
 		wrong = append(wrong, "CNI_NETNS")
 	}
-	args, err := parseArgs(getenv("CNI_ARGS"))
-	if err != nil {
+	if err := s.setPod(getenv("CNI_ARGS")); err != nil {
 		wrong = append(wrong, "CNI_ARGS")
 	}
-	s.podNamespace, s.podName, s.podUID = args["K8S_POD_NAMESPACE"], args["K8S_POD_NAME"], args["K8S_POD_UID"]
 	if s.podUID != "" && !validName(s.podUID) {
 		wrong = append(wrong, "K8S_POD_UID in CNI_ARGS")
 	}
 	if len(wrong) > 0 {
-		return sandbox{}, fail(agent.CodeEnvironment, "variables are missing or invalid: "+listed(wrong),
+		return fail(agent.CodeEnvironment, "variables are missing or invalid: "+listed(wrong),
 			"CNI_CONTAINERID "+strconv.Quote(s.id)+", CNI_NETNS "+strconv.Quote(s.netns)+", CNI_IFNAME "+strconv.Quote(s.iface)+
 				", CNI_ARGS "+strconv.Quote(getenv("CNI_ARGS")))
 	}
-	return s, nil
+	return nil
 }
 
-// parseArgs reads KEY=VALUE pairs with semicolons between them.
-func parseArgs(text string) (map[string]string, error) {
-	args := map[string]string{}
-	for text != "" {
+// setPod takes the pod from arguments, which are KEY=VALUE pairs with semicolons between them.
+func (s *sandbox) setPod(args string) error {
+	for args != "" {
 		var pair string
-		if pair, text, _ = cut(text, ';'); pair == "" {
+		if pair, args, _ = cut(args, ';'); pair == "" {
 			continue
 		}
 		key, value, ok := cut(pair, '=')
 		if !ok || key == "" {
-			return nil, errors.New("not a pair")
+			return errors.New("not a pair")
 		}
-		args[key] = value
+		switch key {
+		case "K8S_POD_NAMESPACE":
+			s.podNamespace = value
+		case "K8S_POD_NAME":
+			s.podName = value
+		case "K8S_POD_UID":
+			s.podUID = value
+		}
 	}
-	return args, nil
+	return nil
 }
 
 // validName is for container IDs and names of networks, which the specification restricts alike, and for UIDs. What passes

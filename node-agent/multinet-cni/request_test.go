@@ -29,8 +29,9 @@ func environment(change ...string) map[string]string {
 	return env
 }
 
-func readWith(env map[string]string, stdin string) (request, *failure) {
-	return read(func(key string) string { return env[key] }, strings.NewReader(stdin))
+func readWith(env map[string]string, stdin string) (r request, failed *failure) {
+	failed = r.read(func(key string) string { return env[key] }, strings.NewReader(stdin))
+	return r, failed
 }
 
 func TestRead(t *testing.T) {
@@ -96,11 +97,12 @@ func TestReadRefuses(t *testing.T) {
 			}
 		})
 	}
-	_, failed := read(func(key string) string { return environment()[key] }, iotest.ErrReader(errors.New("no more")))
+	var r request
+	failed := r.read(func(key string) string { return environment()[key] }, iotest.ErrReader(errors.New("no more")))
 	if failed == nil || failed.code != 5 {
 		t.Errorf("failure of a reader is %+v", failed)
 	}
-	_, failed = read(func(key string) string { return environment()[key] }, io.LimitReader(zeros{}, maxConfig+1))
+	failed = r.read(func(key string) string { return environment()[key] }, io.LimitReader(zeros{}, maxConfig+1))
 	if failed == nil || failed.code != 5 {
 		t.Errorf("failure of an endless reader is %+v", failed)
 	}
@@ -170,7 +172,8 @@ func FuzzRead(f *testing.F) {
 	f.Add("ADD", "a", "b", "c", "", []byte(`{"cniVersion":"1.1.0","name":"a","prevResult":{}}`))
 	f.Fuzz(func(t *testing.T, command, id, netns, iface, args string, stdin []byte) {
 		env := map[string]string{"CNI_COMMAND": command, "CNI_CONTAINERID": id, "CNI_NETNS": netns, "CNI_IFNAME": iface, "CNI_ARGS": args}
-		r, failed := read(func(key string) string { return env[key] }, bytes.NewReader(stdin))
+		var r request
+		failed := r.read(func(key string) string { return env[key] }, bytes.NewReader(stdin))
 		var out bytes.Buffer
 		switch {
 		case failed != nil:

@@ -2,25 +2,25 @@ package main
 
 import (
 	"errors"
-	"slices"
 	"strconv"
 
 	"github.com/multinet-dev/multinet/apis/agent"
 	"github.com/multinet-dev/multinet/node-agent/multinet-cni/jsonspan"
+	"github.com/multinet-dev/multinet/node-agent/multinet-cni/unary"
 )
 
 // result is prevResult as it came, to the byte. The runtime reads the pod's own addresses from the result, so the interfaces
 // of further networks do not belong there; and keys that a newer specification adds pass.
-func (r request) result() []byte {
-	if r.previous.hasVersion {
-		return slices.Concat(r.config.previous, []byte{'\n'})
+func (r *request) result() []byte {
+	text := unary.Buffer()
+	rest := r.config.previous
+	if !r.previous.hasVersion {
+		text = jsonspan.AppendText(append(text, `{"cniVersion":`...), r.config.cniVersion)
+		if rest = jsonspan.TrimLeft(rest[1:]); rest[0] != '}' {
+			text = append(text, ',')
+		}
 	}
-	version := jsonspan.AppendText([]byte(`{"cniVersion":`), r.config.cniVersion)
-	rest := jsonspan.TrimLeft(r.config.previous[1:])
-	if rest[0] != '}' {
-		version = append(version, ',')
-	}
-	return append(append(version, rest...), '\n')
+	return append(append(text, rest...), '\n')
 }
 
 // previous is what is read of prevResult.
@@ -30,11 +30,11 @@ type previous struct {
 	ips []string
 }
 
-// parsePrevious takes an address for that of the interface where it does not name another one.
-func parsePrevious(text []byte, iface string) (p previous, err error) {
+// parse takes an address for that of the interface where it does not name another one.
+func (p *previous) parse(text, iface string) error {
 	var names []string
 	var ips []address
-	err = members(text, func(name string, value []byte) (err error) {
+	err := members(text, func(name, value string) (err error) {
 		switch name {
 		case "cniVersion":
 			version, err := jsonspan.Text(value)
@@ -53,13 +53,13 @@ func parsePrevious(text []byte, iface string) (p previous, err error) {
 		}
 		p.ips = append(p.ips, ip.text)
 	}
-	return p, err
+	return err
 }
 
-func parseInterfaces(list []byte) (names []string, err error) {
-	err = jsonspan.List(list, func(element []byte) error {
+func parseInterfaces(list string) (names []string, err error) {
+	err = jsonspan.List(list, func(element string) error {
 		name := ""
-		err := members(element, func(key string, value []byte) (err error) {
+		err := members(element, func(key, value string) (err error) {
 			if key == "name" {
 				name, err = jsonspan.Text(value)
 			}
@@ -77,15 +77,15 @@ type address struct {
 	of   int
 }
 
-func parseAddresses(list []byte) (ips []address, err error) {
-	err = jsonspan.List(list, func(element []byte) error {
+func parseAddresses(list string) (ips []address, err error) {
+	err = jsonspan.List(list, func(element string) error {
 		ip := address{of: -1}
-		err := members(element, func(key string, value []byte) (err error) {
+		err := members(element, func(key, value string) (err error) {
 			switch key {
 			case "address":
 				ip.text, err = jsonspan.Text(value)
 			case "interface":
-				ip.of, err = strconv.Atoi(string(value))
+				ip.of, err = strconv.Atoi(value)
 			}
 			return err
 		})
@@ -101,8 +101,8 @@ func parseAddresses(list []byte) (ips []address, err error) {
 }
 
 // version answers VERSION.
-func (r request) version() []byte {
-	text := jsonspan.AppendText([]byte(`{"cniVersion":`), r.config.cniVersion)
+func (r *request) version() []byte {
+	text := jsonspan.AppendText(append(unary.Buffer(), `{"cniVersion":`...), r.config.cniVersion)
 	text = append(text, `,"supportedVersions":[`...)
 	for i, v := range agent.Versions {
 		if i > 0 {

@@ -17,7 +17,7 @@ const (
 	collectLimit = 30_000
 )
 
-func serve(r request) ([]byte, *failure) {
+func (r *request) serve() ([]byte, *failure) {
 	switch r.command {
 	case "ADD":
 		return r.add()
@@ -34,13 +34,13 @@ func serve(r request) ([]byte, *failure) {
 }
 
 // call asks the agent. An error means that it has not answered.
-func (r request) call(limit int64, method string, request []byte) (refused *failure, err error) {
+func (r *request) call(limit int64, method string, request []byte) (refused *failure, err error) {
 	conn, err := dial(r.config.socket, dialLimit, limit)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	answer, err := unary.Call(conn, method, limit, request)
+	answer, err := unary.Call(conn, conn, method, limit, request)
 	if err != nil {
 		return nil, err
 	}
@@ -48,27 +48,27 @@ func (r request) call(limit int64, method string, request []byte) (refused *fail
 }
 
 // ofKubernetes tells whether the sandbox is a pod's. Others select nothing.
-func (r request) ofKubernetes() bool { return r.sandbox.podName != "" || r.sandbox.podUID != "" }
+func (r *request) ofKubernetes() bool { return r.sandbox.podName != "" || r.sandbox.podUID != "" }
 
-func (r request) add() ([]byte, *failure) {
+func (r *request) add() ([]byte, *failure) {
 	if !r.ofKubernetes() {
 		return r.result(), nil
 	}
-	if failed := r.answered(r.call(answerLimit, agent.MethodAdd, addRequest(r.sandbox, r.previous.ips))); failed != nil {
+	if failed := r.answered(r.call(answerLimit, agent.MethodAdd, addRequest(&r.sandbox, r.previous.ips))); failed != nil {
 		return nil, failed
 	}
 	return r.result(), nil
 }
 
-func (r request) check() *failure {
+func (r *request) check() *failure {
 	if !r.ofKubernetes() {
 		return nil
 	}
-	return r.answered(r.call(answerLimit, agent.MethodCheck, aboutSandbox(r.sandbox)))
+	return r.answered(r.call(answerLimit, agent.MethodCheck, aboutSandbox(&r.sandbox)))
 }
 
 // answered is the failure of a call that cannot be done without the agent.
-func (r request) answered(refused *failure, err error) *failure {
+func (r *request) answered(refused *failure, err error) *failure {
 	if err == nil {
 		return refused
 	}
@@ -81,7 +81,7 @@ func (r request) answered(refused *failure, err error) *failure {
 
 // selectsNothing can be told without the agent: it has written down every pod that selects networks before the kubelet was
 // allowed to make its sandbox. In doubt the answer is no.
-func (r request) selectsNothing() bool {
+func (r *request) selectsNothing() bool {
 	if r.sandbox.podUID == "" {
 		return false
 	}
@@ -91,11 +91,11 @@ func (r request) selectsNothing() bool {
 
 // del succeeds in any case but one: where the agent does not answer and the disk does not take the note for it, the runtime
 // has to come again.
-func (r request) del() *failure {
+func (r *request) del() *failure {
 	if !r.ofKubernetes() {
 		return nil
 	}
-	request := aboutSandbox(r.sandbox)
+	request := aboutSandbox(&r.sandbox)
 	refused, err := r.call(answerLimit, agent.MethodDelete, request)
 	if err == nil {
 		return refused
@@ -107,7 +107,7 @@ func (r request) del() *failure {
 	return nil
 }
 
-func (r request) collect() *failure {
+func (r *request) collect() *failure {
 	refused, err := r.call(collectLimit, agent.MethodCollect, collectRequest(r.config.name, r.config.valid))
 	if err != nil {
 		return fail(agent.CodeTryAgain, "the node agent of Multinet does not answer", "socket "+r.config.socket+": "+err.Error())
@@ -115,7 +115,7 @@ func (r request) collect() *failure {
 	return refused
 }
 
-func (r request) status() *failure {
+func (r *request) status() *failure {
 	refused, err := r.call(answerLimit, agent.MethodStatus, nil)
 	if err != nil {
 		return fail(agent.CodeUnavailable, "the node agent of Multinet does not answer", "socket "+r.config.socket+": "+err.Error())

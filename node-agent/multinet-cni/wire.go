@@ -15,7 +15,7 @@ type sandbox struct {
 	podNamespace, podName, podUID string
 }
 
-func (s sandbox) encode() []byte {
+func (s *sandbox) encode() []byte {
 	m := unary.Buffer()
 	for i, text := range []string{s.id, s.netns, s.iface, s.network, s.podNamespace, s.podName, s.podUID} {
 		m = appendText(m, i+1, text)
@@ -46,9 +46,9 @@ func appendText(m []byte, field int, value string) []byte {
 }
 
 // aboutSandbox is AddRequest without addresses, DeleteRequest and CheckRequest.
-func aboutSandbox(s sandbox) []byte { return appendBytes(unary.Buffer(), 1, s.encode()) }
+func aboutSandbox(s *sandbox) []byte { return appendBytes(unary.Buffer(), 1, s.encode()) }
 
-func addRequest(s sandbox, ips []string) []byte {
+func addRequest(s *sandbox, ips []string) []byte {
 	m := aboutSandbox(s)
 	for _, ip := range ips {
 		m = appendText(m, 2, ip)

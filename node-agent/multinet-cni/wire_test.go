@@ -18,10 +18,10 @@ func TestRequestsAreThoseOfTheContract(t *testing.T) {
 		wire      []byte
 		got, want proto.Message
 	}{
-		"add":              {addRequest(s, []string{"10.0.0.1", "fd00::1"}), &agentv1.AddRequest{}, &agentv1.AddRequest{Sandbox: whole, Ips: []string{"10.0.0.1", "fd00::1"}}},
-		"delete":           {aboutSandbox(s), &agentv1.DeleteRequest{}, &agentv1.DeleteRequest{Sandbox: whole}},
-		"check":            {aboutSandbox(s), &agentv1.CheckRequest{}, &agentv1.CheckRequest{Sandbox: whole}},
-		"with empty texts": {aboutSandbox(sandbox{id: "id"}), &agentv1.CheckRequest{}, &agentv1.CheckRequest{Sandbox: &agentv1.Sandbox{Id: "id"}}},
+		"add":              {addRequest(&s, []string{"10.0.0.1", "fd00::1"}), &agentv1.AddRequest{}, &agentv1.AddRequest{Sandbox: whole, Ips: []string{"10.0.0.1", "fd00::1"}}},
+		"delete":           {aboutSandbox(&s), &agentv1.DeleteRequest{}, &agentv1.DeleteRequest{Sandbox: whole}},
+		"check":            {aboutSandbox(&s), &agentv1.CheckRequest{}, &agentv1.CheckRequest{Sandbox: whole}},
+		"with empty texts": {aboutSandbox(&sandbox{id: "id"}), &agentv1.CheckRequest{}, &agentv1.CheckRequest{Sandbox: &agentv1.Sandbox{Id: "id"}}},
 		"collect": {collectRequest("primary", []attachment{{"a", "eth0"}, {"b", "eth1"}}), &agentv1.CollectRequest{},
 			&agentv1.CollectRequest{Network: "primary", Valid: []*agentv1.Valid{{Id: "a", Interface: "eth0"}, {Id: "b", Interface: "eth1"}}}},
 		"collect all": {collectRequest("primary", nil), &agentv1.CollectRequest{}, &agentv1.CollectRequest{Network: "primary"}},

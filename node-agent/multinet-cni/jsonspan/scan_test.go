@@ -11,8 +11,8 @@ import (
 
 func members(text string) (map[string]string, error) {
 	found := map[string]string{}
-	return found, Object([]byte(text), func(name string, value []byte) error {
-		found[name] = string(value)
+	return found, Object(text, func(name, value string) error {
+		found[name] = value
 		return nil
 	})
 }
@@ -26,24 +26,24 @@ func TestObject(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if !Null([]byte(got["a"])) || Null([]byte(got["c"])) {
+	if !Null(got["a"]) || Null(got["c"]) {
 		t.Error("null is not told from others")
 	}
 	stop := errors.New("stop")
-	if err := Object([]byte(`{"a":1,"b":`), func(string, []byte) error { return stop }); !errors.Is(err, stop) {
+	if err := Object(`{"a":1,"b":`, func(string, string) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("the error of the callback became %v", err)
 	}
 }
 
 func TestList(t *testing.T) {
 	var got []string
-	if err := List([]byte(` [ 1, "a" ,{} ] `), func(v []byte) error { got = append(got, string(v)); return nil }); err != nil {
+	if err := List(` [ 1, "a" ,{} ] `, func(v string) error { got = append(got, v); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"1", `"a"`, "{}"}, got); diff != "" {
 		t.Error(diff)
 	}
-	if err := List([]byte(`{}`), nil); !errors.Is(err, ErrMalformed) || err.Error() != "byte 0: not what begins with [" {
+	if err := List(`{}`, nil); !errors.Is(err, ErrMalformed) || err.Error() != "byte 0: not what begins with [" {
 		t.Errorf("an object for a list is %v", err)
 	}
 }
@@ -88,7 +88,7 @@ func FuzzObject(f *testing.F) {
 		same := map[string]string{}
 		for name, value := range want {
 			same[name] = string(value)
-			sameText(t, value)
+			sameText(t, string(value))
 		}
 		if diff := cmp.Diff(same, got); diff != "" {
 			t.Errorf("%q: %s", text, diff)
@@ -96,11 +96,11 @@ func FuzzObject(f *testing.F) {
 	})
 }
 
-func sameText(t *testing.T, value []byte) {
+func sameText(t *testing.T, value string) {
 	t.Helper()
 	got, err := Text(value)
 	var want *string
-	if json.Unmarshal(value, &want) != nil || want == nil {
+	if json.Unmarshal([]byte(value), &want) != nil || want == nil {
 		if !errors.Is(err, ErrMalformed) {
 			t.Errorf("%q is taken for the string %q: %v", value, got, err)
 		}

@@ -1,21 +1,20 @@
 package jsonspan
 
 import (
-	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // unquote resolves the escape sequences of what stands between quotes and is known to be valid. What is no character becomes
 // U+FFFD.
-func unquote(quoted []byte) string {
-	if !slices.Contains(quoted, '\\') && utf8.Valid(quoted) {
-		return string(quoted)
+func unquote(quoted string) string {
+	if literal(quoted) {
+		return quoted
 	}
 	out := make([]byte, 0, len(quoted))
 	for i := 0; i < len(quoted); {
 		if quoted[i] != '\\' {
-			r, size := utf8.DecodeRune(quoted[i:])
+			r, size := utf8.DecodeRuneInString(quoted[i:])
 			out = utf8.AppendRune(out, r)
 			i += size
 			continue
@@ -40,7 +39,17 @@ func unquote(quoted []byte) string {
 	return string(out)
 }
 
-func escapedRune(text []byte) (rune, bool) {
+// literal tells whether a string is what stands between its quotes.
+func literal(quoted string) bool {
+	for i := range len(quoted) {
+		if quoted[i] == '\\' {
+			return false
+		}
+	}
+	return utf8.ValidString(quoted)
+}
+
+func escapedRune(text string) (rune, bool) {
 	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
 		return 0, false
 	}

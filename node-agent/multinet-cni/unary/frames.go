@@ -32,7 +32,6 @@ const (
 	initialWindow = 65535
 	maxWindow     = 1<<31 - 1
 	maxHeaders    = 16 << 10
-	readAtOnce    = 4096
 	stream        = 1 // the only one
 )
 
@@ -46,8 +45,8 @@ type frame struct {
 
 // call is the one request of a connection.
 type call struct {
-	to   io.Writer
 	from io.Reader
+	to   io.Writer
 
 	// window of the connection and of the stream: how much may still be sent.
 	connection, perStream int64
@@ -56,7 +55,7 @@ type call struct {
 
 	in     []byte // what was read
 	unread []byte // the last part of it
-	block  []byte // of headers, until it is complete
+	block  []byte // of headers that goes on in the next frame
 	ends   bool   // the block ends the stream
 	head   answerHead
 	data   []byte
@@ -66,11 +65,11 @@ type call struct {
 // answerHead is what the fields before and behind an answer say.
 type answerHead struct{ http, status, message string }
 
-func newCall(conn io.ReadWriter) *call {
+func newCall(from io.Reader, to io.Writer) *call {
 	return &call{
-		to: conn, from: conn,
+		from: from, to: to,
 		connection: initialWindow, perStream: initialWindow, granted: initialWindow,
-		in: make([]byte, 0, readAtOnce), block: Buffer(), data: Buffer(),
+		in: Buffer(), data: Buffer(),
 	}
 }
 
@@ -272,14 +271,16 @@ func (c *call) addHeaders(flags byte, payload []byte) error {
 	if len(c.block)+len(payload) > maxHeaders {
 		return errors.New("headers have more than " + strconv.Itoa(maxHeaders) + " bytes")
 	}
-	c.block = append(c.block, payload...)
 	if flags&flagEndHeaders == 0 {
+		c.block = append(c.block, payload...)
 		return nil
 	}
-	block := c.block
-	c.block = c.block[:0]
+	if len(c.block) > 0 {
+		payload = append(c.block, payload...)
+		c.block = nil
+	}
 	c.done = c.done || c.ends
-	return fields(block, func(name, value string) {
+	return fields(payload, func(name, value string) {
 		switch name {
 		case ":status":
 			c.head.http = value

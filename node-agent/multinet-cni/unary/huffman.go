@@ -25,11 +25,9 @@ const longest = 30
 
 // huffman decodes a text bit by bit; it is short.
 func huffman(coded []byte) (string, error) {
-	bytesOf := [longest + 1][]byte{}
-	for c, n := range lengths {
-		bytesOf[n] = append(bytesOf[n], byte(c))
-	}
-	var out []byte
+	var c canonical
+	c.sort()
+	out := make([]byte, 0, 32) // more than the fields have that are read
 	// code are the bits since the last byte, first is the least code of their number.
 	code, first, n, ones := 0, 0, 0, true
 	for i := range 8 * len(coded) {
@@ -39,16 +37,38 @@ func huffman(coded []byte) (string, error) {
 		if n > longest {
 			return "", errHeaders
 		}
-		if at := code - first; at < len(bytesOf[n]) {
-			out = append(out, bytesOf[n][at])
+		start := int(c.starts[n])
+		codes := int(c.starts[n+1]) - start
+		if at := code - first; at < codes {
+			out = append(out, c.bytes[start+at])
 			code, first, n, ones = 0, 0, 0, true
 			continue
 		}
-		first += len(bytesOf[n])
+		first += codes
 	}
 	// What is left fills the last byte, with the beginning of the code of the end.
 	if n > 7 || !ones {
 		return "", errHeaders
 	}
 	return string(out), nil
+}
+
+// canonical has all bytes in the order of their codes; those with a code of n bits begin at starts[n].
+type canonical struct {
+	bytes  [256]byte
+	starts [longest + 2]uint16
+}
+
+func (c *canonical) sort() {
+	for _, n := range lengths {
+		c.starts[n+1]++
+	}
+	for n := range longest + 1 {
+		c.starts[n+1] += c.starts[n]
+	}
+	next := c.starts
+	for b, n := range lengths {
+		c.bytes[next[n]] = byte(b)
+		next[n]++
+	}
 }
