@@ -5,9 +5,8 @@
 // pod that selects no network also where the agent is away. What takes it longest is its start, page by page: that is why it does without
 // packages that everybody else uses, such as os, fmt and strings, has few sizes of buffers, and a test holds it to the former.
 
-// Go would read the mounts of the whole node to learn how many processors it may use, and use one of them.
+// Go would start a goroutine that follows how many processors it may use.
 //
-//go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
 package main
 
