@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -124,9 +123,7 @@ func (s *scene) startDevicePlugin(node, devices string) {
 	s.t.Helper()
 	const program, pidFile = "/usr/local/bin/e2e-deviceplugin", "/run/e2e-deviceplugin.pid"
 	binary := filepath.Join(s.t.TempDir(), "deviceplugin")
-	build := exec.CommandContext(s.t.Context(), "go", "build", "-tags", "grpcnotrace", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./deviceplugin")
-	build.Env, build.Stderr = append(os.Environ(), "CGO_ENABLED=0"), os.Stderr
-	s.must(build.Run())
+	s.must(buildProgram(s.t.Context(), "./deviceplugin", binary))
 	content, err := os.ReadFile(binary)
 	s.must(err)
 	s.putProgram(node, program, content)

@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -142,7 +144,7 @@ func TestWhatARunningPodCannotGet(t *testing.T) {
 	s.waitHas("pod", "first", "more")
 }
 
-// TestRunningPodOfMultus: the same by the annotation of Multus.
+// TestRunningPodOfMultus: the same by the annotation of Multus, in its JSON form too, with a default route that goes with its interface.
 func TestRunningPodOfMultus(t *testing.T) {
 	s := newScene(t, nodeA, nodeB)
 	s.adoptDefinitions()
@@ -150,13 +152,37 @@ func TestRunningPodOfMultus(t *testing.T) {
 	s.createOfMultus("pod", nodeA, "lan")
 	s.waitReady(time.Minute, "pod")
 	s.annotate("pod", npwg.AnnotationNetworks, "lan,lan@data0")
+	t.Logf("a second network after %s", s.waitAttached("pod", "data0", "net1"))
+
+	neighbour := netip.MustParsePrefix(s.attachments("pod")["net1"].Status.Addresses[0]).Addr().As4()
+	neighbour[3] = 250
+	gateway := netip.AddrFrom4(neighbour)
+	s.annotate("pod", npwg.AnnotationNetworks, fmt.Sprintf(
+		`[{"name": "lan"}, {"name": "lan", "interface": "data1", "default-route": ["%s"]}, {"name": "lan", "interface": "data2"}]`, gateway))
+	t.Logf("one network less and two more after %s", s.waitAttached("pod", "data1", "data2", "net1"))
+	s.leavesBy("pod", gateway, "data1")
+	s.annotate("pod", npwg.AnnotationNetworks, `[{"name": "lan"}, {"name": "lan", "interface": "data2"}]`)
+	t.Logf("the one with the default route less after %s", s.waitAttached("pod", "data2", "net1"))
+	s.leavesByItsOwn("pod")
+}
+
+// waitAttached waits until the pod has these interfaces and no others, in the API and in the kernel. It returns how long that took.
+func (s *scene) waitAttached(name string, interfaces ...string) time.Duration {
+	s.t.Helper()
 	start := time.Now()
-	s.until(30*time.Second, "a second interface", func(context.Context) error {
-		if found := s.attachments("pod"); found["data0"].Status.SandboxID == "" {
-			return fmt.Errorf("attachments %v", found)
+	s.until(30*time.Second, fmt.Sprintf("pod %s to have the interfaces %v", name, interfaces), func(context.Context) error {
+		found := s.attachments(name)
+		if got := slices.Sorted(maps.Keys(found)); !slices.Equal(got, interfaces) {
+			return fmt.Errorf("attachments %v", got)
+		}
+		for _, iface := range interfaces {
+			if found[iface].Status.SandboxID == "" {
+				return fmt.Errorf("%s is not attached", iface)
+			}
 		}
 		return nil
 	})
-	t.Logf("a second network after %s", time.Since(start))
-	s.assertAttached("pod")
+	took := time.Since(start)
+	s.assertAttached(name)
+	return took
 }

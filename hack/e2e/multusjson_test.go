@@ -106,6 +106,16 @@ func (s *scene) leavesBy(name string, gateway netip.Addr, iface string) {
 	}
 }
 
+// leavesByItsOwn: the same goes over the pod's interface on the cluster's network.
+func (s *scene) leavesByItsOwn(name string) {
+	s.t.Helper()
+	pod, err := s.get(s.ctx, name)
+	s.must(err)
+	if out, err := s.InPod(s.ctx, pod, "ip", "route", "get", "203.0.113.7"); err != nil || !strings.Contains(out, " dev eth0 ") {
+		s.t.Errorf("way of pod %s to 203.0.113.7, want eth0: %v: %s", name, err, out)
+	}
+}
+
 // assertJSONStatus compares network-status with the attachments, in the order of the selection behind the default network.
 func (s *scene) assertJSONStatus(name string, have map[string]v1alpha1.PodNetworkAttachment, names map[string]string) {
 	s.t.Helper()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -81,6 +82,16 @@ func setUp(ctx context.Context) (err error) {
 		return err
 	}
 	return startBystanders(ctx)
+}
+
+// buildProgram makes a static program of a package of the suite.
+func buildProgram(ctx context.Context, source, binary string) error {
+	build := exec.CommandContext(ctx, "go", "build", "-tags", "grpcnotrace", "-trimpath", "-ldflags", "-s -w", "-o", binary, source)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w: %s", source, err, out)
+	}
+	return nil
 }
 
 // absentLabel on a node keeps the agent away from it.

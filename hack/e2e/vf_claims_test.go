@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -26,10 +24,8 @@ func gpuDriver() string { return filepath.Join(tool.Repository, "bin", "e2e", "g
 func buildGPUDriver(ctx context.Context) error {
 	archive := gpuDriver()
 	binary := strings.TrimSuffix(archive, ".tar")
-	build := exec.CommandContext(ctx, "go", "build", "-tags", "grpcnotrace", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./gpudriver")
-	build.Env, build.Stderr = append(os.Environ(), "CGO_ENABLED=0"), os.Stderr
-	if err := build.Run(); err != nil {
-		return fmt.Errorf("building the driver of GPUs: %w", err)
+	if err := buildProgram(ctx, "./gpudriver", binary); err != nil {
+		return err
 	}
 	return tool.Image(ctx, "multinet.dev/gpudriver:dev", binary, archive)
 }

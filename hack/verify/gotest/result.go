@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -18,6 +20,18 @@ type event struct {
 	Elapsed    float64
 }
 
+// The summary names the tests that take longest, of those that take a while.
+const (
+	slowSeconds = 20
+	mostSlow    = 10
+)
+
+// timed is how long a test took, in seconds.
+type timed struct {
+	name    string
+	seconds float64
+}
+
 // result adds up the events of one go test.
 type result struct {
 	// output of each test until its outcome is known; the package's own has an empty test.
@@ -25,7 +39,9 @@ type result struct {
 	passed int
 	// failed and skipped tests as package and name, skipped ones with their reason.
 	failed, skipped []string
-	took            time.Duration
+	// slow are tests that are no part of others.
+	slow []timed
+	took time.Duration
 }
 
 func newResult() *result { return &result{output: map[[2]string]*strings.Builder{}} }
@@ -63,6 +79,9 @@ func (r *result) finish(e event, w io.Writer) {
 		output = b.String()
 	}
 	delete(r.output, key)
+	if e.Test != "" && !strings.Contains(e.Test, "/") && e.Elapsed >= slowSeconds {
+		r.slow = append(r.slow, timed{e.Package + " " + e.Test, e.Elapsed})
+	}
 	switch {
 	case e.Action == "fail":
 		fmt.Fprint(w, output)
@@ -109,6 +128,10 @@ func (r *result) summary(name string) string {
 	}
 	for _, s := range r.skipped {
 		fmt.Fprintf(&b, "  skipped %s\n", s)
+	}
+	slices.SortFunc(r.slow, func(a, b timed) int { return cmp.Compare(b.seconds, a.seconds) })
+	for _, t := range r.slow[:min(len(r.slow), mostSlow)] {
+		fmt.Fprintf(&b, "  took    %s: %.0fs\n", t.name, t.seconds)
 	}
 	return b.String()
 }

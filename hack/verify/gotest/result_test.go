@@ -20,6 +20,9 @@ const events = `{"Action":"run","Package":"p","Test":"TestA"}
 {"Action":"output","Package":"r","Output":"panic: boom\n"}
 {"Action":"fail","Package":"r","Elapsed":0.1}
 {"Action":"skip","Package":"no/tests","Elapsed":0}
+{"Action":"pass","Package":"s","Test":"TestD","Elapsed":20}
+{"Action":"pass","Package":"s","Test":"TestE/part","Elapsed":100.4}
+{"Action":"pass","Package":"s","Test":"TestE","Elapsed":101.4}
 not JSON
 `
 
@@ -29,10 +32,12 @@ func TestSummary(t *testing.T) {
 		r.add([]byte(line), shown)
 	}
 	r.took = 3 * time.Second
-	want := `all: 1 passed, 2 failed, 1 skipped in 3s
+	want := `all: 4 passed, 2 failed, 1 skipped in 3s
   FAILED  q TestC
   FAILED  r
   skipped p TestB: skipped: needs root: links
+  took    s TestE: 101s
+  took    s TestD: 20s
 `
 	if diff := cmp.Diff(want, r.summary("all")); diff != "" {
 		t.Errorf("summary (-want +got):\n%s", diff)
