@@ -42,36 +42,50 @@ func (a *Asked) Refuse(reason, problem string) *Refusal {
 // that the pod has are not looked at again.
 func (s PodSnapshot) assignAsked(planned []Planned) *Refusal {
 	elements, refusal := s.askedElements(planned)
-	for i, e := range elements {
+	if refusal != nil {
+		return refusal
+	}
+	for i := range planned {
 		p := &planned[i]
-		if refusal != nil || s.Attached[p.Selection.Interface] != nil {
+		e, asks := elements[p.Selection.Interface]
+		if !asks || s.Attached[p.Selection.Interface] != nil {
 			continue
 		}
-		if problems, _ := netattach.Fit(e, &p.Network.Spec); len(problems) > 0 {
-			refusal = &Refusal{v1alpha1.ReasonCannotHonour, atElement(i+1, problems)}
-			continue
+		if problems, _ := netattach.Fit(e.Element, &p.Network.Spec); len(problems) > 0 {
+			return &Refusal{v1alpha1.ReasonCannotHonour, atElement(e.position, problems)}
 		}
-		if refusal = defaultTaken(e, i, planned); refusal != nil {
-			continue
+		if refusal := e.defaultTaken(planned); refusal != nil {
+			return refusal
 		}
 		p.DefaultRoute = e.DefaultRoute
 		if p.Network.Spec.CNI != nil {
-			p.CNIArguments = netattach.Arguments(e)
-		} else if p.Asked = asked(e, i+1); p.Asked != nil {
-			refusal = p.checkAsked(planned[:i])
+			p.CNIArguments = netattach.Arguments(e.Element)
+		} else if p.Asked = e.asked(); p.Asked != nil {
+			if refusal := p.checkAsked(planned[:i]); refusal != nil {
+				return refusal
+			}
 		}
 	}
-	return refusal
+	return nil
+}
+
+// element of the JSON form. Its position counts from one.
+type element struct {
+	npwg.Element
+	position int
 }
 
 // defaultTaken refuses a default route where the Network of another interface has one: that Network's would go unused.
-func defaultTaken(e npwg.Element, i int, planned []Planned) *Refusal {
-	for j, other := range planned {
+func (e element) defaultTaken(planned []Planned) *Refusal {
+	for _, other := range planned {
+		if e.DefaultRoute == nil || other.Selection.Interface == e.Interface {
+			continue
+		}
 		for _, route := range other.Routes {
 			to, err := netip.ParsePrefix(route.To)
 			of := func(gateway netip.Addr) bool { return gateway.Is4() == to.Addr().Is4() }
-			if e.DefaultRoute != nil && j != i && err == nil && to.Bits() == 0 && (len(e.DefaultRoute) == 0 || slices.ContainsFunc(e.DefaultRoute, of)) {
-				return &Refusal{v1alpha1.ReasonRouteConflict, (&npwg.Error{At: e.Keys["default-route"], Element: i + 1, Key: "default-route", Problem: fmt.Sprintf(
+			if err == nil && to.Bits() == 0 && (len(e.DefaultRoute) == 0 || slices.ContainsFunc(e.DefaultRoute, of)) {
+				return &Refusal{v1alpha1.ReasonRouteConflict, (&npwg.Error{At: e.Keys["default-route"], Element: e.position, Key: "default-route", Problem: fmt.Sprintf(
 					"Network %q, which the pod selects as well, has a route to %s", other.Network.Name, to)}).Error()}
 			}
 		}
@@ -79,15 +93,20 @@ func defaultTaken(e npwg.Element, i int, planned []Planned) *Refusal {
 	return nil
 }
 
-// askedElements are the elements of the JSON form, one for each planned interface; none where it is not there or is not what
-// the pod selects by. The admission policy finds the names by regular expressions, which say nothing of the rest.
-func (s PodSnapshot) askedElements(planned []Planned) ([]npwg.Element, *Refusal) {
+// askedElements are the elements of the JSON form by their interfaces; none where it is not there or is not what the pod selects by.
+// The admission policy finds the names by regular expressions, which say nothing of the rest. Of a pod that runs not all that it
+// selects is planned, and not in that order.
+func (s PodSnapshot) askedElements(planned []Planned) (map[string]element, *Refusal) {
 	value := s.Pod.Annotations[npwg.AnnotationNetworks]
 	if !npwg.IsJSON(value) {
 		return nil, nil
 	}
-	elements, err := npwg.Parse(value, s.Pod.Namespace)
-	if err == nil && sameSelection(elements, planned) {
+	list, err := npwg.Parse(value, s.Pod.Namespace)
+	if err == nil && s.selects(list) {
+		elements := map[string]element{}
+		for i, e := range list {
+			elements[e.Interface] = element{e, i + 1}
+		}
 		return elements, nil
 	}
 	lacks := func(p Planned) bool { return s.Attached[p.Selection.Interface] == nil }
@@ -102,10 +121,11 @@ func (s PodSnapshot) askedElements(planned []Planned) ([]npwg.Element, *Refusal)
 		"policy netattachdefs.%s makes of it; create the pod again", npwg.AnnotationNetworks, v1alpha1.AnnotationNetworks, v1alpha1.GroupName)}
 }
 
-func sameSelection(elements []npwg.Element, planned []Planned) bool {
-	return slices.EqualFunc(elements, planned, func(e npwg.Element, p Planned) bool {
-		want := selection.Selection{Network: netattach.NetworkName(e.Namespace, e.Name), Interface: e.Interface, PodClaimName: p.Selection.PodClaimName}
-		return p.Selection == want
+// selects tells whether our annotation says the same.
+func (s PodSnapshot) selects(list []npwg.Element) bool {
+	selections, err := selection.Parse(s.Pod.Annotations[v1alpha1.AnnotationNetworks])
+	return err == nil && slices.EqualFunc(list, selections, func(e npwg.Element, sel selection.Selection) bool {
+		return sel == selection.Selection{Network: netattach.NetworkName(e.Namespace, e.Name), Interface: e.Interface, PodClaimName: sel.PodClaimName}
 	})
 }
 
@@ -118,11 +138,11 @@ func atElement(position int, problems []jsonpos.Problem) string {
 	return strings.Join(texts, "; ")
 }
 
-func asked(e npwg.Element, position int) *Asked {
+func (e element) asked() *Asked {
 	if len(e.IPs) == 0 && e.MAC == nil {
 		return nil
 	}
-	a := &Asked{MAC: e.MAC.String(), Element: e, Position: position}
+	a := &Asked{MAC: e.MAC.String(), Element: e.Element, Position: e.position}
 	for _, ip := range e.IPs {
 		a.Addresses = append(a.Addresses, ip.Addr)
 	}

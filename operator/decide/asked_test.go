@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 
 	"github.com/multinet-dev/multinet/apis/netattach"
 	"github.com/multinet-dev/multinet/apis/npwg"
@@ -127,6 +128,50 @@ func TestPlanInJSON(t *testing.T) {
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" || reason != c.refusal {
 				t.Errorf("refusal %+v, want %s, planned (-want +got):\n%s", refusal, c.refusal, diff)
+			}
+		})
+	}
+}
+
+// TestPlanInJSONOfAnEditedPod: elements are for themselves there, so each is found among all that the annotation has.
+func TestPlanInJSONOfAnEditedPod(t *testing.T) {
+	const lan, other = "nad-4-shop-lan", "nad-5-other-lan"
+	for name, c := range map[string]struct {
+		value, selection string
+		// want is interface=network, with a gateway; then the refusal's reason.
+		want []string
+		says []string
+	}{
+		"two at once": {value: `[{"name": "lan"}, {"name": "lan", "interface": "a", "default-route": ["10.20.0.1"]}, {"name": "lan", "namespace": "other", "interface": "b"}]`,
+			selection: lan + "," + lan + "@a," + other + "@b", want: []string{"net1=" + lan, "a=" + lan + " by 10.20.0.1", "b=" + other}},
+		"in front of what it has": {value: `[{"name": "lan", "interface": "a", "default-route": ["10.20.0.1"]}, {"name": "lan", "interface": "net1"}]`,
+			selection: lan + "@a," + lan + "@net1", want: []string{"net1=" + lan, "a=" + lan + " by 10.20.0.1"}},
+		"one that cannot be had": {value: `[{"name": "lan"}, {"name": "lan", "interface": "a", "portMappings": [{"hostPort": 1, "containerPort": 1}]}, {"name": "lan", "interface": "b"}]`,
+			selection: lan + "," + lan + "@a," + lan + "@b", want: []string{"net1=" + lan, "b=" + lan, v1alpha1.ReasonCannotHonour}, says: []string{`element 2: key "portMappings"`}},
+		"other networks than ours": {value: `[{"name": "lan"}, {"name": "lan", "interface": "a"}]`, selection: lan + "," + other + "@a",
+			want: []string{"net1=" + lan, v1alpha1.ReasonMalformedSelection}, says: []string{"selects other networks"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := editedPod(lan, c.selection)
+			s.Pod.Annotations[npwg.AnnotationNetworks] = c.value
+			s.NamespaceLabels = map[string]string{netattach.LabelDefinitions: netattach.LabelDefinitionsNative}
+			s.Networks = map[string]*v1alpha1.Network{lan: network(lan), other: network(other)}
+			s.Slices = []resourcev1.ResourceSlice{slice("node1", "eth1", 1, "")}
+			planned, refusal := Plan(s)
+			var got []string
+			for _, p := range planned {
+				text := p.Selection.Interface + "=" + p.Network.Name
+				for _, gateway := range p.DefaultRoute {
+					text += " by " + gateway.String()
+				}
+				got = append(got, text)
+			}
+			if refusal != nil {
+				got = append(got, refusal.Reason)
+				refusal.mustSay(t, c.says)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("planned (-want +got):\n%s", diff)
 			}
 		})
 	}
