@@ -226,9 +226,9 @@ func (r *run) checkVF(p plan.Attachment) error {
 		return err
 	}
 	if p.VF.VFIO {
-		state, err := vfs.State(vf, nil)
-		if err == nil && state.Driver != plumb.VFIODriver {
-			err = fmt.Errorf("the driver of %s is %q instead of %s", vf, state.Driver, plumb.VFIODriver)
+		driver, err := vfs.Driver(vf.PCIAddress)
+		if err == nil && driver != plumb.VFIODriver {
+			err = fmt.Errorf("the driver of %s is %q instead of %s", vf, driver, plumb.VFIODriver)
 		}
 		if err != nil {
 			return err

@@ -98,8 +98,8 @@ func (h VFs) pfInterface(parent string) (string, error) {
 	return names[0], nil
 }
 
-// driver is the one that the VF is bound to, "" for none.
-func (h VFs) driver(pciAddress string) (string, error) {
+// Driver is the one that the VF is bound to, "" for none.
+func (h VFs) Driver(pciAddress string) (string, error) {
 	return h.Sys.Target(pciDevices + pciAddress + "/driver")
 }
 

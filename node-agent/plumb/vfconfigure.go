@@ -135,7 +135,7 @@ func (h VFs) setInterfaceMAC(vf VF, attrs *netlink.LinkAttrs, mac net.HardwareAd
 // rebindForMAC makes the VF's driver ask its PF for the MAC, as igbvf and ixgbevf do only when they are bound. The interface
 // keeps its name on the node, if it had one there: the name that the kernel gives may be the one that another VF comes home to.
 func (h VFs) rebindForMAC(ctx context.Context, vf VF, want, name string) error {
-	driver, err := h.driver(vf.PCIAddress)
+	driver, err := h.Driver(vf.PCIAddress)
 	if err != nil {
 		return fmt.Errorf("%s: read its driver: %w", vf, err)
 	}

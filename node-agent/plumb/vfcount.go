@@ -89,7 +89,7 @@ func (h VFs) mayChangeVFs(device string, have, want int, inUse []string) error {
 
 // isAway tells whether a VF is in some namespace or driven by a program.
 func (h VFs) isAway(pciAddress string) (bool, error) {
-	driver, err := h.driver(pciAddress)
+	driver, err := h.Driver(pciAddress)
 	if err != nil || driver == "" {
 		return false, err
 	}

@@ -14,7 +14,7 @@ const pciDrivers = "bus/pci/drivers/"
 // bind takes the VF from the driver that it has, and gives it to another or the same. Where driver is "" it stays without.
 // With an override the VF takes that driver alone, and no other driver takes it.
 func (h VFs) bind(ctx context.Context, vf VF, driver, override string) error {
-	present, err := h.driver(vf.PCIAddress)
+	present, err := h.Driver(vf.PCIAddress)
 	if err != nil {
 		return fmt.Errorf("%s: read its driver: %w", vf, err)
 	}

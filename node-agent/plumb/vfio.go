@@ -33,7 +33,7 @@ func (h VFs) BindVFIO(ctx context.Context, vf VF) (VFIO, error) {
 	if err != nil {
 		return VFIO{}, err
 	}
-	present, err := h.driver(vf.PCIAddress)
+	present, err := h.Driver(vf.PCIAddress)
 	if err != nil || present == VFIODriver {
 		return device, err
 	}

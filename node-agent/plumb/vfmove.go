@@ -92,7 +92,7 @@ func (h VFs) explainMove(vf VF, name string, mtu int, err error) error {
 
 // noInterface tells why a VF has no interface that could be moved.
 func (h VFs) noInterface(vf VF) error {
-	driver, err := h.driver(vf.PCIAddress)
+	driver, err := h.Driver(vf.PCIAddress)
 	if err != nil {
 		return fmt.Errorf("%s: read its driver: %w", vf, err)
 	}

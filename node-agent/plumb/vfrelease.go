@@ -76,7 +76,7 @@ func (h VFs) restore(ctx context.Context, vf VF, before plan.VFState, pod *kerne
 }
 
 func (h VFs) restoreDriver(ctx context.Context, vf VF, before plan.VFState) error {
-	driver, err := h.driver(vf.PCIAddress)
+	driver, err := h.Driver(vf.PCIAddress)
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func (h VFs) addDriver(state *plan.VFState, vf VF) (err error) {
 	if state.Boot, err = kernel.BootID(); err != nil {
 		return err
 	}
-	if state.Driver, err = h.driver(vf.PCIAddress); err != nil {
+	if state.Driver, err = h.Driver(vf.PCIAddress); err != nil {
 		return fmt.Errorf("%s: read its driver: %w", vf, err)
 	}
 	if state.DriverOverride, err = h.override(vf.PCIAddress); err != nil {
