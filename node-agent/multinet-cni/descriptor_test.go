@@ -23,7 +23,7 @@ func TestDescriptorWaits(t *testing.T) {
 		_ = syscall.Close(ends[1])
 	})
 	got, err := readAll(descriptor(ends[0]), maxConfig)
-	if err != nil || string(got) != text {
+	if err != nil || got != text {
 		t.Errorf("%d bytes are read, %v", len(got), err)
 	}
 	if err := <-written; err != nil {
