@@ -199,3 +199,39 @@ func TestDefinitionsThatGetNoNetwork(t *testing.T) {
 	w.told(fixed, v1alpha1.ReasonDefinitionUnchangeable, "spec.macvlan.mode is immutable")
 	w.derived(fixed, "as it was", func(n *v1alpha1.Network) bool { return n.Spec.Macvlan.Mode == v1alpha1.MacvlanModeBridge })
 }
+
+// TestPodIsToldWhyADefinitionIsNoNetwork: at each step it hears of what is in the way then, and of other namespaces nothing.
+func TestPodIsToldWhyADefinitionIsNoNetwork(t *testing.T) {
+	w := newWorld(t)
+	w.startManager()
+	pod := w.pod("p", netattach.NetworkName(w.namespace, "lan"), "node1")
+	told := func(text string) {
+		t.Helper()
+		w.eventually("the pod to be told "+text, func() error {
+			if c := w.planned(pod, corev1.ConditionFalse, v1alpha1.ReasonUnknownNetwork); !strings.Contains(c.Message, text) {
+				return errors.New(c.Message)
+			}
+			return nil
+		})
+	}
+	lan := "NetworkAttachmentDefinition " + w.namespace + "/lan"
+	told("no Network stands for " + lan + ": its namespace lacks the label multinet.dev/netattachdefs=native")
+	w.adopt("native")
+	told(lan + " does not exist; create it or correct the annotation k8s.v1.cni.cncf.io/networks")
+	d := w.definition("lan", `{"type": "macvlan", "master": "eth1", "mode": "bogus"}`)
+	told(`no Network stands for ` + lan + `: spec.config line 1, column 47: mode: "bogus" is not a macvlan mode`)
+	w.configure(d, `{"type": "bridge"}`)
+	told(`no Network stands for ` + lan + `: the CNI plugins bridge have to do this, as root on nodes, for which the namespace needs the label multinet.dev/cni-plugins=allowed`)
+	w.configure(d, macvlanConfig)
+	w.attached(pod, 1)
+
+	var other netattach.NetworkAttachmentDefinition
+	other.Namespace, other.Name, other.Spec.Config = w.makeNamespace(map[string]string{netattach.LabelDefinitions: "native"}), "secret", `{"type": "bogus"}`
+	w.must(w.Create(w.ctx, &other))
+	t.Cleanup(func() { _ = w.Delete(context.Background(), &other) })
+	w.told(&other, v1alpha1.ReasonDefinitionDelegated, "bogus")
+	c := w.planned(w.pod("q", netattach.NetworkName(other.Namespace, "secret"), "node1"), corev1.ConditionFalse, v1alpha1.ReasonUnknownNetwork)
+	if strings.Contains(c.Message, "bogus") {
+		t.Errorf("another namespace's definition is told: %s", c.Message)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/multinet-dev/multinet/apis/netattach"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/operator/decide"
 )
@@ -157,6 +158,9 @@ func (r *PodReconciler) snapshot(ctx context.Context, pod *corev1.Pod) (decide.P
 			return s, err
 		}
 		if !found {
+			if err := r.explainAbsence(ctx, &s, candidate.Network); err != nil {
+				return s, err
+			}
 			continue
 		}
 		s.Networks[network.Name] = &network
@@ -173,6 +177,27 @@ func (r *PodReconciler) snapshot(ctx context.Context, pod *corev1.Pod) (decide.P
 		}
 	}
 	return s, nil
+}
+
+// explainAbsence of a Network that would stand for a NetworkAttachmentDefinition of the pod's namespace.
+func (r *PodReconciler) explainAbsence(ctx context.Context, s *decide.PodSnapshot, network string) error {
+	namespace, name, stands := netattach.Origin(network)
+	if !stands || namespace != s.Pod.Namespace {
+		return nil
+	}
+	definition := &netattach.NetworkAttachmentDefinition{}
+	err := r.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, definition)
+	if client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	if err != nil {
+		definition = nil
+	}
+	if s.WithoutNetwork == nil {
+		s.WithoutNetwork = map[string]string{}
+	}
+	s.WithoutNetwork[network] = decide.WithoutNetwork(namespace, name, definition, s.NamespaceLabels)
+	return nil
 }
 
 func (r *PodReconciler) find(ctx context.Context, name string, obj client.Object) (bool, error) {

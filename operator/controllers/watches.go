@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
+	"github.com/multinet-dev/multinet/apis/netattach"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/operator/decide"
 )
@@ -38,6 +39,10 @@ func (r *PodReconciler) setup(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Network{}, enqueue(func(_ context.Context, n client.Object) []types.NamespacedName {
 			return r.waiting.forNetwork(n.GetName())
 		}), builder.WithPredicates(predicate.Or(specChanged(), held(), exhaustionChanged()))).
+		// A definition without a Network says why.
+		Watches(&netattach.NetworkAttachmentDefinition{}, enqueue(func(_ context.Context, d client.Object) []types.NamespacedName {
+			return r.waiting.forNetwork(netattach.NetworkName(d.GetNamespace(), d.GetName()))
+		})).
 		Watches(&v1alpha1.QoSClass{}, enqueue(func(context.Context, client.Object) []types.NamespacedName {
 			return r.waiting.where(func(types.NamespacedName) bool { return true })
 		}), builder.WithPredicates(specChanged())).

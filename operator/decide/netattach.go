@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/multinet-dev/multinet/apis/netattach"
+	"github.com/multinet-dev/multinet/apis/npwg"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
@@ -31,6 +32,22 @@ func DerivedNetwork(d *netattach.NetworkAttachmentDefinition, labels map[string]
 		ipam.Retention = &metav1.Duration{Duration: defaultRetention}
 	}
 	return network, t.Verdict, ""
+}
+
+// WithoutNetwork tells why no Network stands for a NetworkAttachmentDefinition of a namespace with the labels. The definition is nil
+// where there is none.
+func WithoutNetwork(namespace, name string, d *netattach.NetworkAttachmentDefinition, labels map[string]string) string {
+	what := fmt.Sprintf("NetworkAttachmentDefinition %s/%s", namespace, name)
+	if labels[netattach.LabelDefinitions] != netattach.LabelDefinitionsNative {
+		return fmt.Sprintf("no Network stands for %s: its namespace lacks the label %s=%s", what, netattach.LabelDefinitions, netattach.LabelDefinitionsNative)
+	}
+	if d == nil {
+		return fmt.Sprintf("%s does not exist; create it or correct the annotation %s", what, npwg.AnnotationNetworks)
+	}
+	if network, _, text := DerivedNetwork(d, labels); network == nil {
+		return fmt.Sprintf("no Network stands for %s: %s", what, text)
+	}
+	return what + " has no Network yet; where that does not change, its events say why"
 }
 
 func reasons(t netattach.Translation) string {

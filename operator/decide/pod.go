@@ -22,7 +22,10 @@ type PodSnapshot struct {
 	Pod             *corev1.Pod
 	NamespaceLabels map[string]string
 	Networks        map[string]*v1alpha1.Network
-	QoSClasses      map[string]*v1alpha1.QoSClass
+	// WithoutNetwork tells why others are not there, of those that would stand for NetworkAttachmentDefinitions of the pod's namespace.
+	// What other namespaces have is not told.
+	WithoutNetwork map[string]string
+	QoSClasses     map[string]*v1alpha1.QoSClass
 	// Claims for the pod's name; others do no harm.
 	Claims []*v1alpha1.AddressClaim
 	// DeviceClaims are the entries of spec.resourceClaims that the pod's user wrote and that it selects, by name, and when the
@@ -217,6 +220,9 @@ func QoSClassName(sel selection.Selection, network *v1alpha1.Network) string {
 
 func (s PodSnapshot) checkNetwork(name string, network *v1alpha1.Network) *Refusal {
 	if network == nil {
+		if text, known := s.WithoutNetwork[name]; known {
+			return &Refusal{v1alpha1.ReasonUnknownNetwork, text}
+		}
 		if namespace, definition, found := netattach.Origin(name); found {
 			return &Refusal{v1alpha1.ReasonUnknownNetwork, fmt.Sprintf(
 				"NetworkAttachmentDefinition %s/%s does not exist, its namespace lacks the label %s=%s, or no Network can stand for it, as its events say",
