@@ -21,7 +21,7 @@ func inTestdata(t *testing.T) {
 
 func TestLint(t *testing.T) {
 	inTestdata(t)
-	for file, status := range map[string]int{"native.yaml": 0, "delegated.yaml": 1, "refused.yaml": 1, "shared.yaml": 0, "list.json": 1} {
+	for file, status := range map[string]int{"native.yaml": 0, "adopted.yaml": 0, "delegated.yaml": 1, "refused.yaml": 1, "shared.yaml": 0, "list.json": 1} {
 		t.Run(file, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
 			if got := run([]string{"lint", "-f", file}, nil, &stdout, &stderr); got != status || stderr.Len() > 0 {

@@ -3,11 +3,15 @@ package netattach
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/multinet-dev/multinet/apis/npwg"
+	"github.com/multinet-dev/multinet/apis/selection"
 )
 
 // Lengths of a Network's name and of the hash in it.
@@ -41,6 +45,15 @@ func Origin(network string) (namespace, name string, found bool) {
 	}
 	namespace, name = rest[:length], rest[length+1:]
 	return namespace, name, NetworkName(namespace, name) == network
+}
+
+// SameSelection tells whether multinet.dev/networks selects what these elements of Multus' annotation do: the admission policy
+// netattachdefs.yaml makes the one of the other.
+func SameSelection(networks string, elements []npwg.Element) bool {
+	selections, err := selection.Parse(networks)
+	return err == nil && slices.EqualFunc(elements, selections, func(e npwg.Element, s selection.Selection) bool {
+		return s == selection.Selection{Network: NetworkName(e.Namespace, e.Name), Interface: e.Interface, PodClaimName: s.PodClaimName}
+	})
 }
 
 // StatusName is what network-status calls a Network: namespace/name where it stands for a NetworkAttachmentDefinition.

@@ -23,8 +23,9 @@ import (
 type podJudge struct {
 	Judgement
 	pod *manifest.Pod
-	// instead are the elements of multinet.dev/networks that select the same.
+	// instead are the elements of multinet.dev/networks that select the same, adopted that the pod has them already.
 	instead []string
+	adopted bool
 }
 
 // severity orders verdicts.
@@ -42,6 +43,8 @@ func judgePod(o manifest.Object, known map[string]netattach.Translation) Judgeme
 		j.judgeSelection(o.Namespace, known)
 	}
 	switch {
+	case j.Verdict == netattach.Native && j.adopted:
+		j.Text = fmt.Sprintf("as it is: %s was made of it and says the same", v1alpha1.AnnotationNetworks)
 	case j.Verdict == netattach.Native && len(j.instead) > 0:
 		j.Text = fmt.Sprintf("%sselect the same with %s: %s", j.unchanged(), v1alpha1.AnnotationNetworks, strings.Join(j.instead, ", "))
 	case j.Verdict == netattach.Native:
@@ -86,10 +89,12 @@ func (j *podJudge) judgeSelection(namespace string, known map[string]netattach.T
 		j.Notes = append(j.Notes, Remark{At: text.Place(e.At.Offset), Text: fmt.Sprintf(
 			"element %d: %s: %s, or the API server refuses the pod in a namespace with the label %s", e.Element, e.Key, e.Problem, netattach.LabelDefinitions)})
 	}
+	own := j.pod.Own
+	j.adopted = own != nil && len(elements) > 0 && netattach.SameSelection(own.Value, elements)
 	for i, e := range elements {
 		j.judgeElement(text, i+1, e, known)
 	}
-	if own := j.pod.Own; own != nil && strings.TrimSpace(own.Value) != "" {
+	if own != nil && strings.TrimSpace(own.Value) != "" && !j.adopted {
 		j.Notes = append(j.Notes, Remark{At: own.Place(0), Text: v1alpha1.AnnotationNetworks + " is there already: it alone counts, the two must become one"})
 	}
 }
@@ -144,7 +149,7 @@ func (j *podJudge) judgeElement(text manifest.Text, n int, e npwg.Element, known
 		return
 	}
 	for _, key := range []string{"ips", "mac"} {
-		if key == "ips" && len(e.IPs) > 0 || key == "mac" && e.MAC != nil {
+		if !j.adopted && (key == "ips" && len(e.IPs) > 0 || key == "mac" && e.MAC != nil) {
 			notes = append(notes, jsonpos.Problem{Path: key, At: e.Keys[key], Text: "with " + v1alpha1.AnnotationNetworks + " it is asked for by an AddressClaim, which names the pod"})
 		}
 	}

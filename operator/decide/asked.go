@@ -9,7 +9,6 @@ import (
 	"github.com/multinet-dev/multinet/apis/jsonpos"
 	"github.com/multinet-dev/multinet/apis/netattach"
 	"github.com/multinet-dev/multinet/apis/npwg"
-	"github.com/multinet-dev/multinet/apis/selection"
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
 
@@ -102,7 +101,7 @@ func (s PodSnapshot) askedElements(planned []Planned) (map[string]element, *Refu
 		return nil, nil
 	}
 	list, err := npwg.Parse(value, s.Pod.Namespace)
-	if err == nil && s.selects(list) {
+	if err == nil && netattach.SameSelection(s.Pod.Annotations[v1alpha1.AnnotationNetworks], list) {
 		elements := map[string]element{}
 		for i, e := range list {
 			elements[e.Interface] = element{e, i + 1}
@@ -119,14 +118,6 @@ func (s PodSnapshot) askedElements(planned []Planned) (map[string]element, *Refu
 	}
 	return nil, &Refusal{v1alpha1.ReasonMalformedSelection, fmt.Sprintf("annotation %s selects other networks or interfaces than annotation %s, which the admission "+
 		"policy netattachdefs.%s makes of it; create the pod again", npwg.AnnotationNetworks, v1alpha1.AnnotationNetworks, v1alpha1.GroupName)}
-}
-
-// selects tells whether our annotation says the same.
-func (s PodSnapshot) selects(list []npwg.Element) bool {
-	selections, err := selection.Parse(s.Pod.Annotations[v1alpha1.AnnotationNetworks])
-	return err == nil && slices.EqualFunc(list, selections, func(e npwg.Element, sel selection.Selection) bool {
-		return sel == selection.Selection{Network: netattach.NetworkName(e.Namespace, e.Name), Interface: e.Interface, PodClaimName: sel.PodClaimName}
-	})
 }
 
 // atElement joins problems of one element.
