@@ -176,8 +176,11 @@ func (s PodSnapshot) plan(sel selection.Selection) (first Planned, _ *Refusal) {
 
 func (s PodSnapshot) planOn(sel selection.Selection, c choice) (Planned, *Refusal) {
 	network := s.Networks[c.network]
-	if refusal := s.checkNetwork(c.network, network); refusal != nil {
-		return Planned{}, refusal
+	// What a pod has it keeps, whatever becomes of the Network.
+	if network == nil || !s.isOn(network, sel.Interface) {
+		if refusal := s.checkNetwork(c.network, network); refusal != nil {
+			return Planned{}, refusal
+		}
 	}
 	p := Planned{Selection: sel, Network: network}
 	if class := QoSClassName(sel, network); class != "" {
@@ -192,8 +195,13 @@ func (s PodSnapshot) planOn(sel selection.Selection, c choice) (Planned, *Refusa
 	return p, nil
 }
 
+// isOn tells whether the pod has the interface on the network, and goes on having it.
+func (s PodSnapshot) isOn(network *v1alpha1.Network, iface string) bool {
+	made := s.Attached[iface]
+	return made != nil && made.Spec.NetworkName == network.Name && !isGoing(made)
+}
+
 func (s PodSnapshot) refuseClass(p Planned, class string) *Refusal {
-	// What a pod has it keeps.
 	if s.Attached[p.Selection.Interface] == nil {
 		if refusal := checkClass(class, p.QoS, p.Network); refusal != nil {
 			return refusal
