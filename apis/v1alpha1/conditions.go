@@ -132,6 +132,8 @@ const (
 	ReasonNodeWithoutRack = "NodeWithoutRack"
 	// ReasonRackNotServed: the Network has no prefix or no VNI left for the pod's rack.
 	ReasonRackNotServed = "RackNotServed"
+	// ReasonNoNode: no node that admits the pod has a device left for a Network that it selects, or none has all of them.
+	ReasonNoNode = "NoNode"
 	// ReasonInsufficientBandwidth: no node has as much bandwidth left as the pod's classes guarantee.
 	ReasonInsufficientBandwidth = "InsufficientBandwidth"
 	// ReasonAddressClaim: the addresses that an AddressClaim names for the pod cannot be given to it now.

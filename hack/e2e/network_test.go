@@ -28,6 +28,7 @@ func TestUplinkOnNoNode(t *testing.T) {
 	}
 	s.create("waiting", "", "nowhere")
 	s.waitCondition("waiting", corev1.PodScheduled, corev1.ConditionFalse, corev1.PodReasonUnschedulable)
+	s.waitCondition("waiting", v1alpha1.PodConditionPlanned, corev1.ConditionFalse, v1alpha1.ReasonNoNode)
 	s.notReady("waiting")
 }
 

@@ -77,8 +77,8 @@ func bookingsChanged() predicate.Predicate {
 	}
 }
 
-// shortOfBandwidth looks at pods that the scheduler has tried in vain to place.
-func (r *PodReconciler) shortOfBandwidth(ctx context.Context, pod *corev1.Pod, planned []decide.Planned) (*decide.Refusal, error) {
+// noPlace looks at pods that the scheduler has tried in vain to place.
+func (r *PodReconciler) noPlace(ctx context.Context, pod *corev1.Pod, planned []decide.Planned) (*decide.Refusal, error) {
 	if !unschedulable(pod) {
 		return nil, nil
 	}
@@ -94,7 +94,7 @@ func (r *PodReconciler) shortOfBandwidth(ctx context.Context, pod *corev1.Pod, p
 	if err := r.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing Nodes: %w", err)
 	}
-	short, enough := decide.ShortOfBandwidth(planned, decide.Admitting(pod, nodes.Items, offered), booked)
+	why, enough := decide.NoPlace(planned, decide.Admitting(pod, nodes.Items, offered), booked)
 	if key := client.ObjectKeyFromObject(pod); enough && r.waiting.overlooked(key, version) {
 		ctrl.LoggerFrom(ctx).Info("the scheduler is asked again about a pod that it has refused, since there is as much bandwidth as it asks for")
 		if err := r.lookAgain(ctx, planned); err != nil {
@@ -102,7 +102,7 @@ func (r *PodReconciler) shortOfBandwidth(ctx context.Context, pod *corev1.Pod, p
 		}
 		r.waiting.askedFor(key, version)
 	}
-	return short, nil
+	return why, nil
 }
 
 // lookAgain has the scheduler look at the pods again that it has refused for their claims. It does so by itself when it hears of

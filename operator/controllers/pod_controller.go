@@ -121,7 +121,7 @@ func (r *PodReconciler) apply(ctx context.Context, pod *corev1.Pod, planned []de
 			return nil, err
 		}
 	}
-	return r.shortOfBandwidth(ctx, pod, planned)
+	return r.noPlace(ctx, pod, planned)
 }
 
 func (r *PodReconciler) snapshot(ctx context.Context, pod *corev1.Pod) (decide.PodSnapshot, error) {

@@ -266,10 +266,7 @@ func TestPodShortOfBandwidth(t *testing.T) {
 		return nil
 	})
 	third := w.pod("c", "storage", "")
-	before := third.DeepCopy()
-	third.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable,
-		Message: "0/1 nodes are available: 1 cannot allocate all claims."}}
-	w.must(w.Status().Patch(w.ctx, third, client.MergeFrom(before)))
+	w.unschedulable(third)
 	c := w.planned(third, "False", v1alpha1.ReasonInsufficientBandwidth)
 	if !strings.Contains(c.Message, `Network "storage" with QoSClass "four" guarantees 4G egress; nodes with a NIC for it that admit the pod: 1, with as much left: 0.`) ||
 		!strings.Contains(c.Message, "node1 (eth1): 2G of 10G egress") {
@@ -293,6 +290,34 @@ func TestPodShortOfBandwidth(t *testing.T) {
 	w.askedAgain("storage", asked)
 	w.bind(third, "node1")
 	w.attached(third, 1)
+}
+
+// TestPodThatNoNodeCanHave: the same where a Network has no NIC on any node.
+func TestPodThatNoNodeCanHave(t *testing.T) {
+	w := newWorld(t)
+	w.startManager()
+	w.sliceWith("node1", "10G")
+	w.network("storage")
+	w.network("nowhere", func(n *v1alpha1.Network) { n.Spec.Macvlan.Uplink.Names = []v1alpha1.InterfaceName{"eth9"} })
+	pod := w.pod("a", "storage,nowhere", "")
+	w.unschedulable(pod)
+	if c := w.planned(pod, "False", v1alpha1.ReasonNoNode); !strings.Contains(c.Message, `Network "nowhere" has no device on nodes that admit the pod`) {
+		t.Errorf("message %q", c.Message)
+	}
+	w.must(w.editNetwork("nowhere", func(n *v1alpha1.Network) { n.Spec.Macvlan.Uplink.Names = []v1alpha1.InterfaceName{"eth1"} }))
+	w.planned(pod, "True", v1alpha1.ReasonPlanned)
+	if at := w.lookAgainAt("nowhere"); at != "" {
+		t.Errorf("the scheduler was asked again about a pod without a guarantee, at %s", at)
+	}
+}
+
+// unschedulable plays the scheduler that has no node for a pod.
+func (w *world) unschedulable(pod *corev1.Pod) {
+	w.t.Helper()
+	before := pod.DeepCopy()
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable,
+		Message: "0/1 nodes are available: 1 cannot allocate all claims."}}
+	w.must(w.Status().Patch(w.ctx, pod, client.MergeFrom(before)))
 }
 
 // lookAgainAt is when the scheduler was last asked to look again at pods of a Network.

@@ -171,18 +171,18 @@ func Admitting(pod *corev1.Pod, nodes []corev1.Node, published []resourcev1.Reso
 	})
 }
 
-// ShortOfBandwidth tells why a pod that the scheduler has no node for finds none with as much bandwidth as its classes
-// guarantee, or with a Network that has the class which it selects, or nil where that is not why. The scheduler's own event
+// NoPlace tells why a pod that the scheduler has no node for finds none with a device for each Network, with as much bandwidth as its
+// classes guarantee, or with a Network that has the class which it selects, or nil where that is not why. The scheduler's own event
 // only says that claims cannot be allocated. enough tells that a node which admits the pod has all that it is guaranteed. Claims that
 // users write are left out: they may have a second choice.
-func ShortOfBandwidth(planned []Planned, published []resourcev1.ResourceSlice, booked map[DeviceKey]Rates) (short *Refusal, enough bool) {
+func NoPlace(planned []Planned, published []resourcev1.ResourceSlice, booked map[DeviceKey]Rates) (why *Refusal, enough bool) {
 	var fits map[string]bool // nodes on which everything before fits
 	admitting := room{published: published, booked: booked, taken: map[[2]string]Rates{}, where: "on nodes that admit the pod"}
 	for _, p := range planned {
-		now, short, known := admitting.look(p)
-		if !known {
+		if p.Selection.OwnClaim() {
 			continue
 		}
+		now, short := admitting.look(p)
 		if short == nil {
 			return nil, false
 		}
@@ -191,30 +191,31 @@ func ShortOfBandwidth(planned []Planned, published []resourcev1.ResourceSlice, b
 			return short, false
 		}
 		fits = now
+		enough = enough || p.Selection.ByClass() || Guaranteed(p.QoS) != Rates{}
 	}
-	return nil, fits != nil
+	return nil, enough
 }
 
-// look returns the nodes with room for an interface, and what to say where none of them will do: nil if that is not for us to
-// say. known tells whether the interface asks for anything that is counted.
-func (r room) look(p Planned) (now map[string]bool, short *Refusal, known bool) {
+// look returns the nodes with room for an interface, and what to say where none of them will do: nil if that is not for us to say.
+func (r room) look(p Planned) (now map[string]bool, short *Refusal) {
+	if p.Selection.ByClass() {
+		return r.ofClass(p)
+	}
+	now, why := r.free(p.Network)
+	if why != "" {
+		return nil, &Refusal{v1alpha1.ReasonNoNode, why + ". The pod starts when a node has one; the conditions of the Network say what nodes need"}
+	}
 	asked := Guaranteed(p.QoS)
-	switch {
-	case p.Selection.OwnClaim():
-		return nil, nil, false
-	case p.Selection.ByClass():
-		now, short = r.ofClass(p)
-		return now, short, true
-	case asked == (Rates{}):
-		return nil, nil, false
+	if asked == (Rates{}) {
+		return now, &Refusal{v1alpha1.ReasonNoNode, fmt.Sprintf("Network %q can be had %s (%s), none of which has what the pod selects before it",
+			p.Network.Name, r.where, some(slices.Collect(maps.Keys(now))))}
 	}
-	nics := NICs(p.Network, r.published, r.booked)
+	nics := slices.DeleteFunc(NICs(p.Network, r.published, r.booked), func(n NIC) bool { return !now[n.Node] })
 	if len(nics) == 0 {
-		return nil, nil, true
+		return nil, nil
 	}
-	now = place(nics, asked, r.taken)
-	return now, &Refusal{v1alpha1.ReasonInsufficientBandwidth, shortageText(p.Network, p.QoS, asked, nics) +
-		". The pod starts when others with a guarantee go; or select a class that guarantees less"}, true
+	return place(nics, asked, r.taken), &Refusal{v1alpha1.ReasonInsufficientBandwidth, shortageText(p.Network, p.QoS, asked, nics) +
+		". The pod starts when others with a guarantee go; or select a class that guarantees less"}
 }
 
 // place takes what is asked for from the NIC of each node that has the most left, and returns the nodes where there is one.

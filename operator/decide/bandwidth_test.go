@@ -88,10 +88,11 @@ func TestNICs(t *testing.T) {
 	}
 }
 
-func TestShortOfBandwidth(t *testing.T) {
+func TestNoPlace(t *testing.T) {
 	slices := []resourcev1.ResourceSlice{
 		published("a", newDevice("Uplink", "uplink-eth1", "eth1"), newDevice("VF", "vf0", "eth1")),
 		published("b", newDevice("Uplink", "uplink-eth1", "eth1")),
+		published("c", newDevice("Uplink", "uplink-eth2", "eth2")),
 	}
 	storage, fast := network("storage"), network("fast", virtual)
 	full := map[DeviceKey]Rates{{"a", "uplink-eth1"}: {8e9, 0}, {"b", "uplink-eth1"}: {7e9, 9e9}}
@@ -102,33 +103,45 @@ func TestShortOfBandwidth(t *testing.T) {
 		booked  map[DeviceKey]Rates
 		says    []string
 		enough  bool
+		// reason is InsufficientBandwidth where it is empty.
+		reason string
 	}{
-		"nothing guaranteed": {[]Planned{{Network: storage}, {Network: storage, QoS: qosClass("best", "", "")}}, over, nil, false},
-		"room on one node":   {[]Planned{{Network: storage, QoS: four}}, map[DeviceKey]Rates{{"a", "uplink-eth1"}: {8e9, 0}}, nil, true},
-		"room everywhere":    {[]Planned{{Network: storage, QoS: four}, {Network: fast, QoS: four}}, nil, nil, true},
-		"by a user's claim":  {[]Planned{{Network: storage, QoS: four, Selection: selection.Selection{Request: "nic"}}}, full, nil, false},
-		"no NIC at all":      {[]Planned{{Network: network("rack", overlaid), QoS: four}}, full, nil, false},
+		"nothing guaranteed": {[]Planned{{Network: storage}, {Network: storage, QoS: qosClass("best", "", "")}}, over, nil, false, ""},
+		"room on one node":   {[]Planned{{Network: storage, QoS: four}}, map[DeviceKey]Rates{{"a", "uplink-eth1"}: {8e9, 0}}, nil, true, ""},
+		"room everywhere":    {[]Planned{{Network: storage, QoS: four}, {Network: fast, QoS: four}}, nil, nil, true, ""},
+		"by a user's claim":  {[]Planned{{Network: storage, QoS: four, Selection: selection.Selection{Request: "nic"}}}, full, nil, false, ""},
+		"no device at all": {planned: []Planned{{Network: network("rack", overlaid), QoS: four}}, booked: full, reason: v1alpha1.ReasonNoNode,
+			says: []string{`Network "rack" has no device on nodes that admit the pod`}},
+		"no device, nothing guaranteed": {planned: []Planned{{Network: storage}, {Network: network("rack", overlaid)}}, reason: v1alpha1.ReasonNoNode,
+			says: []string{`Network "rack" has no device on nodes that admit the pod`, "the conditions of the Network"}},
+		"the VF is in use": {planned: []Planned{{Network: fast}}, booked: map[DeviceKey]Rates{{"a", "vf0"}: {}}, reason: v1alpha1.ReasonNoNode,
+			says: []string{`Network "fast" has 1 virtual functions on nodes that admit the pod, all in use`}},
+		"on different nodes, nothing guaranteed": {planned: []Planned{{Network: fast}, {Network: network("slow", func(n *v1alpha1.Network) { n.Spec.Macvlan.Uplink.Names = []v1alpha1.InterfaceName{"eth2"} })}},
+			reason: v1alpha1.ReasonNoNode, says: []string{`Network "slow" can be had on nodes that admit the pod (c), none of which has what the pod selects before it`}},
 		"full": {[]Planned{{Network: storage, QoS: four}}, full, []string{`Network "storage" with QoSClass "four" guarantees 4G egress; nodes with a NIC for it that admit the pod: 2, with as much left: 0.`,
-			"node a (eth1): 2G of 10G egress, 10G of 10G ingress"}, false},
-		"full for ingress is room for egress": {[]Planned{{Network: storage, QoS: qosClass("three", "3G", "")}}, full, nil, true},
-		"ingress fits on one":                 {[]Planned{{Network: storage, QoS: in}}, full, nil, true},
-		"more promised than there is":         {[]Planned{{Network: storage, QoS: four}}, over, []string{"0 of 10G egress, 10G of 10G ingress"}, false},
-		"more than any NIC has":               {[]Planned{{Network: storage, QoS: qosClass("huge", "11G", "1G")}}, nil, []string{"11G egress and 1G ingress"}, false},
+			"node a (eth1): 2G of 10G egress, 10G of 10G ingress"}, false, ""},
+		"full for ingress is room for egress": {[]Planned{{Network: storage, QoS: qosClass("three", "3G", "")}}, full, nil, true, ""},
+		"ingress fits on one":                 {[]Planned{{Network: storage, QoS: in}}, full, nil, true, ""},
+		"more promised than there is":         {[]Planned{{Network: storage, QoS: four}}, over, []string{"0 of 10G egress, 10G of 10G ingress"}, false, ""},
+		"more than any NIC has":               {[]Planned{{Network: storage, QoS: qosClass("huge", "11G", "1G")}}, nil, []string{"11G egress and 1G ingress"}, false, ""},
 		"three of one pod": {[]Planned{{Network: storage, QoS: four}, {Network: storage, QoS: four}, {Network: fast, QoS: four}}, nil,
-			[]string{`Network "fast"`, "that admit the pod: 1, with as much left beside what else the pod asks for"}, false},
+			[]string{`Network "fast"`, "that admit the pod: 1, with as much left beside what else the pod asks for"}, false, ""},
 		"on different nodes": {[]Planned{{Network: fast, QoS: four}, {Network: storage, QoS: four}}, map[DeviceKey]Rates{{"a", "uplink-eth1"}: {4e9, 0}},
-			[]string{`Network "storage"`, "with as much left beside what else"}, false},
+			[]string{`Network "storage"`, "with as much left beside what else"}, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			refusal, enough := ShortOfBandwidth(test.planned, slices, test.booked)
+			refusal, enough := NoPlace(test.planned, slices, test.booked)
 			if enough != test.enough {
 				t.Errorf("enough is %v", enough)
 			}
 			if (refusal == nil) != (test.says == nil) {
 				t.Fatalf("refusal %+v", refusal)
 			}
+			if test.reason == "" {
+				test.reason = v1alpha1.ReasonInsufficientBandwidth
+			}
 			for _, part := range test.says {
-				if refusal.Reason != v1alpha1.ReasonInsufficientBandwidth || !strings.Contains(refusal.Message, part) {
+				if refusal.Reason != test.reason || !strings.Contains(refusal.Message, part) {
 					t.Errorf("%s: %q does not say %q", refusal.Reason, refusal.Message, part)
 				}
 			}

@@ -281,7 +281,7 @@ func TestShortOfClass(t *testing.T) {
 			[]string{`have a place for the pod on 1 nodes, none of which has what else the pod is guaranteed`}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			refusal, _ := ShortOfBandwidth(test.planned, slices, test.booked)
+			refusal, _ := NoPlace(test.planned, slices, test.booked)
 			if len(test.says) == 0 {
 				if refusal != nil {
 					t.Error(refusal)
