@@ -25,8 +25,7 @@ import (
 // +kubebuilder:rbac:groups=resource.k8s.io,resources=resourceclaims,verbs=get;list;watch
 // +kubebuilder:rbac:groups=resource.k8s.io,resources=deviceclasses,verbs=patch
 
-// bandwidth counts what the scheduler has set aside, for all who ask within half the settling time: what they look at
-// changed at least a settling time before.
+// bandwidth counts what the scheduler has set aside, once for all who ask within half the settling time, unless it has changed.
 type bandwidth struct {
 	client.Reader
 
@@ -52,6 +51,17 @@ func (b *bandwidth) get(ctx context.Context) (booked map[decide.DeviceKey]decide
 		}
 	}
 	return b.booked, b.version, nil
+}
+
+// anew has who asks next count again. It comes before those are queued who are to see a change: one that waits in the queue already
+// may be taken out at once.
+func (b *bandwidth) anew(then mapping) mapping {
+	return func(ctx context.Context, obj client.Object) []types.NamespacedName {
+		b.mu.Lock()
+		b.read = time.Time{}
+		b.mu.Unlock()
+		return then(ctx, obj)
+	}
 }
 
 // bookingsChanged leaves out claims that have no bandwidth, before and after.

@@ -51,7 +51,7 @@ func (r *PodReconciler) setup(mgr ctrl.Manager) error {
 		}), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&resourcev1.ResourceClaimTemplate{}, enqueue(r.podsOfTemplate), builder.WithPredicates(deletions())).
 		Watches(&corev1.Node{}, enqueue(r.podsOfNode), builder.WithPredicates(placeChanged())).
-		Watches(&resourcev1.ResourceClaim{}, enqueueLater(r.podsShort), builder.WithPredicates(bookingsChanged())).
+		Watches(&resourcev1.ResourceClaim{}, enqueueLater(r.Bandwidth.anew(r.podsShort)), builder.WithPredicates(bookingsChanged())).
 		Watches(&resourcev1.ResourceSlice{}, enqueueLater(r.podsShort)).
 		WatchesRawSource(onChange(r.Allocator, r.freed)).
 		Complete(r)
@@ -100,7 +100,7 @@ func (r *NetworkReconciler) setup(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Network{}, enqueue(r.all), builder.WithPredicates(specChanged())).
 		Watches(&v1alpha1.QoSClass{}, enqueue(r.all), builder.WithPredicates(specChanged())).
 		Watches(&resourcev1.ResourceSlice{}, enqueueLater(r.all)).
-		Watches(&resourcev1.ResourceClaim{}, enqueueLater(r.all), builder.WithPredicates(bookingsChanged())).
+		Watches(&resourcev1.ResourceClaim{}, enqueueLater(r.Bandwidth.anew(r.all)), builder.WithPredicates(bookingsChanged())).
 		Watches(&corev1.Node{}, enqueueLater(r.withRacks), builder.WithPredicates(placeChanged())).
 		Watches(&resourcev1.DeviceClass{}, enqueue(func(_ context.Context, class client.Object) []types.NamespacedName {
 			return []types.NamespacedName{{Name: class.GetLabels()[decide.LabelNetwork]}}
