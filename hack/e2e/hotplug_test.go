@@ -160,10 +160,10 @@ func TestRunningPodOfMultus(t *testing.T) {
 	s.annotate("pod", npwg.AnnotationNetworks, fmt.Sprintf(
 		`[{"name": "lan"}, {"name": "lan", "interface": "data1", "default-route": ["%s"]}, {"name": "lan", "interface": "data2"}]`, gateway))
 	t.Logf("one network less and two more after %s", s.waitAttached("pod", "data1", "data2", "net1"))
-	s.leavesBy("pod", gateway, "data1")
+	s.leavesBy("pod", fmt.Sprintf("via %s dev data1", gateway))
 	s.annotate("pod", npwg.AnnotationNetworks, `[{"name": "lan"}, {"name": "lan", "interface": "data2"}]`)
 	t.Logf("the one with the default route less after %s", s.waitAttached("pod", "data2", "net1"))
-	s.leavesByItsOwn("pod")
+	s.leavesBy("pod", "dev eth0")
 }
 
 // waitAttached waits until the pod has these interfaces and no others, in the API and in the kernel. It returns how long that took.

@@ -4,7 +4,6 @@ import (
 	"strconv"
 
 	"github.com/multinet-dev/multinet/node-agent/multinet-cni/jsonspan"
-	"github.com/multinet-dev/multinet/node-agent/multinet-cni/unary"
 )
 
 // failure is an error as CNI prints it.
@@ -23,7 +22,7 @@ func (f *failure) encode(version string) []byte {
 	if version == "" {
 		version = latest
 	}
-	text := jsonspan.AppendText(append(unary.Buffer(), `{"cniVersion":`...), version)
+	text := versioned(version)
 	text = strconv.AppendInt(append(text, `,"code":`...), int64(f.code), 10)
 	text = jsonspan.AppendText(append(text, `,"msg":`...), f.message)
 	if f.details != "" {

@@ -12,15 +12,20 @@ import (
 // result is prevResult as it came, to the byte. The runtime reads the pod's own addresses from the result, so the interfaces
 // of further networks do not belong there; and keys that a newer specification adds pass.
 func (r *request) result() []byte {
-	text := unary.Buffer()
-	rest := r.config.previous
-	if !r.previous.hasVersion {
-		text = jsonspan.AppendText(append(text, `{"cniVersion":`...), r.config.cniVersion)
-		if rest = jsonspan.TrimLeft(rest[1:]); rest[0] != '}' {
-			text = append(text, ',')
-		}
+	if r.previous.hasVersion {
+		return append(append(unary.Buffer(), r.config.previous...), '\n')
+	}
+	text := versioned(r.config.cniVersion)
+	rest := jsonspan.TrimLeft(r.config.previous[1:])
+	if rest[0] != '}' {
+		text = append(text, ',')
 	}
 	return append(append(text, rest...), '\n')
+}
+
+// versioned begins what the plugin prints: an object with its version.
+func versioned(version string) []byte {
+	return jsonspan.AppendText(append(unary.Buffer(), `{"cniVersion":`...), version)
 }
 
 // previous is what is read of prevResult.
@@ -102,8 +107,7 @@ func parseAddresses(list string) (ips []address, err error) {
 
 // version answers VERSION.
 func (r *request) version() []byte {
-	text := jsonspan.AppendText(append(unary.Buffer(), `{"cniVersion":`...), r.config.cniVersion)
-	text = append(text, `,"supportedVersions":[`...)
+	text := append(versioned(r.config.cniVersion), `,"supportedVersions":[`...)
 	for i, v := range agent.Versions {
 		if i > 0 {
 			text = append(text, ',')

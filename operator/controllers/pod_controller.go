@@ -153,7 +153,7 @@ func (r *PodReconciler) snapshot(ctx context.Context, pod *corev1.Pod) (decide.P
 	r.waitForAll(pod, candidates)
 	for _, candidate := range candidates {
 		var network v1alpha1.Network
-		found, err := r.find(ctx, candidate.Network, &network)
+		found, err := r.find(ctx, types.NamespacedName{Name: candidate.Network}, &network)
 		if err != nil {
 			return s, err
 		}
@@ -169,7 +169,7 @@ func (r *PodReconciler) snapshot(ctx context.Context, pod *corev1.Pod) (decide.P
 			continue
 		}
 		var qos v1alpha1.QoSClass
-		if found, err = r.find(ctx, class, &qos); err != nil {
+		if found, err = r.find(ctx, types.NamespacedName{Name: class}, &qos); err != nil {
 			return s, err
 		}
 		if found {
@@ -186,11 +186,11 @@ func (r *PodReconciler) explainAbsence(ctx context.Context, s *decide.PodSnapsho
 		return nil
 	}
 	definition := &netattach.NetworkAttachmentDefinition{}
-	err := r.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, definition)
-	if client.IgnoreNotFound(err) != nil {
+	found, err := r.find(ctx, types.NamespacedName{Namespace: namespace, Name: name}, definition)
+	if err != nil {
 		return err
 	}
-	if err != nil {
+	if !found {
 		definition = nil
 	}
 	if s.WithoutNetwork == nil {
@@ -200,8 +200,8 @@ func (r *PodReconciler) explainAbsence(ctx context.Context, s *decide.PodSnapsho
 	return nil
 }
 
-func (r *PodReconciler) find(ctx context.Context, name string, obj client.Object) (bool, error) {
-	err := r.Get(ctx, types.NamespacedName{Name: name}, obj)
+func (r *PodReconciler) find(ctx context.Context, key types.NamespacedName, obj client.Object) (bool, error) {
+	err := r.Get(ctx, key, obj)
 	return err == nil, client.IgnoreNotFound(err)
 }
 
