@@ -120,12 +120,20 @@ func (a *agent) readDevices(config inventory.Config, plugins func() []string) (e
 	}
 	reader := deviceReader{
 		sys: os.DirFS(a.sysRoot), config: config, place: a.node.Place, holder: kernel.Holder, representor: sriovnet.GetVfRepresentor,
-		plugins: plugins,
+		plugins: plugins, lent: a.lentNICs,
 	}
 	a.devices = dra.NewDevices(reader.read)
 	a.deviceLoop = newDeviceLoop(a.log, a.devices, func() { a.keeper.UplinksChanged() })
 	_, err = a.devices.Refresh()
 	return err
+}
+
+// lentNICs are none until the keeper is there: nothing is published before.
+func (a *agent) lentNICs() []plan.Attachment {
+	if a.keeper == nil {
+		return nil
+	}
+	return a.keeper.LentNICs()
 }
 
 func (o options) inventoryConfig() (inventory.Config, error) {

@@ -104,7 +104,7 @@ func newPublishing(t *testing.T, client kubernetes.Interface, tell func()) *agen
 	config, err := inventory.ParseConfig([]byte("uplinks: [{name: eth0, bandwidth: 1G}]\ntopologyKeys: [example.com/the-row]"))
 	check(t, err)
 	own := netip.MustParseAddr("192.0.2.1")
-	a.devices = dra.NewDevices(deviceReader{sys: sysfs(), config: config, place: a.node.Place, plugins: func() []string { return nil },
+	a.devices = dra.NewDevices(deviceReader{sys: sysfs(), config: config, place: a.node.Place, plugins: func() []string { return nil }, lent: a.lentNICs,
 		holder: func(address netip.Addr) (string, bool, error) { return "eth0", address == own, nil }}.read)
 	a.deviceLoop = newDeviceLoop(a.log, a.devices, tell)
 	return a

@@ -8,6 +8,7 @@ import (
 
 	"github.com/multinet-dev/multinet/node-agent/dra"
 	"github.com/multinet-dev/multinet/node-agent/inventory"
+	"github.com/multinet-dev/multinet/node-agent/plan"
 	"github.com/multinet-dev/multinet/node-agent/watch"
 )
 
@@ -21,6 +22,8 @@ type deviceReader struct {
 	holder func(netip.Addr) (string, bool, error)
 	// representor is the interface that stands for a VF of an interface in switchdev mode.
 	representor func(pf string, vf int) (string, error)
+	// lent are the attachments that have a NIC for themselves.
+	lent func() []plan.Attachment
 	// plugins are the CNI plugins that may run and are there.
 	plugins func() []string
 }
@@ -31,6 +34,7 @@ func (r deviceReader) read() (dra.Node, error) {
 	if err != nil {
 		return dra.Node{}, err
 	}
+	devices = inventory.WithLent(devices, r.config, r.lent())
 	r.addRepresentors(devices)
 	place, known := r.place()
 	overlay, found, err := r.overlay(place.Address)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/multinet-dev/multinet/node-agent/dra"
 	"github.com/multinet-dev/multinet/node-agent/inventory"
+	"github.com/multinet-dev/multinet/node-agent/plan"
 	"github.com/multinet-dev/multinet/node-agent/watch"
 )
 
@@ -40,12 +41,19 @@ func TestReadDevices(t *testing.T) {
 		holder  string
 		failure error
 		plugins []string
+		lent    []plan.Attachment
 		want    dra.Node
 		problem string
 	}{
 		"node not known": {holder: "eth0", want: dra.Node{Topology: map[string]string{}, Unplaced: true}},
 		"CNI plugins": {plugins: []string{"bridge"}, want: dra.Node{Topology: map[string]string{}, Unplaced: true,
 			Devices: []inventory.Device{{Name: "cni", Kind: "CNI", Plugins: []string{"bridge"}, Carrier: true}}}},
+		"NIC that a pod has": {lent: []plan.Attachment{{
+			Device:     plan.Device{Name: "uplink-eth7", Uplink: "eth7", LinkSpeed: 25e9},
+			HostDevice: &plan.HostDevice{Interface: "eth7", Before: &plan.NICState{MTU: 9000}},
+		}}, want: dra.Node{Topology: map[string]string{}, Unplaced: true, Devices: []inventory.Device{
+			{Name: "uplink-eth7", Kind: "Uplink", Interface: "eth7", LinkSpeed: 25e9, Bandwidth: 25e9, Promised: 25e9, Carrier: true, MTU: 9000},
+		}}},
 		"node without an address":  {place: watch.Place{Labels: rack}, known: true, holder: "eth0", want: dra.Node{Topology: topology}},
 		"address on eth0":          {place: watch.Place{Labels: rack, Address: own}, known: true, holder: "eth0", want: dra.Node{Devices: overlay, Topology: topology}},
 		"address on no interface":  {place: watch.Place{Labels: rack, Address: own}, known: true, want: dra.Node{Topology: topology}},
@@ -57,6 +65,7 @@ func TestReadDevices(t *testing.T) {
 				sys:     sysfs(),
 				place:   func() (watch.Place, bool) { return test.place, test.known },
 				plugins: func() []string { return test.plugins },
+				lent:    func() []plan.Attachment { return test.lent },
 				holder: func(address netip.Addr) (string, bool, error) {
 					return test.holder, address == own && test.holder != "", test.failure
 				},

@@ -34,7 +34,7 @@ func newNodeEvents(client corev1client.EventsGetter, node string) *nodeEvents {
 // tell returns at once; the event is written later, and lost if the API server does not take it for a while.
 func (e *nodeEvents) tell(reason, message string) {
 	kind := corev1.EventTypeNormal
-	if reason == v1alpha1.ReasonVFNotClean {
+	if reason == v1alpha1.ReasonVFNotClean || reason == v1alpha1.ReasonNICNotClean || reason == v1alpha1.ReasonNICGone {
 		kind = corev1.EventTypeWarning
 	}
 	e.recorder.Event(e.node, kind, reason, message)

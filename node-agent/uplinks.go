@@ -87,14 +87,14 @@ func (l *deviceLoop) logDevices(message string) {
 	l.log.Info(message, "devices", len(node.Devices), "overlay", overlay, "topology", node.Topology)
 }
 
-// offered are the devices as the keeper sees them: what it says of a VF is published soon.
+// offered are the devices as the keeper sees them: what it says of a VF or a NIC is published soon.
 type offered struct {
 	*dra.Devices
 	loop *deviceLoop
 }
 
-func (o offered) SetDirty(pciAddress, reason string) bool {
-	changed := o.Devices.SetDirty(pciAddress, reason)
+func (o offered) SetDirty(lent, reason string) bool {
+	changed := o.Devices.SetDirty(lent, reason)
 	if changed {
 		o.loop.notify()
 	}

@@ -57,7 +57,10 @@ func (f *fit) native(network *v1alpha1.NetworkSpec) {
 		"cni-args": e.CNIArgs != nil,
 	}
 	for key, is := range asked {
-		if is {
+		switch {
+		case is && key == "bandwidth" && network.HostDevice != nil:
+			f.refuse(key, "%s", ofWholeNIC)
+		case is:
 			f.refuse(key, "%s", because[key])
 		}
 	}
@@ -82,12 +85,18 @@ var because = map[string]string{
 	"cni-args":        "arguments are for CNI plugins, and Multinet makes this network itself",
 }
 
+// ofWholeNIC is because of bandwidth where there can be no QoSClass.
+const ofWholeNIC = "the pod has the NIC alone, and all of its bandwidth: a limit can be had on networks whose pods share a NIC"
+
+// ethernetMAC is the length of a MAC.
+const ethernetMAC = 6
+
 // macProblem tells why no interface of a Network can have a MAC, or "".
 func macProblem(mac net.HardwareAddr) string {
 	switch {
 	case mac == nil:
 		return ""
-	case len(mac) != 6:
+	case len(mac) != ethernetMAC:
 		return "a Network has Ethernet addresses"
 	case mac[0]&1 != 0:
 		return "is an address of many machines, where that of one is needed"

@@ -54,6 +54,10 @@ func TestFit(t *testing.T) {
 			"1:29 bandwidth: " + because["bandwidth"] + "; 1:49 portMappings: " + because["portMappings"] + "; 1:107 infiniband-guid: " + because["infiniband-guid"] +
 				"; 1:177 cni-args: " + because["cni-args"] +
 				"; 1:205 ipam-claim-reference: Multinet reads no IPAMClaims: an AddressClaim keeps addresses for a pod's name; note 1:225 org.example: has no effect: Multinet does not know this key"},
+		"what a NIC of its own gives": {hostDevice(v1alpha1.UplinkSelector{MACs: []string{"aa:bb:cc:00:00:01"}}, ranges(v1alpha1.IPRange{CIDR: "10.0.0.0/24"})),
+			`[{"name": "a", "ips": ["10.0.0.9"], "mac": "02:00:00:00:00:01", "default-route": ["10.0.0.1"]}]`, ""},
+		"a part of a NIC of its own": {hostDevice(v1alpha1.UplinkSelector{}, nil), `[{"name": "a", "bandwidth": {"egressRate": 1}, "portMappings": [{"hostPort": 1, "containerPort": 1}]}]`,
+			"1:29 bandwidth: " + ofWholeNIC + "; 1:64 portMappings: " + because["portMappings"]},
 
 		"plugins, names alone": {plugins(`{}`), "a@data0", ""},
 		"plugins that declare all": {plugins(`{"ips": true, "mac": true, "portMappings": true, "infinibandGUID": true, "bandwidth": true}`), `[{"name": "a", "ips": ["10.9.0.9", "10.9.0.8"],

@@ -1,8 +1,8 @@
 // Package netattach reads the CNI configuration in a NetworkAttachmentDefinition and says what becomes of it: a Network
 // that does the same on Multinet's own data path, the work of CNI plugins as before, or nothing, and why.
 //
-// What is known of each configuration was read in containernetworking/plugins v1.9.1 (macvlan, host-local, static),
-// k8snetworkplumbingwg/whereabouts v0.9.2 (pkg/config, pkg/types) and k8snetworkplumbingwg/sriov-cni
+// What is known of each configuration was read in containernetworking/plugins v1.9.1 (macvlan, host-device, host-local,
+// static), k8snetworkplumbingwg/whereabouts v0.9.2 (pkg/config, pkg/types) and k8snetworkplumbingwg/sriov-cni
 // (docs/configuration-reference.md, pkg/types).
 package netattach
 
@@ -177,15 +177,14 @@ func (t *translator) readPlugin(f *jsonpos.Fields) *v1alpha1.NetworkSpec {
 	case "sriov":
 		t.readSRIOV(f, spec)
 	case "host-device":
-		t.obstacle(f, "type", "Multinet has no Network type for whole devices yet")
-		return nil
+		t.readHostDevice(f, spec)
 	default:
 		if kind != "" {
-			t.obstacle(f, "type", "plugin %q is not macvlan or sriov, which Multinet does itself", kind)
+			t.obstacle(f, "type", "plugin %q is not macvlan, sriov or host-device, which Multinet does itself", kind)
 		}
 		return nil
 	}
-	if name := t.definition.ResourceName; name != "" && spec.SRIOV == nil {
+	if name := t.definition.ResourceName; name != "" && spec.Macvlan != nil {
 		t.notes = append(t.notes, f.Problem("", "resource %q of the annotation %s has no effect: pods share the uplink, and need no device of a device plugin for it", name, npwg.AnnotationResourceName))
 	}
 	t.readIPAM(f, spec)

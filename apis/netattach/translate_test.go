@@ -74,6 +74,10 @@ func TestNative(t *testing.T) {
 		"sriov, everything": {`{"type": "sriov", "vlan": 100, "vlanQoS": 3, "vlanProto": "802.1AD", "spoofchk": "off", "trust": "on", "link_state": "enable", "min_tx_rate": 100, "max_tx_rate": 1500, "logLevel": "debug"}`,
 			"sriov", sriov(v1alpha1.SRIOVSpec{VLAN: ptr.To[int32](100), VLANQoS: ptr.To[int32](3), VLANProto: "802.1ad", SpoofCheck: ptr.To(false), Trust: ptr.To(true), LinkState: "Enable",
 				MinTxRate: ptr.To(resource.MustParse("100M")), MaxTxRate: ptr.To(resource.MustParse("1500M"))}), "logLevel"},
+		"host-device": {`{"cniVersion": "0.3.1", "name": "storage", "type": "host-device", "device": "eth1", "hwaddr": "no MAC", "kernelpath": "", "pciBusID": "", "dpdkMode": false, "capabilities": {"mac": true}, "ipam": {"type": "whereabouts", "range": "10.1.0.0/24"}}`,
+			"host-device+whereabouts", hostDevice(v1alpha1.UplinkSelector{Names: []v1alpha1.InterfaceName{"eth1"}}, ranges(v1alpha1.IPRange{CIDR: "10.1.0.0/24"})), "hwaddr"},
+		"host-device by MAC": {`{"type": "host-device", "hwaddr": "AABB.CC00.0001", "kernelpath": "/sys/devices/pci0000:00", "mtu": 9000}`,
+			"host-device", hostDevice(v1alpha1.UplinkSelector{MACs: []string{"aa:bb:cc:00:00:01"}}, nil), "kernelpath mtu"},
 		"sriov, nothing": {`{"type": "sriov", "vlan": 0, "vlanQoS": 0, "vlanProto": "802.1q", "max_tx_rate": 0, "ipam": {}}`,
 			"sriov", sriov(v1alpha1.SRIOVSpec{SpoofCheck: ptr.To(true), Trust: ptr.To(false)}), "spoofchk trust"},
 	} {
@@ -106,6 +110,10 @@ func sriov(spec v1alpha1.SRIOVSpec) *v1alpha1.NetworkSpec {
 	return &v1alpha1.NetworkSpec{Type: v1alpha1.NetworkTypeSRIOV, SRIOV: &spec, NamespaceSelector: inDemo}
 }
 
+func hostDevice(nic v1alpha1.UplinkSelector, ipam *v1alpha1.IPAMSpec) *v1alpha1.NetworkSpec {
+	return &v1alpha1.NetworkSpec{Type: v1alpha1.NetworkTypeHostDevice, HostDevice: &v1alpha1.HostDeviceSpec{NIC: nic}, IPAM: ipam, NamespaceSelector: inDemo}
+}
+
 func paths(problems []jsonpos.Problem) string {
 	var all []string
 	for _, p := range problems {
@@ -116,6 +124,7 @@ func paths(problems []jsonpos.Problem) string {
 
 // inMacvlan puts keys into a configuration of macvlan, ipam into one with that IPAM.
 func inMacvlan(keys string) string { return `{"type": "macvlan", "master": "eth1", ` + keys + `}` }
+func device(keys string) string    { return `{"type": "host-device", ` + keys + `}` }
 func ipam(keys string) string      { return inMacvlan(`"ipam": {` + keys + `}`) }
 
 func TestNotNative(t *testing.T) {
@@ -133,8 +142,7 @@ func TestNotNative(t *testing.T) {
 		"a path for a type":         {`{"type": "../sh"}`, Refused, "1:10 type: the name of a CNI plugin is needed"},
 		"version":                   {inMacvlan(`"cniVersion": "0.9"`), Refused, `1:53 cniVersion: "0.9" is not a version of CNI: 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0`},
 		"name":                      {inMacvlan(`"name": "a b"`), Refused, `1:47 name: "a b" is not the name of a CNI network`},
-		"another plugin":            {`{"type": "bridge", "bridge": "br0"}`, Delegated, `1:10 type: plugin "bridge" is not macvlan or sriov, which Multinet does itself`},
-		"host-device":               {`{"type": "host-device", "device": "eth1"}`, Delegated, "1:10 type: Multinet has no Network type for whole devices yet"},
+		"another plugin":            {`{"type": "bridge", "bridge": "br0"}`, Delegated, `1:10 type: plugin "bridge" is not macvlan, sriov or host-device, which Multinet does itself`},
 		"a chain":                   {`{"plugins": [{"type": "macvlan", "master": "eth1"}, {"type": "tuning", "mtu": 9000}]}`, Delegated, `1:62 plugins[1].type: plugin "tuning" is chained behind the first one, which needs the plugins themselves`},
 		"an empty chain":            {`{"plugins": []}`, Refused, "1:13 plugins: names no plugin"},
 		"plugin of another kind":    {`{"plugins": ["macvlan"]}`, Refused, "1:14 plugins[0]: is a string, where an object is needed"},
@@ -183,6 +191,18 @@ func TestNotNative(t *testing.T) {
 		"switch":                    {`{"type": "sriov", "trust": "yes"}`, Refused, `trust: "yes" is not on or off`},
 		"link state":                {`{"type": "sriov", "link_state": "up"}`, Refused, `link_state: "up" is not auto, enable or disable`},
 		"rates":                     {`{"type": "sriov", "min_tx_rate": 2, "max_tx_rate": 1}`, Refused, "min_tx_rate: is greater than max_tx_rate"},
+		"device without a name":     {device(`"device": "", "hwaddr": null`), Refused, "1:1 : names no device: the plugin needs device, hwaddr, kernelpath or pciBusID"},
+		"device":                    {device(`"device": "eth1:0"`), Delegated, `1:35 device: "eth1:0" cannot be the name of a NIC: at most 15 letters, digits, '.', '_' and '-'`},
+		"device, MAC":               {device(`"hwaddr": "aa:bb"`), Refused, `1:35 hwaddr: "aa:bb" is not a MAC`},
+		"device, MAC of InfiniBand": {device(`"hwaddr": "80-00-11-22-33-44-55-66-77-88-99-AA-BB-CC-DD-EE-FF-00-11-22"`), Delegated, "1:35 hwaddr: 80:00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:00:11:22 is not a MAC of Ethernet, and a Network has no other NICs"},
+		"device, path":              {device(`"kernelpath": "/sys/devices/pci0000:00/0000:00:1c.4"`), Delegated, "1:39 kernelpath: nodes do not publish where a NIC is below /sys/devices/: name it by device or hwaddr"},
+		"device, path elsewhere":    {device(`"kernelpath": "/sys/class/net/eth1"`), Refused, `1:39 kernelpath: "/sys/class/net/eth1" does not begin with /sys/devices/`},
+		"device, PCI address":       {device(`"pciBusID": "0000:01:00.0"`), Delegated, "1:37 pciBusID: whether this is a NIC or a virtual function, and which driver it has, is known on its node alone: name a NIC by device, and use plugin sriov for a virtual function"},
+		"device, name and PCI":      {device(`"device": "eth1", "pciBusID": "0000:01:00.0"`), Delegated, "1:55 pciBusID: whether this is a NIC"},
+		"device for DPDK":           {device(`"device": "eth1", "dpdkMode": true`), Delegated, "1:55 dpdkMode: leaves the device on the node, where a Network moves it into the pod"},
+		"device of a runtime":       {device(`"runtimeConfig": {"deviceID": "0000:01:00.0"}`), Delegated, "1:42 runtimeConfig: is for runtimes to set and for a CNI plugin to read"},
+		"device of no runtime":      {device(`"runtimeConfig": {}`), Refused, "1:1 : names no device"},
+		"device, another IPAM":      {device(`"device": "eth1", "ipam": {"type": "dhcp"}`), Delegated, `1:60 ipam.type: IPAM plugin "dhcp" is not host-local, static or whereabouts`},
 		"one VF":                    {`{"type": "sriov", "deviceID": "0000:01:00.1"}`, Refused, `resource "multinet.dev/ens1f0" is that of VFs which Multinet gives to pods itself`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -201,7 +221,7 @@ func TestNotNative(t *testing.T) {
 // TestResourceName: VFs of Multinet are chosen by their PF, whose name is in the attribute k8s.cni.cncf.io/resourceName of the devices; what a
 // device plugin has goes to CNI plugins.
 func TestResourceName(t *testing.T) {
-	sriov, macvlan, device := `{"type": "sriov"}`, `{"type": "macvlan", "master": "eth1"}`, `{"type": "host-device"}`
+	sriov, macvlan, device, named := `{"type": "sriov"}`, `{"type": "macvlan", "master": "eth1"}`, `{"type": "host-device"}`, device(`"device": "eth1"`)
 	for name, c := range map[string]struct {
 		config, resource string
 		verdict          Verdict
@@ -212,7 +232,8 @@ func TestResourceName(t *testing.T) {
 		"VFs of a plugin":         {sriov, "intel.com/sriov", Delegated, `resource "intel.com/sriov" is that of a device plugin, of which the plugin sriov gets a VF: write multinet.dev/PF into the annotation`},
 		"VFs of a PF with a slip": {sriov, "multinet.dev/a b", Refused, `resource "multinet.dev/a b" names no interface: write multinet.dev/PF`},
 		"a shared uplink":         {macvlan, "intel.com/nic", Native, `resource "intel.com/nic" of the annotation k8s.v1.cni.cncf.io/resourceName has no effect: pods share the uplink`},
-		"a device":                {device, "intel.com/nic", Delegated, "Multinet has no Network type for whole devices yet"},
+		"a device":                {device, "intel.com/nic", Delegated, `the device is the one that resource "intel.com/nic" of the annotation k8s.v1.cni.cncf.io/resourceName stands for, not one that the definition names`},
+		"a device that is named":  {named, "intel.com/nic", Delegated, `the device is the one that resource "intel.com/nic"`},
 		"our device for a plugin": {device, "multinet.dev/ens1f0", Refused, `resource "multinet.dev/ens1f0" is that of VFs which Multinet gives to pods itself, and no CNI plugin gets one`},
 		"no domain":               {device, "nic", Refused, `annotation k8s.v1.cni.cncf.io/resourceName: "nic" is not the name of an extended resource`},
 		"a native resource":       {device, "kubernetes.io/nic", Refused, "is not the name of an extended resource"},
@@ -291,13 +312,14 @@ func FuzzTranslate(f *testing.F) {
 		"", "{}", inMacvlan(`"mtu": 1500`), `{"plugins": [{"type": "sriov", "vlan": 3}, null]}`,
 		ipam(`"type": "host-local", "subnet": "10.0.0.0/24", "ranges": [[], [{}], [{"subnet": "fd00::/64", "rangeEnd": "fd00::9"}]], "routes": [{"dst": "10.1.0.0/16", "gw": "10.0.0.1"}]`),
 		ipam(`"type": "static", "addresses": [{"address": "fd00::5/64", "gateway": "fe80::1"}, 7]`),
+		device(`"device": "eth1", "hwaddr": "aa:bb:cc:00:00:01"`), device(`"kernelpath": "/sys/devices/a", "runtimeConfig": {"deviceID": "a"}`),
 		ipam(`"type": "whereabouts", "range": "::ffff:10.0.0.1-10.0.0.9/24", "ipRanges": [{"range": "fd00::/8", "exclude": ["fd00::/64", "fd00::1/64"]}], "gateway": "fd00::1"`),
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, config string) {
 		got := Translate(storage(config))
-		if (got.Verdict == Native) != (got.Network != nil) || (got.Verdict == Native) != (len(got.Reasons) == 0) {
+		if (got.Verdict == Refused) != (got.Network == nil) || (got.Verdict == Native) != (len(got.Reasons) == 0) {
 			t.Fatalf("%q: %+v", config, got)
 		}
 		for _, p := range append(got.Reasons, got.Notes...) {

@@ -65,7 +65,8 @@ type AddressClaimSpec struct {
 	// +optional
 	Addresses []string `json:"addresses,omitempty"`
 
-	// mac of the interface in lower case. Unset derives one from the Network's name and the first address.
+	// mac of the interface in lower case. Unset derives one from the Network's name and the first address. A Network of type
+	// HostDevice has none to give: a NIC keeps its own.
 	// +kubebuilder:validation:Pattern=`^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$`
 	// +kubebuilder:validation:XValidation:rule="self != '00:00:00:00:00:00'",message="mac must not be all zero"
 	// +optional

@@ -96,6 +96,12 @@ const (
 	ReasonVFNotClean = "VirtualFunctionNotClean"
 	// ReasonVFClean: it is again, and is offered to pods.
 	ReasonVFClean = "VirtualFunctionClean"
+	// ReasonNICNotClean: a NIC is not what it was before a pod had it. No pod gets it.
+	ReasonNICNotClean = "NICNotClean"
+	// ReasonNICClean: it is again, and is offered to pods.
+	ReasonNICClean = "NICClean"
+	// ReasonNICGone: a NIC has not come back from a pod, since it was pulled, or was no hardware and ended with the pod's namespace.
+	ReasonNICGone = "NICGone"
 )
 
 // Conditions of a Pod.

@@ -40,6 +40,10 @@ const (
 	FinalizerRelease = GroupName + "/release"
 )
 
+// DeviceTaintNoCarrier keeps new pods away from a NIC without a carrier. Pods that use it stay, and a pod that gets the NIC alone is
+// the one to bring it up.
+const DeviceTaintNoCarrier = GroupName + "/no-carrier"
+
 // DriverName is the name of the DRA driver, of the ResourceSlices' driver and of device attributes' domain.
 const DriverName = GroupName
 
@@ -81,7 +85,7 @@ const (
 	DeviceCapacityLinks = "links"
 )
 
-// WholeUplink is how much an uplink has of DeviceCapacityLinks, and what a Network of mode Passthru asks for. It is more than a link of
+// WholeUplink is how much an uplink has of DeviceCapacityLinks, and what a Network of mode Passthru or type HostDevice asks for. It is more than a link of
 // the kernel has macvlan links, so that it limits nothing else. Agents and operators of different versions have to agree on it.
 const WholeUplink = 1 << 16
 

@@ -6,7 +6,7 @@ import (
 )
 
 // NetworkType selects the data path of a Network and names the union member of NetworkSpec that is set.
-// +kubebuilder:validation:Enum=Macvlan;SRIOV;RackLocal;CNI
+// +kubebuilder:validation:Enum=Macvlan;SRIOV;RackLocal;HostDevice;CNI
 type NetworkType string
 
 const (
@@ -16,6 +16,8 @@ const (
 	NetworkTypeSRIOV NetworkType = "SRIOV"
 	// NetworkTypeRackLocal exists once in every rack: pods reach the pods of their own rack and nobody else.
 	NetworkTypeRackLocal NetworkType = "RackLocal"
+	// NetworkTypeHostDevice gives one pod a whole NIC of its node.
+	NetworkTypeHostDevice NetworkType = "HostDevice"
 	// NetworkTypeCNI has CNI plugins of the node make the interface.
 	NetworkTypeCNI NetworkType = "CNI"
 )
@@ -60,9 +62,11 @@ type NetworkList struct {
 // +kubebuilder:validation:XValidation:rule="self.type == 'Macvlan' ? has(self.macvlan) : !has(self.macvlan)",message="spec.macvlan must be set exactly when spec.type is Macvlan"
 // +kubebuilder:validation:XValidation:rule="self.type == 'SRIOV' ? has(self.sriov) : !has(self.sriov)",message="spec.sriov must be set exactly when spec.type is SRIOV"
 // +kubebuilder:validation:XValidation:rule="self.type == 'RackLocal' ? has(self.rackLocal) : !has(self.rackLocal)",message="spec.rackLocal must be set exactly when spec.type is RackLocal"
+// +kubebuilder:validation:XValidation:rule="self.type == 'HostDevice' ? has(self.hostDevice) : !has(self.hostDevice)",message="spec.hostDevice must be set exactly when spec.type is HostDevice"
 // +kubebuilder:validation:XValidation:rule="self.type == 'CNI' ? has(self.cni) : !has(self.cni)",message="spec.cni must be set exactly when spec.type is CNI"
 // +kubebuilder:validation:XValidation:rule="self.type != 'CNI' || (!has(self.mtu) && !has(self.ipam) && !has(self.routes))",message="spec.mtu, spec.ipam and spec.routes cannot be had with type CNI: the plugins say which MTU, addresses and routes there are"
 // +kubebuilder:validation:XValidation:rule="self.type != 'CNI' || (!has(self.qosClassName) && !has(self.allowedQoSClasses))",message="a QoSClass cannot be had with type CNI: nothing is known of the NIC behind the plugins, chain the plugin bandwidth instead"
+// +kubebuilder:validation:XValidation:rule="self.type != 'HostDevice' || (!has(self.qosClassName) && !has(self.allowedQoSClasses))",message="a QoSClass cannot be had with type HostDevice: the pod has the NIC, and all of its bandwidth, alone"
 // +kubebuilder:validation:XValidation:rule="self.type != 'RackLocal' || !has(self.ipam) || !has(self.ipam.sticky)",message="spec.ipam.sticky cannot be had with type RackLocal: an address of one rack cannot follow a pod to another"
 // +kubebuilder:validation:XValidation:rule="!has(self.routes) || has(self.ipam)",message="spec.routes needs spec.ipam: an interface without addresses cannot route"
 type NetworkSpec struct {
@@ -82,6 +86,10 @@ type NetworkSpec struct {
 	// rackLocal configures type RackLocal.
 	// +optional
 	RackLocal *RackLocalSpec `json:"rackLocal,omitempty"`
+
+	// hostDevice configures type HostDevice.
+	// +optional
+	HostDevice *HostDeviceSpec `json:"hostDevice,omitempty"`
 
 	// cni configures type CNI.
 	// +optional
@@ -172,7 +180,7 @@ type MacvlanSpec struct {
 }
 
 // UplinkSelector selects NICs that node agents publish. All set fields must match.
-// +kubebuilder:validation:XValidation:rule="has(self.names) || has(self.driver) || has(self.minLinkSpeed)",message="an uplink selector must set at least one of names, driver, minLinkSpeed"
+// +kubebuilder:validation:XValidation:rule="has(self.names) || has(self.macs) || has(self.driver) || has(self.minLinkSpeed)",message="a selector of NICs must set at least one of names, macs, driver, minLinkSpeed"
 type UplinkSelector struct {
 	// names of the interface; one of them must match. NICs may be named differently on each node.
 	// +kubebuilder:validation:MinItems=1
@@ -180,6 +188,14 @@ type UplinkSelector struct {
 	// +listType=set
 	// +optional
 	Names []InterfaceName `json:"names,omitempty"`
+
+	// macs of NICs, in lower case; one of them must match. A NIC has its own on one node alone.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:Pattern=`^([0-9a-f]{2}:){5}[0-9a-f]{2}$`
+	// +listType=set
+	// +optional
+	MACs []string `json:"macs,omitempty"`
 
 	// driver of the NIC's kernel device, for example mlx5_core.
 	// +kubebuilder:validation:MinLength=1

@@ -38,7 +38,7 @@ type PodNetworkAttachment struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// +kubebuilder:validation:XValidation:rule="has(self.podClaimName) == has(oldSelf.podClaimName) && has(self.request) == has(oldSelf.request) && has(self.macvlan) == has(oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && has(self.cni) == has(oldSelf.cni) && has(self.resourceIndex) == has(oldSelf.resourceIndex) && has(self.cniArguments) == has(oldSelf.cniArguments) && has(self.mac) == has(oldSelf.mac) && has(self.mtu) == has(oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && has(self.routes) == has(oldSelf.routes) && has(self.defaultRoutes) == has(oldSelf.defaultRoutes) && has(self.choice) == has(oldSelf.choice)",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	// +kubebuilder:validation:XValidation:rule="has(self.podClaimName) == has(oldSelf.podClaimName) && has(self.request) == has(oldSelf.request) && has(self.macvlan) == has(oldSelf.macvlan) && has(self.sriov) == has(oldSelf.sriov) && has(self.rackLocal) == has(oldSelf.rackLocal) && has(self.hostDevice) == has(oldSelf.hostDevice) && has(self.cni) == has(oldSelf.cni) && has(self.resourceIndex) == has(oldSelf.resourceIndex) && has(self.cniArguments) == has(oldSelf.cniArguments) && has(self.mac) == has(oldSelf.mac) && has(self.mtu) == has(oldSelf.mtu) && has(self.addresses) == has(oldSelf.addresses) && has(self.routes) == has(oldSelf.routes) && has(self.defaultRoutes) == has(oldSelf.defaultRoutes) && has(self.choice) == has(oldSelf.choice)",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	// +kubebuilder:validation:XValidation:rule="has(self.qos) == has(oldSelf.qos)",message="spec.qos is of one QoSClass for ever: only its values change"
 	// +required
 	Spec PodNetworkAttachmentSpec `json:"spec"`
@@ -57,7 +57,7 @@ type PodNetworkAttachmentList struct {
 // PodNetworkAttachmentSpec is the order for one interface. All of it is resolved: a later change of the
 // Network does not reach a running pod, and one of the QoSClass does by qos.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.mac) != has(self.cni)",message="spec.mac must be set exactly where spec.cni is not"
+// +kubebuilder:validation:XValidation:rule="self.type == 'HostDevice' || has(self.mac) != has(self.cni)",message="spec.mac must be set exactly where spec.cni is not; with type HostDevice it may be"
 // +kubebuilder:validation:XValidation:rule="!has(self.cniArguments) || has(self.cni)",message="spec.cniArguments are for CNI plugins, and spec.cni is not set"
 // +kubebuilder:validation:XValidation:rule="has(self.resourceIndex) == (has(self.cni) && has(self.cni.resourceName))",message="spec.resourceIndex must be set exactly where spec.cni.resourceName is"
 type PodNetworkAttachmentSpec struct {
@@ -110,6 +110,11 @@ type PodNetworkAttachmentSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
 	RackLocal *AttachmentRack `json:"rackLocal,omitempty"`
 
+	// hostDevice is the Network's configuration for type HostDevice.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"
+	HostDevice *HostDeviceSpec `json:"hostDevice,omitempty"`
+
 	// cni is the Network's configuration for type CNI. Addresses, routes and MAC are those that the plugins choose; status has
 	// what they are.
 	// +optional
@@ -134,7 +139,7 @@ type PodNetworkAttachmentSpec struct {
 	MTU *int32 `json:"mtu,omitempty"`
 
 	// mac of the interface: that of the pod's AddressClaim, else derived from the Network's name and the first address,
-	// so that a reused address keeps its MAC. It is unset with type CNI alone.
+	// so that a reused address keeps its MAC. It is unset with type CNI, and with type HostDevice unless the pod asks for one.
 	// +optional
 	// +kubebuilder:validation:Pattern=`^([0-9a-f]{2}:){5}[0-9a-f]{2}$`
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable apart from the values of qos: it is the order for one interface of one pod"

@@ -70,7 +70,7 @@ func ranges(r ...any) edits { return edits{"spec.ipam.ranges": r} }
 func macvlan(field string, value any) edits { return edits{"spec.macvlan." + field: value} }
 
 // validationCases are those of all kinds. Each rule stands beside a neighbour that is just right.
-var validationCases = joined(networkCases, rackLocalCases, sriovCases, cniCases, addressClaimCases, qosCases, otherCases)
+var validationCases = joined(networkCases, rackLocalCases, sriovCases, hostDeviceCases, cniCases, addressClaimCases, qosCases, otherCases)
 
 func joined(tables ...map[string]validationCase) map[string]validationCase {
 	all := map[string]validationCase{}
@@ -132,7 +132,8 @@ var networkCases = map[string]validationCase{
 	"uplink by driver":               {kind: "Network", edit: macvlan("uplink", object{"driver": "mlx5_core"})},
 	"uplink by speed":                {kind: "Network", edit: macvlan("uplink", object{"minLinkSpeed": "25G"})},
 	"uplink by speed, number":        {kind: "Network", edit: macvlan("uplink", object{"minLinkSpeed": int64(1)})},
-	"uplink by nothing":              {kind: "Network", edit: macvlan("uplink", object{}), want: "an uplink selector must set at least one of names, driver, minLinkSpeed"},
+	"uplink by nothing":              {kind: "Network", edit: macvlan("uplink", object{}), want: "a selector of NICs must set at least one of names, macs, driver, minLinkSpeed"},
+	"uplink by MAC":                  {kind: "Network", edit: macvlan("uplink", object{"macs": list{"aa:bb:cc:00:00:01"}})},
 	"uplink speed 0":                 {kind: "Network", edit: macvlan("uplink", object{"minLinkSpeed": "0"}), want: "minLinkSpeed must be greater than 0"},
 	"uplink name of 15":              {kind: "Network", edit: macvlan("uplink", object{"names": list{"abcdefghijklmno"}})},
 	"uplink name of 16":              {kind: "Network", edit: macvlan("uplink", object{"names": list{"abcdefghijklmnop"}}), want: "may not be more than 15"},

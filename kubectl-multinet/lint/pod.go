@@ -150,7 +150,11 @@ func (j *podJudge) judgeElement(text manifest.Text, n int, e npwg.Element, known
 	}
 	for _, key := range []string{"ips", "mac"} {
 		if !j.adopted && (key == "ips" && len(e.IPs) > 0 || key == "mac" && e.MAC != nil) {
-			notes = append(notes, jsonpos.Problem{Path: key, At: e.Keys[key], Text: "with " + v1alpha1.AnnotationNetworks + " it is asked for by an AddressClaim, which names the pod"})
+			how := "it is asked for by an AddressClaim, which names the pod"
+			if key == "mac" && translation.Network.HostDevice != nil {
+				how = "it cannot be had: the NIC keeps its own"
+			}
+			notes = append(notes, jsonpos.Problem{Path: key, At: e.Keys[key], Text: "with " + v1alpha1.AnnotationNetworks + " " + how})
 		}
 	}
 	network := netattach.NetworkName(e.Namespace, e.Name)

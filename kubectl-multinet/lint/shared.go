@@ -18,9 +18,13 @@ func noteShared(judgements []Judgement) {
 				continue
 			}
 			if cidr, shared := sharedRange(a.Network.Network.IPAM, b.Network.Network.IPAM); shared {
+				what := "make one for both, whose namespaceSelector admits both namespaces"
+				if a.Network.Network.Type != b.Network.Network.Type {
+					what = "give each a part of the range that the other lacks"
+				}
 				a.Notes = append(a.Notes, Remark{At: a.Object.Definition.Config.At, Text: fmt.Sprintf(
-					"its addresses of %s are given out by NetworkAttachmentDefinition %s/%s too: two Networks do not know of each other, so make one for both, whose namespaceSelector admits both namespaces",
-					cidr, b.Object.Namespace, b.Object.Name)})
+					"its addresses of %s are given out by NetworkAttachmentDefinition %s/%s too: two Networks do not know of each other, so %s",
+					cidr, b.Object.Namespace, b.Object.Name, what)})
 			}
 		}
 	}
@@ -28,13 +32,22 @@ func noteShared(judgements []Judgement) {
 
 // sameNIC tells whether two Networks of a translation are on one wire.
 func sameNIC(a, b *v1alpha1.NetworkSpec) bool {
-	switch {
-	case a.Macvlan != nil && b.Macvlan != nil:
-		return slices.Equal(a.Macvlan.Uplink.Names, b.Macvlan.Uplink.Names)
-	case a.SRIOV != nil && b.SRIOV != nil:
+	if a.SRIOV != nil && b.SRIOV != nil {
 		return slices.Equal(a.SRIOV.Device.PFNames, b.SRIOV.Device.PFNames) && vlan(a.SRIOV) == vlan(b.SRIOV)
 	}
-	return false
+	x, y := uplink(a), uplink(b)
+	return x != nil && y != nil && slices.Equal(x.Names, y.Names) && slices.Equal(x.MACs, y.MACs)
+}
+
+// uplink is what selects the NIC that pods share, or have one after the other; nil where it is none of both.
+func uplink(spec *v1alpha1.NetworkSpec) *v1alpha1.UplinkSelector {
+	switch {
+	case spec.Macvlan != nil:
+		return &spec.Macvlan.Uplink
+	case spec.HostDevice != nil:
+		return &spec.HostDevice.NIC
+	}
+	return nil
 }
 
 func vlan(spec *v1alpha1.SRIOVSpec) int32 {

@@ -78,9 +78,12 @@ func (s snapshot) check(p plan.Attachment, on plumb.Uplink) error {
 		return errors.New("the interface is missing")
 	}
 	mismatch := ""
-	if p.VF != nil {
+	switch {
+	case p.VF != nil:
 		mismatch = vfMismatch(p, link)
-	} else {
+	case p.HostDevice != nil:
+		mismatch = nicMismatch(p, link)
+	default:
 		mismatch = wantedLink(p, on).Mismatch(link)
 	}
 	if mismatch != "" {

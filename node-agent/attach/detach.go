@@ -38,11 +38,11 @@ func (a *Attacher) ReleaseAddresses(ctx context.Context, netnsPath string, attac
 	})
 }
 
-// RemoveLinks is the second half of Detach. It also runs where the first failed or the link has no addresses. VFs go back to
-// the node, see ReleaseVFs. The pod's former default route is in force again.
+// RemoveLinks is the second half of Detach. It also runs where the first failed or the link has no addresses. VFs and NICs go
+// back to the node, see GiveBack. The pod's former default route is in force again.
 func (a *Attacher) RemoveLinks(ctx context.Context, netnsPath string, attachments []plan.Attachment) error {
-	links, vfs := split(attachments)
-	return errors.Join(a.removeLinks(ctx, netnsPath, links), a.ReleaseVFs(ctx, netnsPath, vfs), a.restoreDefaults(ctx, netnsPath, attachments))
+	links, lent := split(attachments)
+	return errors.Join(a.removeLinks(ctx, netnsPath, links), a.GiveBack(ctx, netnsPath, lent), a.restoreDefaults(ctx, netnsPath, attachments))
 }
 
 func (a *Attacher) removeLinks(ctx context.Context, netnsPath string, attachments []plan.Attachment) error {
@@ -99,7 +99,7 @@ func ownedLinks(links []plumb.Link, attachments []plan.Attachment) []owned {
 	byName := map[string]plumb.Link{}
 	made := 0
 	for _, link := range links {
-		if link.Ours || link.OurVF {
+		if link.Ours || link.OurVF || link.NIC != "" {
 			byName[link.Name] = link
 		}
 		if link.Ours {

@@ -20,6 +20,7 @@ const (
 	StepNamespace Step = "open the pod's network namespace"
 	StepUplink    Step = "find uplink"
 	StepVF        Step = "configure VF"
+	StepNIC       Step = "take NIC"
 	StepLink      Step = "create interface"
 	StepUp        Step = "bring interface up"
 	StepAddresses Step = "add address"
@@ -31,7 +32,7 @@ const (
 	StepProbe     Step = "probe addresses"
 	StepRelease   Step = "remove addresses"
 	StepRemove    Step = "remove interface"
-	StepRestore   Step = "restore VF"
+	StepRestore   Step = "restore device"
 	StepPlugins   Step = "run CNI plugins"
 	StepDevice    Step = "ask the kubelet for the pod's device"
 )

@@ -10,9 +10,9 @@ import (
 // Probe looks for other holders of an attachment's addresses on the segment that it will be on, which is not
 // that of the bare uplink where the plan has a VLAN. See plumb.Probe. The error is an *Error. An overlay has no other
 // holders: its link answers all questions itself, from what it was told. A VF's segment cannot be asked from the node: the
-// card lets the VF alone send into its VLAN.
+// card lets the VF alone send into its VLAN. Nor can that of a NIC which is down until the pod has it.
 func (a *Attacher) Probe(ctx context.Context, p plan.Attachment) (conflicts []plumb.Conflict, err error) {
-	if p.Overlay != nil || p.VF != nil {
+	if p.Overlay != nil || p.VF != nil || p.HostDevice != nil && (p.HostDevice.Before == nil || !p.HostDevice.Before.Up) {
 		return nil, nil
 	}
 	node, err := a.openNode()

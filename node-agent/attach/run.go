@@ -34,8 +34,11 @@ func (r *run) attach(p plan.Attachment) (Result, error) {
 	start := time.Now()
 	var link plumb.Link
 	steps := r.linkSteps(p, &link)
-	if p.VF != nil {
+	switch {
+	case p.VF != nil:
 		steps = r.vfSteps(p, &link)
+	case p.HostDevice != nil:
+		steps = r.nicSteps(p, &link)
 	}
 	if p.HasInterface() {
 		steps = append(steps,

@@ -12,16 +12,16 @@ import (
 )
 
 // errNotRecorded guards the one thing that makes a kill at any instant harmless.
-var errNotRecorded = errors.New("what the VF was before is not written down since the machine started, so that it could not be made so again")
+var errNotRecorded = errors.New("what the device was before is not written down since the machine started, so that it could not be made so again")
 
-// NeedsVFState tells whether what the VF of an attachment is now has to be written down, as plan.Attachment.Before, ahead of
-// everything that is done to the VF: VFState reads it. What was written down before another boot is of another VF.
-func NeedsVFState(p plan.Attachment) (bool, error) {
-	if p.VF == nil || p.Before == nil {
-		return p.VF != nil, nil
+// NeedsRecord tells whether what a VF or NIC of the node is now has to be written down in the plan of an attachment, ahead of
+// everything that is done to it: VFState and NICState read it. What was written down before another boot is of another device.
+func NeedsRecord(p plan.Attachment) (bool, error) {
+	if p.Lent() == "" || p.RecordedOn() == "" {
+		return p.Lent() != "", nil
 	}
 	boot, err := kernel.BootID()
-	return boot != p.Before.Boot, err
+	return boot != p.RecordedOn(), err
 }
 
 // VFState is what the VF of an attachment is now, on the node.
@@ -38,7 +38,7 @@ func (a *Attacher) VFState(p plan.Attachment) (plan.VFState, error) {
 }
 
 // ConfigureVF does ahead of Attach what may be slow, since some drivers must be bound anew for a MAC. Attach does it too, but
-// finds it done. A failure leaves the VF to ReleaseVFs.
+// finds it done. A failure leaves the VF to GiveBack.
 func (a *Attacher) ConfigureVF(ctx context.Context, p plan.Attachment) error {
 	vfs, vf, err := a.lookUpVF(p)
 	if err != nil {
@@ -79,9 +79,9 @@ func (a *Attacher) lookUpVF(p plan.Attachment) (plumb.VFs, plumb.VF, error) {
 	return vfs, vf, nil
 }
 
-// ReleaseVFs makes the VFs of the attachments what they were before, wherever they are; the namespace may be gone. The error
-// joins an *Error for each VF that is not clean, which wraps a *plumb.DirtyError: it must not be given to anybody.
-func (a *Attacher) ReleaseVFs(ctx context.Context, netnsPath string, attachments []plan.Attachment) error {
+// GiveBack makes the VFs and NICs of the attachments what they were before, wherever they are; the namespace may be gone. The error
+// joins an *Error for each that is not clean, which wraps a *plumb.DirtyError: it must not be given to anybody.
+func (a *Attacher) GiveBack(ctx context.Context, netnsPath string, attachments []plan.Attachment) error {
 	_, attachments = split(attachments)
 	if len(attachments) == 0 {
 		return nil
@@ -98,7 +98,12 @@ func (a *Attacher) ReleaseVFs(ctx context.Context, netnsPath string, attachments
 	}
 	var failed []error
 	for _, p := range attachments {
-		if err := releaseVF(ctx, vfs, p, pod); err != nil {
+		if p.VF != nil {
+			err = releaseVF(ctx, vfs, p, pod)
+		} else {
+			err = a.releaseNIC(ctx, plumb.NICs{Node: vfs.Node}, p, pod)
+		}
+		if err != nil {
 			failed = append(failed, newError(p, StepRestore, err))
 		}
 	}
@@ -128,19 +133,19 @@ func (a *Attacher) vfs() (plumb.VFs, error) {
 }
 
 // split takes apart what is made and removed in the pod, and what comes from the node and goes back.
-func split(attachments []plan.Attachment) (links, vfs []plan.Attachment) {
+func split(attachments []plan.Attachment) (links, lent []plan.Attachment) {
 	for _, p := range attachments {
-		if p.VF == nil {
+		if p.Lent() == "" {
 			links = append(links, p)
 		} else {
-			vfs = append(vfs, p)
+			lent = append(lent, p)
 		}
 	}
-	return links, vfs
+	return links, lent
 }
 
 func configureVF(ctx context.Context, vfs plumb.VFs, vf plumb.VF, p plan.Attachment, pod *kernel.Namespace) error {
-	if needs, err := NeedsVFState(p); err != nil {
+	if needs, err := NeedsRecord(p); err != nil {
 		return err
 	} else if needs {
 		return errNotRecorded

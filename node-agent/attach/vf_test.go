@@ -241,7 +241,7 @@ func TestSRIOVNumberChangedUnderneath(t *testing.T) {
 		t.Errorf("after it came back it is %+v", now)
 	}
 	// An agent that heard of none of it releases too.
-	w.must(w.attacher.ReleaseVFs(t.Context(), pod.Path(), w.both()))
+	w.must(w.attacher.GiveBack(t.Context(), pod.Path(), w.both()))
 	w.wantClean()
 }
 
@@ -251,9 +251,9 @@ func TestSRIOVAfterAnotherBoot(t *testing.T) {
 	w := newVFWorld(t, 6)
 	pod, p := w.pod(), w.fast()
 	p.Before.Boot, p.Before.VLAN, p.Before.Interface = "another", 42, "former"
-	w.must(w.attacher.ReleaseVFs(t.Context(), "", []plan.Attachment{p}))
+	w.must(w.attacher.GiveBack(t.Context(), "", []plan.Attachment{p}))
 	w.wantClean()
-	if needs, err := NeedsVFState(p); !needs || err != nil {
+	if needs, err := NeedsRecord(p); !needs || err != nil {
 		t.Errorf("a plan of another boot is taken: %v, %v", needs, err)
 	}
 	state, err := w.attacher.VFState(p)

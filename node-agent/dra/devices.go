@@ -20,7 +20,7 @@ type Node struct {
 	Topology map[string]string
 	// Unplaced tells that it is not known yet where the node is, so that its overlay is not among the devices.
 	Unplaced bool
-	// Dirty has the reason for each VF that is not to be offered, by PCI address.
+	// Dirty has the reason for each VF or NIC that is not to be offered, by inventory.Device.Lent.
 	Dirty map[string]string
 }
 
@@ -86,20 +86,20 @@ func (d *Devices) VFs() (vfs []plan.Device) {
 	return vfs
 }
 
-// SetDirty has a VF not offered, from the next Refresh on, for a reason of at most 63 letters, digits, '-', '_' and '.', or
+// SetDirty has a VF, by its PCI address, or a NIC, by its name, not offered, from the next Refresh on, for a reason of at most 63 letters, digits, '-', '_' and '.', or
 // offered again for none. It tells whether that is a change.
-func (d *Devices) SetDirty(pciAddress, reason string) bool {
+func (d *Devices) SetDirty(lent, reason string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.dirty[pciAddress] == reason {
+	if d.dirty[lent] == reason {
 		return false
 	}
 	if d.dirty == nil {
 		d.dirty = map[string]string{}
 	}
-	d.dirty[pciAddress] = reason
+	d.dirty[lent] = reason
 	if reason == "" {
-		delete(d.dirty, pciAddress)
+		delete(d.dirty, lent)
 	}
 	return true
 }
@@ -144,7 +144,7 @@ func planDevice(i inventory.Device) plan.Device {
 	device := plan.Device{
 		Name: i.Name, Uplink: i.Interface, PCIAddress: i.PCIAddress, PCIeRoot: i.PCIeRoot,
 		Driver: i.Driver, Vendor: i.Vendor, PF: i.PF, PFAddress: i.PFAddress, VFIndex: i.VFIndex, RDMADevice: i.RDMADevice,
-		IOMMUGroup: i.IOMMUGroup, Representor: i.Representor,
+		IOMMUGroup: i.IOMMUGroup, Representor: i.Representor, LinkSpeed: i.LinkSpeed,
 	}
 	if i.NUMANode != nil {
 		numa := int32(*i.NUMANode)

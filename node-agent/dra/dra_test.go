@@ -118,7 +118,7 @@ func TestDevice(t *testing.T) {
 		t.Errorf("tainted with a carrier: %v", got.Taints)
 	}
 	nic.Carrier = false
-	if taints := device(nic, nil).Taints; len(taints) != 1 || taints[0].Key != TaintNoCarrier || taints[0].Effect != resourceapi.DeviceTaintEffectNoSchedule {
+	if taints := device(nic, nil).Taints; len(taints) != 1 || taints[0].Key != v1alpha1.DeviceTaintNoCarrier || taints[0].Effect != resourceapi.DeviceTaintEffectNoSchedule {
 		t.Errorf("taints without a carrier: %v", taints)
 	}
 }

@@ -13,10 +13,7 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/inventory"
 )
 
-// TaintNoCarrier keeps new pods away from a NIC without a carrier. Pods that use it stay.
-const TaintNoCarrier = v1alpha1.GroupName + "/no-carrier"
-
-// TaintDirty keeps pods away from a VF that is not clean, or that somebody has of whom the node agent does not know. Its value
+// TaintDirty keeps pods away from a VF or NIC that is not clean, or that somebody has of whom the node agent does not know. Its value
 // tells what is wrong.
 const TaintDirty = v1alpha1.GroupName + "/dirty"
 
@@ -37,7 +34,7 @@ func resources(node string, n Node) resourceslice.DriverResources {
 	for chunk := range slices.Chunk(n.Devices, resourceapi.ResourceSliceMaxDevicesWithAdvancedFeatures) {
 		slice := resourceslice.Slice{Devices: make([]resourceapi.Device, 0, len(chunk))}
 		for _, d := range chunk {
-			slice.Devices = append(slice.Devices, withDirt(device(d, n.Topology), n.Dirty[d.PCIAddress]))
+			slice.Devices = append(slice.Devices, withDirt(device(d, n.Topology), n.Dirty[d.Lent()]))
 		}
 		pool.Slices = append(pool.Slices, slice)
 	}
@@ -60,7 +57,7 @@ func device(i inventory.Device, topology map[string]string) resourceapi.Device {
 		d.Capacity[v1alpha1.DeviceCapacityLinks] = links()
 	}
 	if !i.Carrier {
-		d.Taints = []resourceapi.DeviceTaint{{Key: TaintNoCarrier, Effect: resourceapi.DeviceTaintEffectNoSchedule}}
+		d.Taints = []resourceapi.DeviceTaint{{Key: v1alpha1.DeviceTaintNoCarrier, Effect: resourceapi.DeviceTaintEffectNoSchedule}}
 	}
 	return d
 }

@@ -60,7 +60,7 @@ func TestEveryDeviceTellsWhereItIs(t *testing.T) {
 	if capacity := devices[2].Capacity["ingressBandwidth"]; capacity.Value.Value() != 8e9 {
 		t.Errorf("the overlay's NIC has the bandwidth %s", capacity.Value.String())
 	}
-	if len(overlay.Taints) != 1 || overlay.Taints[0].Key != TaintNoCarrier {
+	if len(overlay.Taints) != 1 || overlay.Taints[0].Key != v1alpha1.DeviceTaintNoCarrier {
 		t.Errorf("overlay without a carrier has the taints %v", overlay.Taints)
 	}
 }
@@ -99,7 +99,7 @@ func TestOverlay(t *testing.T) {
 	if d.Carrier(plan.Device{Uplink: "eth7"}) {
 		t.Error("an interface that is not there has a carrier")
 	}
-	want := plan.Device{Name: "overlay", Uplink: "eth0"}
+	want := plan.Device{Name: "overlay", Uplink: "eth0", LinkSpeed: 1e10}
 	if got, ok := d.Overlay(); !ok || got != want {
 		t.Errorf("overlay %v %v, want %v", got, ok, want)
 	}

@@ -50,7 +50,7 @@ func TestPlanNamesTheVirtualFunction(t *testing.T) {
 	got, ok := d.Device("vf-0000-01-10-3")
 	numa := int32(1)
 	want := plan.Device{
-		Name: "vf-0000-01-10-3", PCIAddress: "0000:01:10.3", PCIeRoot: "pci0000:00", Driver: "igb", Vendor: "0x8086", NUMANode: &numa,
+		Name: "vf-0000-01-10-3", PCIAddress: "0000:01:10.3", PCIeRoot: "pci0000:00", Driver: "igb", Vendor: "0x8086", NUMANode: &numa, LinkSpeed: 1e9,
 		PF: "ens9", PFAddress: "0000:01:00.0", VFIndex: 3, RDMADevice: "rocep0", IOMMUGroup: "10",
 	}
 	if diff := cmp.Diff(want, got); !ok || diff != "" {

@@ -16,6 +16,14 @@ func (d Device) NIC() string {
 	return d.Interface
 }
 
+// Lent is what plan.Attachment.Lent calls the device, where an attachment has it for itself.
+func (d Device) Lent() string {
+	if d.Kind == v1alpha1.DeviceKindVF {
+		return d.PCIAddress
+	}
+	return d.Interface
+}
+
 // ReadNICs returns a device for every NIC that carries some of the devices and is not among them: a physical function that is
 // no uplink, and the interface below the overlay. Bandwidth is taken from it. A NIC that vanishes meanwhile is left out.
 func ReadNICs(sys fs.FS, config Config, devices []Device) (nics []Device, err error) {

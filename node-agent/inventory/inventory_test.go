@@ -62,6 +62,17 @@ func TestServer(t *testing.T) {
 	}
 }
 
+// A NIC that the kernel has brought home from a pod is offered under its own name, until it is what it was.
+func TestNICOfAPodIsNoUplink(t *testing.T) {
+	m := newMachine()
+	for name, alias := range map[string]string{"net1": plan.NICMark("eth1"), "eth2": "to the lab"} {
+		m.netdev(m.function("pci0000:00", "0000:00:0"+name[3:]+".0", "e1000e", "0x8086", "-1"), name, map[string]string{"ifalias": alias})
+	}
+	if got := names(read(t, m, "")); got != "eth2" {
+		t.Errorf("uplinks %s", got)
+	}
+}
+
 // The PCI function of a virtio NIC is a level above its device; one on an MMIO bus has none; a USB NIC's is far above.
 func TestDevicesBehindOtherBuses(t *testing.T) {
 	m := newMachine()

@@ -51,8 +51,11 @@ func (n nic) isUplink(name string, configured, exact bool) bool {
 // isPort reports whether a bridge, bond, team or virtual switch owns the link.
 func (n nic) isPort() bool { return n.exists("brport") || n.exists("master") }
 
-// isOurs reports whether the node agent made the link, for a VLAN.
-func (n nic) isOurs() bool { return n.text("netdev_group") == strconv.Itoa(plan.LinkGroup) }
+// isOurs reports whether the node agent made the link, for a VLAN, or has to bring it back to what it was before a pod had it.
+func (n nic) isOurs() bool {
+	_, marked := plan.MarkedNIC(n.text("ifalias"))
+	return marked || n.text("netdev_group") == strconv.Itoa(plan.LinkGroup)
+}
 
 // isVF reports whether the link is a virtual function that this machine made. Those are offered whole; as uplinks
 // they would be pulled from under the pods. A virtual machine does not see that its own NIC is one.

@@ -18,7 +18,7 @@ func InMountNamespace(path string, f func() error) error {
 	}
 	defer ns.Close()
 	done := make(chan error, 1)
-	go offMainThread(func() {
+	go OffMainThread(func() {
 		err := fmt.Errorf("work in mount namespace %s did not come to its end", path)
 		defer func() { done <- err }()
 		// A thread that shares its root folder with others cannot have another namespace than they.
@@ -33,8 +33,8 @@ func InMountNamespace(path string, f func() error) error {
 	return <-done
 }
 
-// offMainThread runs f on a thread that ends afterwards. The main one cannot end, and is what /proc/self shows of the process.
-func offMainThread(f func()) {
+// OffMainThread runs f on a thread that ends afterwards. The main one cannot end, and is what /proc/self shows of the process.
+func OffMainThread(f func()) {
 	runtime.LockOSThread()
 	if unix.Gettid() != unix.Getpid() {
 		f() // The goroutine ends while locked, and the thread with it.

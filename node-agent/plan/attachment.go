@@ -56,13 +56,18 @@ func FromAttachment(pna *v1alpha1.PodNetworkAttachment, device Device, claim *Cl
 	if spec.Type == v1alpha1.NetworkTypeCNI {
 		return b.plugins(spec, a)
 	}
-	a.MAC = b.mac(spec.MAC)
-	if spec.Type == v1alpha1.NetworkTypeSRIOV {
-		a.VF = b.vf(spec.SRIOV, spec.QoS, device)
-	} else {
-		a.Macvlan, a.Overlay = b.path(spec)
-		b.check(device.Uplink != "", "device", device.Name, "has no interface on this node")
+	if spec.Type != v1alpha1.NetworkTypeHostDevice || spec.MAC != "" {
+		a.MAC = b.mac(spec.MAC)
 	}
+	switch spec.Type {
+	case v1alpha1.NetworkTypeSRIOV:
+		a.VF = b.vf(spec.SRIOV, spec.QoS, device)
+	case v1alpha1.NetworkTypeHostDevice:
+		a.HostDevice = b.hostDevice(spec, device)
+	default:
+		a.Macvlan, a.Overlay = b.path(spec)
+	}
+	b.check(a.VF != nil || device.Uplink != "", "device", device.Name, "has no interface on this node")
 	if spec.RackLocal != nil {
 		a.Rack = spec.RackLocal.Rack
 	}

@@ -49,6 +49,9 @@ type Attachment struct {
 	// restored when the pod goes.
 	VF     *VF      `json:"vf,omitempty"`
 	Before *VFState `json:"before,omitempty"`
+	// HostDevice is set where the interface is a NIC of the node that the pod has for itself. MAC is that of the NIC then, from when
+	// its state is written down, unless the pod asks for another.
+	HostDevice *HostDevice `json:"hostDevice,omitempty"`
 	// CNI is set where CNI plugins make the interface; MAC, Addresses, Gateways, Routes and MTU are theirs, too.
 	CNI *CNI `json:"cni,omitempty"`
 	// Rack that the attachment is in, empty for Networks that are not rack-local.
@@ -114,6 +117,8 @@ type Device struct {
 	Driver     string `json:"driver,omitempty"`
 	Vendor     string `json:"vendor,omitempty"`
 	NUMANode   *int32 `json:"numaNode,omitempty"`
+	// LinkSpeed in bit/s, 0 for unknown.
+	LinkSpeed int64 `json:"linkSpeed,omitempty"`
 	// PF is the interface name of a VF's physical function and PFAddress its PCI address, VFIndex the VF's number on it.
 	PF         string `json:"pf,omitempty"`
 	PFAddress  string `json:"pfAddress,omitempty"`

@@ -41,6 +41,8 @@ type Link struct {
 	// PCIAddress is set for links of hardware, such as VFs. OurVF tells that the link is a VF that carries our mark.
 	PCIAddress string
 	OurVF      bool
+	// NIC is the name that the link had on the node, where it is a NIC that carries our mark.
+	NIC string
 }
 
 // FindLink returns the link of a name, and false where there is none.
@@ -91,6 +93,7 @@ func newLink(found netlink.Link) Link {
 	if macvlan, ok := found.(*netlink.Macvlan); ok {
 		link.Mode = modeNames[macvlan.Mode]
 	}
+	link.NIC, _ = plan.MarkedNIC(attrs.Alias)
 	if attrs.ParentDevBus == "pci" {
 		link.PCIAddress, link.OurVF = attrs.ParentDev, attrs.Alias == vfMark
 	}

@@ -157,7 +157,7 @@ func TestVFErrorsTellWhatToDo(t *testing.T) {
 			}
 		})
 	}
-	dirty := &DirtyError{VF: vf, Reasons: []string{"vlan is 5 instead of 0", "trust is on instead of off"}, Err: unix.EBUSY}
+	dirty := &DirtyError{Device: vf.String(), Reasons: []string{"vlan is 5 instead of 0", "trust is on instead of off"}, Err: unix.EBUSY}
 	want := "VF 1 of PF ens1 (0000:03:00.2) is not clean: vlan is 5 instead of 0; trust is on instead of off: device or resource busy"
 	if dirty.Error() != want || !errors.Is(dirty, unix.EBUSY) {
 		t.Errorf("error %s, want %s", dirty, want)

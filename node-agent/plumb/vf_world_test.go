@@ -102,14 +102,19 @@ var errKilled = errors.New("killed")
 // killAt returns the same VFs, which stop at the n-th change from now, 0 for the first; changes collects them.
 func (c *cards) killAt(n int, changes *[]string) VFs {
 	h := c.VFs
-	h.before = func(change string) error {
+	h.before = killer(n, changes)
+	return h
+}
+
+// killer ends the work after n changes, which it notes.
+func killer(n int, changes *[]string) func(change string) error {
+	return func(change string) error {
 		*changes = append(*changes, change)
 		if len(*changes) > n {
 			return errKilled
 		}
 		return nil
 	}
-	return h
 }
 
 func contains(list []string, wanted ...string) bool {

@@ -63,10 +63,11 @@ func meaning(vf VF, attribute string, pfUp bool, err error) string {
 	return ""
 }
 
-// DirtyError tells how a VF differs from what it was before it was given away. It must not be given to anybody until it
-// is clean.
+// DirtyError tells how a VF, or a NIC, differs from what it was before it was given away. It must not be given to anybody until
+// it is clean.
 type DirtyError struct {
-	VF
+	// Device is its name for people.
+	Device string
 	// Reasons are clauses such as "vlan is 100 instead of 0".
 	Reasons []string
 	// Err joins what could not be done.
@@ -74,7 +75,7 @@ type DirtyError struct {
 }
 
 func (e *DirtyError) Error() string {
-	text := fmt.Sprintf("%s is not clean: %s", e.VF, strings.Join(e.Reasons, "; "))
+	text := fmt.Sprintf("%s is not clean: %s", e.Device, strings.Join(e.Reasons, "; "))
 	if e.Err != nil {
 		text += ": " + e.Err.Error()
 	}

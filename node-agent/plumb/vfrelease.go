@@ -42,7 +42,7 @@ func (h VFs) Release(ctx context.Context, vf VF, before plan.VFState, pod *kerne
 	if len(reasons) == 0 {
 		return nil
 	}
-	return &DirtyError{VF: vf, Reasons: reasons, Err: problems}
+	return &DirtyError{Device: vf.String(), Reasons: reasons, Err: problems}
 }
 
 // dirt is in what the VF differs.

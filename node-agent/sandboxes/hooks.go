@@ -220,6 +220,7 @@ func (k *Keeper) stop(ctx context.Context, e *entry, failed bool) {
 	}
 	err := k.releaseAddresses(ctx, e, pod.Attachments)
 	k.removeByPlugins(ctx, e, pod.Attachments)
+	k.returnNICs(ctx, e, pod.Attachments)
 	if err != nil {
 		k.Log.Error(err, "addresses stay until the sandbox is removed", "pod", e.Namespace+"/"+e.Name)
 	} else {
@@ -254,7 +255,7 @@ func (k *Keeper) attachLinks(ctx context.Context, e *entry, attachments []plan.A
 	if err := k.arrive(k.state.sandbox(e), attachments); err != nil {
 		return nil, err
 	}
-	unlock, err := k.vfLocks.lock(ctx, attachments...)
+	unlock, err := k.lentLocks.lock(ctx, attachments...)
 	if err != nil {
 		return nil, err
 	}
@@ -272,9 +273,26 @@ func (k *Keeper) releaseAddresses(ctx context.Context, e *entry, attachments []p
 	return k.Path.ReleaseAddresses(ctx, e.NetNS, attachments)
 }
 
+// returnNICs takes NICs out of a sandbox before its namespace ends: those that are no hardware would end with it. One that does not
+// come back is tried again with the links.
+func (k *Keeper) returnNICs(ctx context.Context, e *entry, attachments []plan.Attachment) {
+	nics := slices.DeleteFunc(slices.Clone(attachments), func(a plan.Attachment) bool { return a.HostDevice == nil })
+	if len(nics) == 0 {
+		return
+	}
+	unlock, err := k.lentLocks.lock(ctx, nics...)
+	if err == nil {
+		defer unlock()
+		err = k.Path.GiveBack(ctx, e.NetNS, nics)
+	}
+	if err != nil {
+		k.Log.Error(err, "a NIC has not come back from a sandbox that stops", "pod", e.Namespace+"/"+e.Name)
+	}
+}
+
 // removeLast removes links after what somebody waits for. The release of VFs takes seconds and has a lock of its own.
 func (k *Keeper) removeLast(e *entry, attachments []plan.Attachment) error {
-	if !slices.ContainsFunc(attachments, func(a plan.Attachment) bool { return a.VF != nil }) {
+	if !slices.ContainsFunc(attachments, func(a plan.Attachment) bool { return a.Lent() != "" }) {
 		defer k.removals.last()()
 	}
 	return k.removeLinks(k.base, e, attachments)
@@ -286,9 +304,9 @@ func (k *Keeper) detach(ctx context.Context, e *entry, attachments []plan.Attach
 	}
 }
 
-// removeLinks gives VFs back too. One that does not come back clean is tried again when its plan is dropped.
+// removeLinks gives VFs and NICs back too. One that does not come back clean is tried again when its plan is dropped.
 func (k *Keeper) removeLinks(ctx context.Context, e *entry, attachments []plan.Attachment) error {
-	unlock, err := k.vfLocks.lock(ctx, attachments...)
+	unlock, err := k.lentLocks.lock(ctx, attachments...)
 	if err != nil {
 		return err
 	}

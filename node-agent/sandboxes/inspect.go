@@ -25,7 +25,7 @@ func (k *Keeper) inspect() {
 
 func (k *Keeper) inspectOne(device plan.Device) error {
 	a := plan.Attachment{Device: device, VF: &plan.VF{PCIAddress: device.PCIAddress, PF: device.PF, Index: device.VFIndex}}
-	unlock, err := k.vfLocks.lock(k.base, a)
+	unlock, err := k.lentLocks.lock(k.base, a)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func unclean(now plan.VFState) string {
 	return ""
 }
 
-// shortReason is the first thing that is wrong with a VF.
+// shortReason is the first thing that is wrong with a device.
 func shortReason(err error) string {
 	var dirty *plumb.DirtyError
 	if errors.As(err, &dirty) && len(dirty.Reasons) > 0 {

@@ -42,9 +42,9 @@ type Devices interface {
 	VFs() []plan.Device
 	// Carrier tells whether the NIC is there and has a carrier.
 	Carrier(plan.Device) bool
-	// SetDirty keeps a VF from being offered for a reason of at most 63 letters, and offers it again for none. It tells whether that
+	// SetDirty keeps a VF, by its PCI address, or a NIC, by its name, from being offered for a reason of at most 63 letters, and offers it again for none. It tells whether that
 	// is a change.
-	SetDirty(pciAddress, reason string) bool
+	SetDirty(device, reason string) bool
 }
 
 // Path is the attach path, as attach.Attacher is it.
@@ -56,12 +56,14 @@ type Path interface {
 	ReleaseAddresses(ctx context.Context, netns string, attachments []plan.Attachment) error
 	RemoveLinks(ctx context.Context, netns string, attachments []plan.Attachment) error
 	Announce(ctx context.Context, netns string, attachments []plan.Attachment) error
-	// VFState is what a VF of the node is like, ConfigureVF makes it what an attachment needs, QualifyVF tells the card of its QoSClass,
-	// and ReleaseVFs makes it what it was.
+	// VFState is what a VF of the node is like, ConfigureVF makes it what an attachment needs, QualifyVF tells the card of its QoSClass.
 	VFState(plan.Attachment) (plan.VFState, error)
 	ConfigureVF(context.Context, plan.Attachment) error
 	QualifyVF(plan.Attachment) (plan.VFOutcome, error)
-	ReleaseVFs(ctx context.Context, netns string, attachments []plan.Attachment) error
+	// NICState is what a NIC is like, and why no pod can have it, as a clause; "" where one can.
+	NICState(plan.Attachment) (state plan.NICState, inUse string, err error)
+	// GiveBack makes VFs and NICs what they were.
+	GiveBack(ctx context.Context, netns string, attachments []plan.Attachment) error
 	// PruneSegments removes the links of VLANs and overlays that are not planned. It returns attach.ErrBusy where it has to be tried again.
 	PruneSegments(planned func() (segments []plan.Segment, known bool)) error
 }
@@ -164,9 +166,9 @@ type Keeper struct {
 	// verifying bounds how many sandboxes are looked at at once.
 	verifying chan struct{}
 	// ledgerMu makes read, change and write of one pod's plan one step.
-	ledgerMu sync.Mutex
-	vfLocks  vfLocks
-	removals *removals
+	ledgerMu  sync.Mutex
+	lentLocks lentLocks
+	removals  *removals
 	// selectedMu makes read, change and write of what one pod selects one step.
 	selectedMu sync.Mutex
 	// reporting makes a look at a sandbox and the report of it one step.
@@ -202,7 +204,7 @@ func New(base context.Context, o Options, pods []plan.Pod) *Keeper {
 		removals:  newRemovals(),
 		base:      base,
 	}
-	k.vfLocks.locks = map[string]chan struct{}{}
+	k.lentLocks.locks = map[string]chan struct{}{}
 	k.pruneDue.Store(true)
 	k.inspectDue.Store(true)
 	if err := k.CDI.Prune(pods); err != nil { // before anybody can write one
@@ -237,7 +239,7 @@ func (k *Keeper) Inspect() {
 func (k *Keeper) Run(ctx context.Context) {
 	tick := time.NewTicker(verifyEvery)
 	defer tick.Stop()
-	go k.renewVFs()
+	go k.renewLent()
 	go k.runQoS(ctx)
 	k.shape()
 	for {
@@ -346,7 +348,7 @@ func (k *Keeper) record(pod plan.Pod) error {
 	return k.Ledger.Put(pod)
 }
 
-// release lets finalizers go, each once, of pods whose plan is out of reach of the hook and whose VFs are clean or not offered.
+// release lets finalizers go, each once, of pods whose plan is out of reach of the hook and whose devices are clean or not offered.
 func (k *Keeper) release(orders []order) {
 	still := make(map[types.UID]bool, len(orders))
 	for _, o := range orders {

@@ -116,14 +116,13 @@ func (k *Keeper) planFor(ctx context.Context, pna *v1alpha1.PodNetworkAttachment
 	if attachment, err = k.giveDevice(ctx, pod, attachment); err != nil {
 		return plan.Attachment{}, err
 	}
-	if attachment.VF != nil {
-		planned, err := k.planVF(ctx, pod, attachment)
+	if attachment.Lent() != "" {
+		planned, err := k.planLent(ctx, pod, attachment)
 		if err != nil {
-			err = k.refuse(pod, attachment, err)
+			return planned, k.refuse(pod, attachment, err)
 		}
-		return planned, err
-	}
-	if err := k.store(pod, attachment); err != nil {
+		attachment = planned
+	} else if err := k.store(pod, attachment); err != nil {
 		return plan.Attachment{}, fmt.Errorf("network %q interface %s: write the plan: %w", pna.Spec.NetworkName, pna.Spec.Interface, err)
 	}
 	if !k.state.uses(pna.Spec.Pod.UID, attachment.Interface) {
@@ -143,6 +142,9 @@ func (k *Keeper) deviceFor(pna *v1alpha1.PodNetworkAttachment, claim *plan.Claim
 	switch rack := pna.Spec.RackLocal; {
 	case pna.Spec.SRIOV != nil:
 		return plan.Device{}, errors.New("the pod has no claim, without which nobody has chosen a virtual function for it: select the network with the annotation " +
+			v1alpha1.AnnotationNetworks + " in its plain form")
+	case pna.Spec.HostDevice != nil:
+		return plan.Device{}, errors.New("the pod has no claim, without which nobody has kept a NIC for it alone: select the network with the annotation " +
 			v1alpha1.AnnotationNetworks + " in its plain form")
 	case pna.Spec.CNI != nil:
 		if device, ok = k.Devices.Device(v1alpha1.CNIDeviceName); !ok {

@@ -87,9 +87,10 @@ func (k *Keeper) publish(e *entry, made []publish.Interface) {
 	k.Publisher.Publish(r)
 }
 
-// hasCarrier takes a VF whose link was set by its Network for one that has what it needs. What CNI plugins use nobody knows.
+// hasCarrier takes a VF whose link was set by its Network for one that has what it needs. What CNI plugins use nobody knows, and the
+// carrier of a NIC that a pod has only the pod sees.
 func (k *Keeper) hasCarrier(a plan.Attachment) bool {
-	return a.CNI != nil || a.VF != nil && a.VF.Settings.LinkState != "" && a.VF.Settings.LinkState != "auto" || k.Devices.Carrier(a.Device)
+	return a.CNI != nil || a.HostDevice != nil || a.VF != nil && a.VF.Settings.LinkState != "" && a.VF.Settings.LinkState != "auto" || k.Devices.Carrier(a.Device)
 }
 
 // told tells whether the API server already has what publish would say of a sandbox that is attached and whose

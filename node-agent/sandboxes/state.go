@@ -49,9 +49,9 @@ type state struct {
 	synchronized chan struct{}
 	// clearing holds a channel for each pod whose stopped sandbox still has links; it is closed when they are gone.
 	clearing map[types.UID]chan struct{}
-	// owed are dropped attachments whose VF is not clean yet.
+	// owed are dropped attachments whose VF or NIC is not clean yet.
 	owed map[planned]owed
-	// freed is closed when somebody has ceased to have a VF.
+	// freed is closed when somebody has ceased to have a device.
 	freed chan struct{}
 }
 
@@ -286,8 +286,8 @@ func (s *state) setPlan(pod plan.Pod) {
 	s.plans[pod.UID] = pod
 }
 
-// dropPlan takes one attachment out of a pod's plan and returns it, unless a sandbox of the pod may be using it. Its VF is
-// owed from then on.
+// dropPlan takes one attachment out of a pod's plan and returns it, unless a sandbox of the pod may be using it. Its
+// device is owed from then on.
 func (s *state) dropPlan(p planned) (dropped plan.Attachment, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

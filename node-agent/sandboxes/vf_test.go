@@ -187,7 +187,7 @@ func TestDirtyVF(t *testing.T) {
 			t.Errorf("left %+v", w.ledger)
 		}
 		told := []string{
-			`VirtualFunctionNotClean no pod gets the VF that pod ns/p had, until it is clean: network "fast" interface net1: restore VF: ` +
+			`VirtualFunctionNotClean no pod gets VF 3 of PF ens9 (0000:01:10.0) that pod ns/p had, until it is clean: network "fast" interface net1: restore device: ` +
 				"VF 3 of PF ens9 (0000:01:10.0) is not clean: vlan is 100 instead of 0",
 			"VirtualFunctionClean VF 3 of PF ens9 (0000:01:10.0) is as it was before pod ns/p had it",
 		}

@@ -106,23 +106,32 @@ func (w *world) QualifyVF(a plan.Attachment) (outcome plan.VFOutcome, err error)
 	return outcome, err
 }
 
-func (w *world) ReleaseVFs(_ context.Context, _ string, attachments []plan.Attachment) error {
+func (w *world) GiveBack(_ context.Context, _ string, attachments []plan.Attachment) error {
+	if attachments[0].HostDevice != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.giveBackNIC(attachments[0])
+	}
 	return w.work("release", attachments[0], func() error {
 		w.vf.back(attachments[0])
 		if w.vf.stuck == "" {
 			return nil
 		}
 		return &attach.Error{Network: "fast", Interface: "net1", Step: attach.StepRestore,
-			Err: &plumb.DirtyError{VF: plumb.VF{PF: "ens9", Index: 3, PCIAddress: vfDevice.PCIAddress}, Reasons: []string{w.vf.stuck}}}
+			Err: &plumb.DirtyError{Device: "VF 3 of PF ens9 (" + vfDevice.PCIAddress + ")", Reasons: []string{w.vf.stuck}}}
 	})
 }
 
 func (devices) VFs() []plan.Device { return []plan.Device{vfDevice} }
-func (d devices) SetDirty(_, reason string) bool {
+func (d devices) SetDirty(lent, reason string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	changed := d.vf.dirty != reason
-	d.vf.dirty = reason
+	dirty := &d.nic.dirty
+	if lent == vfDevice.PCIAddress {
+		dirty = &d.vf.dirty
+	}
+	changed := *dirty != reason
+	*dirty = reason
 	return changed
 }
 

@@ -23,7 +23,7 @@ func untold(a plan.Attachment) bool {
 
 func (k *Keeper) qualifyVF(me planned, a plan.Attachment) {
 	log := k.Log.WithValues("podUID", me.PodUID, "network", a.Network, "interface", a.Interface)
-	unlock, err := k.vfLocks.lock(k.base, a)
+	unlock, err := k.lentLocks.lock(k.base, a)
 	if err != nil {
 		return // The process ends.
 	}

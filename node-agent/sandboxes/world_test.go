@@ -57,6 +57,7 @@ type world struct {
 	reports     []publish.Report
 	released    []string
 	vf          fakeVF
+	nic         fakeNIC
 	shaper      fakeShaper
 	plugins     fakePlugins
 	// given are the devices of device plugins that the pod's containers have, by resource.
@@ -306,6 +307,9 @@ func (w *world) Attach(ctx context.Context, netns string, attachments []plan.Att
 		if a.VF != nil {
 			w.vf.state.VLAN, w.vf.state.Interface = vfVLAN, ""
 		}
+		if a.HostDevice != nil {
+			w.nic.in = netns
+		}
 		w.links[netns][a.Interface] = true
 		results = append(results, attach.Result{Interface: a.Interface, MAC: net.HardwareAddr(a.MAC), MTU: 1500, Addresses: a.Addresses})
 	}
@@ -345,6 +349,11 @@ func (w *world) RemoveLinks(_ context.Context, netns string, attachments []plan.
 		delete(w.links[netns], a.Interface)
 		if a.VF != nil {
 			w.vf.back(a)
+		}
+		if a.HostDevice != nil {
+			if err := w.giveBackNIC(a); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -141,6 +141,10 @@ func virtual(n *v1alpha1.Network) {
 
 func alone(n *v1alpha1.Network) { n.Spec.Macvlan.Mode = v1alpha1.MacvlanModePassthru }
 
+func wholeNIC(n *v1alpha1.Network) {
+	n.Spec.Type, n.Spec.HostDevice, n.Spec.Macvlan = v1alpha1.NetworkTypeHostDevice, &v1alpha1.HostDeviceSpec{NIC: n.Spec.Macvlan.Uplink}, nil
+}
+
 func overlaid(n *v1alpha1.Network) {
 	n.Spec.Type, n.Spec.Macvlan = v1alpha1.NetworkTypeRackLocal, nil
 	n.Spec.RackLocal = &v1alpha1.RackLocalSpec{TopologyKey: v1alpha1.DefaultTopologyKey, Overlay: &v1alpha1.RackOverlaySpec{}}
@@ -187,16 +191,18 @@ func TestCapacityWithTheStockScheduler(t *testing.T) {
 	}
 }
 
-// TestUplinkAsAWhole: a pod in mode Passthru gets an uplink that nobody uses, and nobody gets one beside it.
+// TestUplinkAsAWhole: a pod of type HostDevice or in mode Passthru gets an uplink that nobody uses, and nobody gets one beside it.
 func TestUplinkAsAWhole(t *testing.T) {
 	anywhere := func(n *v1alpha1.Network) { n.Spec.Macvlan.Uplink = v1alpha1.UplinkSelector{} }
 	storage, owner, fast, tagged := network("storage"), network("owner", alone, anywhere), network("fast", virtual), network("tagged", func(n *v1alpha1.Network) {
 		alone(n)
 		n.Spec.Macvlan.VLAN = ptr(int32(100))
 	})
+	whole := network("whole", wholeNIC)
 	four := qosClass("four", "4G", "")
 	one, two := newDevice("Uplink", "uplink-eth1", "eth1"), newDevice("Uplink", "uplink-eth2", "eth2")
-	vf := newDevice("VF", "vf0", "eth1")
+	vf, dirty := newDevice("VF", "vf0", "eth1"), withTaint(one)
+	dirty.Taints[0].Key = "multinet.dev/dirty"
 	onOne, onTwo := []string{"nic=uplink-eth1"}, []string{"nic=uplink-eth2"}
 	users := request("mine", v1alpha1.DeviceClassName("storage")) // as users write claims
 	type ask struct {
@@ -211,6 +217,10 @@ func TestUplinkAsAWhole(t *testing.T) {
 		"first":              {[]resourcev1.Device{one}, []ask{{claimDevices(owner, nil), onOne}, {plain, nil}, {claimDevices(owner, nil), nil}, {claimDevices(storage, four), nil}}},
 		"beside another":     {[]resourcev1.Device{one}, []ask{{plain, onOne}, {claimDevices(owner, nil), nil}, {plain, onOne}}},
 		"with a guarantee":   {[]resourcev1.Device{one}, []ask{{claimDevices(owner, four), onOne}, {plain, nil}}},
+		"a NIC that is down": {[]resourcev1.Device{withTaint(one)}, []ask{{plain, nil}, {claimDevices(owner, nil), nil}, {claimDevices(whole, nil), onOne}}},
+		"a NIC, dirty":       {[]resourcev1.Device{dirty}, []ask{{claimDevices(whole, nil), nil}}},
+		"a NIC, first":       {[]resourcev1.Device{one}, []ask{{claimDevices(whole, nil), onOne}, {plain, nil}, {claimDevices(whole, nil), nil}, {claimDevices(owner, nil), nil}}},
+		"a NIC in use":       {[]resourcev1.Device{one, two}, []ask{{plain, onOne}, {claimDevices(whole, nil), nil}, {claimDevices(owner, nil), onTwo}}},
 		"in a VLAN":          {[]resourcev1.Device{one}, []ask{{claimDevices(tagged, nil), onOne}, {plain, nil}}},
 		"an uplink for each": {[]resourcev1.Device{one, two}, []ask{{plain, onOne}, {claimDevices(owner, nil), onTwo}, {claimDevices(owner, nil), nil}, {plain, onOne}}},
 		"beside a user's claim": {[]resourcev1.Device{one}, []ask{
@@ -219,7 +229,7 @@ func TestUplinkAsAWhole(t *testing.T) {
 		"functions of the uplink": {[]resourcev1.Device{one, vf}, []ask{{claimDevices(owner, nil), onOne}, {claimDevices(fast, four), nil}, {claimDevices(fast, nil), []string{"nic=vf0"}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStockScheduler(t, c.devices, storage, owner, fast, tagged)
+			s := newStockScheduler(t, c.devices, storage, owner, fast, tagged, whole)
 			for i, a := range c.asks {
 				if diff := cmp.Diff(a.want, s.allocate(a.claim)); diff != "" {
 					t.Errorf("claim %d: %s", i, diff)

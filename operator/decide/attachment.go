@@ -62,6 +62,7 @@ func Attachment(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alph
 			Type:          network.Spec.Type,
 			Macvlan:       network.Spec.Macvlan.DeepCopy(),
 			SRIOV:         network.Spec.SRIOV.DeepCopy(),
+			HostDevice:    network.Spec.HostDevice.DeepCopy(),
 			CNI:           network.Spec.CNI.DeepCopy(),
 			CNIArguments:  p.CNIArguments.DeepCopy(),
 			RackLocal:     p.Rack.DeepCopy(),

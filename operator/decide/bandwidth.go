@@ -123,7 +123,7 @@ func NICs(network *v1alpha1.Network, published []resourcev1.ResourceSlice, booke
 	type name struct{ node, nic string }
 	carriers, tests := map[name]bool{}, vfTests(network)
 	eachDevice(published, func(node string, _ resourcev1.ResourceSlice, device resourcev1.Device) {
-		if len(device.Taints) == 0 && matches(network, tests, device) {
+		if !tainted(network, device) && matches(network, tests, device) {
 			carriers[name{node, text(device, v1alpha1.DeviceAttributeNIC)}] = true
 		}
 	})

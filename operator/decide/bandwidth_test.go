@@ -21,7 +21,7 @@ func published(node string, devices ...resourcev1.Device) resourcev1.ResourceSli
 }
 
 func withTaint(d resourcev1.Device) resourcev1.Device {
-	d.Taints = []resourcev1.DeviceTaint{{Key: "multinet.dev/no-carrier"}}
+	d.Taints = []resourcev1.DeviceTaint{{Key: "multinet.dev/no-carrier", Effect: resourcev1.DeviceTaintEffectNoSchedule}}
 	return d
 }
 
@@ -116,6 +116,9 @@ func TestNoPlace(t *testing.T) {
 			says: []string{`Network "rack" has no device on nodes that admit the pod`, "the conditions of the Network"}},
 		"the VF is in use": {planned: []Planned{{Network: fast}}, booked: map[DeviceKey]Rates{{"a", "vf0"}: {}}, reason: v1alpha1.ReasonNoNode,
 			says: []string{`Network "fast" has 1 virtual functions on nodes that admit the pod, all in use`}},
+		"the NIC is in use": {planned: []Planned{{Network: network("whole", wholeNIC)}}, booked: map[DeviceKey]Rates{{"a", "uplink-eth1"}: {}, {"b", "uplink-eth1"}: {}}, reason: v1alpha1.ReasonNoNode,
+			says: []string{`Network "whole" has 2 NICs on nodes that admit the pod, all in use`}},
+		"a NIC is free": {planned: []Planned{{Network: network("whole", wholeNIC)}}, booked: map[DeviceKey]Rates{{"a", "uplink-eth1"}: {}}},
 		"on different nodes, nothing guaranteed": {planned: []Planned{{Network: fast}, {Network: network("slow", func(n *v1alpha1.Network) { n.Spec.Macvlan.Uplink.Names = []v1alpha1.InterfaceName{"eth2"} })}},
 			reason: v1alpha1.ReasonNoNode, says: []string{`Network "slow" can be had on nodes that admit the pod (c), none of which has what the pod selects before it`}},
 		"full": {[]Planned{{Network: storage, QoS: four}}, full, []string{`Network "storage" with QoSClass "four" guarantees 4G egress; nodes with a NIC for it that admit the pod: 2, with as much left: 0.`,

@@ -66,8 +66,8 @@ func (s PodSnapshot) closed(network *v1alpha1.Network) string {
 	if Exhausted(network) {
 		return fmt.Sprintf("Network %q has no address left", network.Name)
 	}
-	if takesWhole(network) {
-		return fmt.Sprintf("Network %q has mode Passthru, in which no class can be enforced", network.Name)
+	if whole := wholeBy(network); whole != "" {
+		return fmt.Sprintf("Network %q is %s, where no class can be enforced", network.Name, whole)
 	}
 	return ""
 }

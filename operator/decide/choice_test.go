@@ -78,7 +78,7 @@ func TestOffers(t *testing.T) {
 		"nobody":                        {"rare", []*v1alpha1.Network{network("a", allowing("bulk"))}, []string{v1alpha1.ReasonClassNotOffered}, []string{`no Network that the pod may be on has QoSClass "rare"; name it in`}},
 		"none that cannot enforce it":   {"bulk", []*v1alpha1.Network{network("a", allowing("bulk"), alone), network("b", allowing("bulk"))}, []string{"b"}, nil},
 		"nobody who can": {"bulk", []*v1alpha1.Network{network("a", allowing("bulk"), alone)}, []string{v1alpha1.ReasonClassNotOffered},
-			[]string{`Network "a" has mode Passthru, in which no class can be enforced`}},
+			[]string{`Network "a" is in mode Passthru, where no class can be enforced`}},
 		"nobody who may": {"bulk", []*v1alpha1.Network{network("a", allowing("bulk"), onlyFor("web")), network("b", allowing("bulk"), exhausted)}, []string{v1alpha1.ReasonClassNotOffered},
 			[]string{`Network "a" does not admit namespace "shop"`, `Network "b" has no address left`}},
 		"no class":      {"absent", []*v1alpha1.Network{network("a", allowing("*"))}, []string{v1alpha1.ReasonUnknownQoSClass}, []string{`QoSClass "absent" does not exist`}},

@@ -98,6 +98,10 @@ func CheckClaim(claim *v1alpha1.AddressClaim, network *v1alpha1.Network, namespa
 		return &Refusal{v1alpha1.ReasonNetworkNotAccepted, fmt.Sprintf(
 			"CNI plugins choose the addresses and the MAC of network %q; delete the claim, and write what they can be told into spec.cni.config", network.Name)}
 	}
+	if network.Spec.HostDevice != nil && claim.Spec.MAC != "" {
+		return &Refusal{v1alpha1.ReasonNetworkNotAccepted, fmt.Sprintf(
+			"a NIC of network %q keeps its own MAC; delete the claim, and create another without a mac", network.Name)}
+	}
 	problem, err := outside(ClaimAddresses(claim), network)
 	switch {
 	case err != nil:
@@ -192,8 +196,10 @@ func StickyClaim(pod *corev1.Pod, p Planned, addresses []ipam.Assignment) *v1alp
 		},
 		Spec: v1alpha1.AddressClaimSpec{
 			NetworkName: p.Network.Name, PodName: pod.Name, Interface: v1alpha1.InterfaceName(iface),
-			MAC: MAC(p.Network.Name, addresses, pod.UID, iface).String(),
 		},
+	}
+	if p.Network.Spec.HostDevice == nil { // there it is the NIC's own, whichever that is
+		claim.Spec.MAC = MAC(p.Network.Name, addresses, pod.UID, iface).String()
 	}
 	for _, a := range addresses {
 		claim.Spec.Addresses = append(claim.Spec.Addresses, a.Addr.String())
@@ -210,13 +216,17 @@ func StickyClaimName(podName, network, iface string) string {
 	return podName + "-" + hex.EncodeToString(sum[:5])
 }
 
-// attachmentMAC is that of the claim, what the pod asks for, or derived, or left to CNI plugins.
+// attachmentMAC is that of the claim, what the pod asks for, or derived, or left to CNI plugins. A NIC that is moved into the pod keeps
+// its own unless the pod asks for another.
 func (p Planned) attachmentMAC(pod *corev1.Pod, addresses []ipam.Assignment) string {
 	if p.Network.Spec.CNI != nil {
 		return ""
 	}
 	if p.Asked != nil && p.Asked.MAC != "" {
 		return p.Asked.MAC
+	}
+	if p.Network.Spec.HostDevice != nil {
+		return ""
 	}
 	if p.Claim != nil && p.Claim.Spec.MAC != "" {
 		return p.Claim.Spec.MAC

@@ -187,8 +187,8 @@ func (c choice) shortOf(network *v1alpha1.Network, class *v1alpha1.QoSClass) (pr
 		}
 	}
 	if got := c.asks(v1alpha1.DeviceCapacityLinks); takesWhole(network) && got.Value() < v1alpha1.WholeUplink {
-		return fmt.Sprintf("asks in %q for capacity %s of %s, and Network %q, in mode Passthru, has an uplink for one pod alone; ask for %d in capacity.requests",
-			c.ref, v1alpha1.DeviceCapacityLinks, got.String(), network.Name, v1alpha1.WholeUplink)
+		return fmt.Sprintf("asks in %q for capacity %s of %s, and Network %q, %s, has an uplink for one pod alone; ask for %d in capacity.requests",
+			c.ref, v1alpha1.DeviceCapacityLinks, got.String(), network.Name, wholeBy(network), v1alpha1.WholeUplink)
 	}
 	return ""
 }

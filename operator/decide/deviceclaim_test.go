@@ -55,7 +55,7 @@ func claimOf(requests ...resourcev1.DeviceRequest) DeviceClaim {
 func TestPlanOfOwnClaims(t *testing.T) {
 	guaranteed := resource.MustParse("1G")
 	networks := map[string]*v1alpha1.Network{
-		"storage": network("storage", allowing("gold", "bronze")), "fast": network("fast"), "alone": network("alone", alone),
+		"storage": network("storage", allowing("gold", "bronze")), "fast": network("fast"), "alone": network("alone", alone), "whole": network("whole", wholeNIC),
 		"classy": network("classy", func(n *v1alpha1.Network) { n.Spec.QoSClassName = "gold" }),
 		"closed": network("closed", func(n *v1alpha1.Network) {
 			n.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "none"}}
@@ -155,6 +155,8 @@ func TestPlanOfOwnClaims(t *testing.T) {
 		}, want: []string{invalid}, says: []string{"10M"}},
 		"an uplink alone that is not asked for": {edit: func(c scene) { c.claim.Spec.Devices.Requests[1] = exactly("nic", "alone.multinet.dev", "") }, want: []string{invalid},
 			says: []string{`asks in "nic" for capacity links of 0`, `Network "alone", in mode Passthru, has an uplink for one pod alone; ask for 65536`}},
+		"a whole NIC that is not asked for": {edit: func(c scene) { c.claim.Spec.Devices.Requests[1] = exactly("nic", "whole.multinet.dev", "") }, want: []string{invalid},
+			says: []string{`Network "whole", of type HostDevice, has an uplink for one pod alone; ask for 65536`}},
 		"an uplink alone": {edit: func(c scene) {
 			c.claim.Spec.Devices.Requests[1] = exactly("nic", "alone.multinet.dev", "0")
 			c.claim.Spec.Devices.Requests[1].Exactly.Capacity.Requests["links"] = resource.MustParse("65536")

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -61,6 +62,13 @@ func deviceExpression(network *v1alpha1.Network) string {
 		}
 		terms = append(terms, has(v1alpha1.DeviceAttributeInterface, "in ["+strings.Join(names, ", ")+"]"))
 	}
+	if len(uplink.MACs) > 0 {
+		var macs []string
+		for _, mac := range uplink.MACs {
+			macs = append(macs, strconv.Quote(mac))
+		}
+		terms = append(terms, has(v1alpha1.DeviceAttributeMAC, "in ["+strings.Join(macs, ", ")+"]"))
+	}
 	if uplink.Driver != "" {
 		terms = append(terms, has(v1alpha1.DeviceAttributeDriver, "== "+strconv.Quote(uplink.Driver)))
 	}
@@ -92,6 +100,8 @@ func uplinkOf(network *v1alpha1.Network) v1alpha1.UplinkSelector {
 		return spec.Macvlan.Uplink
 	case spec.RackLocal != nil && spec.RackLocal.Uplink != nil:
 		return spec.RackLocal.Uplink.UplinkSelector
+	case spec.HostDevice != nil:
+		return spec.HostDevice.NIC
 	}
 	return v1alpha1.UplinkSelector{}
 }
@@ -118,6 +128,7 @@ func ClaimTemplate(namespace string, network *v1alpha1.Network, selectedClass st
 // NIC behind it.
 func claimDevices(network *v1alpha1.Network, class *v1alpha1.QoSClass) resourcev1.DeviceClaim {
 	carrier := request(claimRequest, v1alpha1.DeviceClassName(network.Name))
+	carrier.Exactly.Tolerations = tolerations(network)
 	guaranteed := capacity(class)
 	if guaranteed == nil || kindOf(network) == v1alpha1.DeviceKindUplink {
 		carrier.Exactly.Capacity = withWhole(network, guaranteed)
@@ -126,9 +137,35 @@ func claimDevices(network *v1alpha1.Network, class *v1alpha1.QoSClass) resourcev
 	return withBandwidth(carrier, guaranteed)
 }
 
+// tolerations let a pod have a NIC that is down on the node, since the pod is the one to bring it up.
+func tolerations(network *v1alpha1.Network) []resourcev1.DeviceToleration {
+	if network.Spec.HostDevice == nil {
+		return nil
+	}
+	return []resourcev1.DeviceToleration{{
+		Key: v1alpha1.DeviceTaintNoCarrier, Operator: resourcev1.DeviceTolerationOpExists, Effect: resourcev1.DeviceTaintEffectNoSchedule,
+	}}
+}
+
+// tainted tells whether the scheduler keeps pods of the Network away from a device.
+func tainted(network *v1alpha1.Network, device resourcev1.Device) bool {
+	return slices.ContainsFunc(device.Taints, func(t resourcev1.DeviceTaint) bool {
+		return network.Spec.HostDevice == nil || t.Key != v1alpha1.DeviceTaintNoCarrier
+	})
+}
+
 // takesWhole tells whether a pod on the Network has its uplink alone.
-func takesWhole(network *v1alpha1.Network) bool {
-	return network.Spec.Macvlan != nil && network.Spec.Macvlan.Mode == v1alpha1.MacvlanModePassthru
+func takesWhole(network *v1alpha1.Network) bool { return wholeBy(network) != "" }
+
+// wholeBy is what a Network is where a pod has its uplink alone, for messages, and "" elsewhere.
+func wholeBy(network *v1alpha1.Network) string {
+	switch spec := &network.Spec; {
+	case spec.HostDevice != nil:
+		return "of type HostDevice"
+	case spec.Macvlan != nil && spec.Macvlan.Mode == v1alpha1.MacvlanModePassthru:
+		return "in mode Passthru"
+	}
+	return ""
 }
 
 // withWhole asks for the uplink as a whole where the Network takes that: the scheduler gives it to no claim beside another, and to

@@ -181,7 +181,7 @@ func (s PodSnapshot) unclaimed(p Planned) *Refusal {
 	case network.Spec.CNI != nil:
 		return needs("its CNI plugins are called when the pod's sandbox is made")
 	case takesWhole(network):
-		return needs("mode Passthru takes the uplink for one pod")
+		return needs("a Network " + wholeBy(network) + " takes the uplink for one pod")
 	case Guaranteed(p.QoS) != Rates{}:
 		return needs(fmt.Sprintf("QoSClass %q guarantees %s, which is set aside by the scheduler, and that has placed the pod already; or select a class without a guarantee",
 			p.QoS.Name, Guaranteed(p.QoS)))

@@ -18,12 +18,18 @@ func FuzzTranslatedNetworks(f *testing.F) {
 		`{"type": "macvlan", "master": "eth1", "ipam": {"type": "host-local", "subnet": "10.0.0.0/24", "rangeStart": "10.0.0.1", "rangeEnd": "10.0.0.1"}}`,
 		`{"type": "macvlan", "master": "eth1", "ipam": {"type": "static", "addresses": [{"address": "10.0.0.1/31", "gateway": "10.0.0.0"}, {"address": "fd00::1/127"}]}}`,
 		`{"type": "macvlan", "master": "eth1", "ipam": {"type": "whereabouts", "range": "10.0.0.0-10.0.0.255/24", "exclude": ["10.0.0.0/25"], "gateway": "10.0.0.200"}}`,
+		`{"type": "host-device", "device": "eth1", "ipam": {"type": "static", "addresses": [{"address": "10.0.0.1/31"}], "routes": [{"dst": "0.0.0.0/0", "gw": "10.0.0.0"}]}}`,
+		`{"type": "host-device", "hwaddr": "AA-BB-CC-00-00-01"}`,
 		`{"type": "sriov", "vlan": 4094, "vlanQoS": 7, "min_tx_rate": 1, "max_tx_rate": 2147483647, "ipam": {"type": "whereabouts", "range": "fd00::/127"}}`,
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, config string) {
-		translation := netattach.Translate(netattach.Definition{Namespace: "demo", Name: "a", Config: config, ResourceName: "multinet.dev/ens1f0"})
+		definition := netattach.Definition{Namespace: "demo", Name: "a", Config: config}
+		if strings.Contains(config, `"sriov"`) {
+			definition.ResourceName = "multinet.dev/ens1f0"
+		}
+		translation := netattach.Translate(definition)
 		if translation.Verdict != netattach.Native {
 			return
 		}
@@ -47,7 +53,8 @@ func TestDerivedNetwork(t *testing.T) {
 		"delegated": {`{"type": "macvlan", "mac": "02:00:00:00:00:01"}`, map[string]string{"multinet.dev/cni-plugins": "no"}, netattach.Delegated, "the CNI plugins macvlan have to do this, as root on nodes, for which the namespace needs the label multinet.dev/cni-plugins=allowed: spec.config line 1, column 1: master: is missing, which means the interface of the node's default route: an uplink has a name; spec.config line 1, column 28: mac: a Network gives each pod a MAC of its own"},
 		"allowed":   {`{"type": "bridge", "ipam": {"type": "host-local", "subnet": "10.0.0.0/24"}}`, allowed, netattach.Delegated, ""},
 		"a device":  {`{"type": "host-device"}`, allowed, netattach.Delegated, ""},
-		"of ours":   {`{"type": "host-device"}`, allowed, netattach.Refused, `spec.config line 1, column 1: resource "multinet.dev/ens1f0" is that of VFs which Multinet gives to pods itself, and no CNI plugin gets one, but this needs a CNI plugin: annotation k8s.v1.cni.cncf.io/resourceName may name the resource of a device plugin; spec.config line 1, column 10: type: Multinet has no Network type for whole devices yet`},
+		"of ours":   {`{"type": "host-device"}`, allowed, netattach.Refused, `spec.config line 1, column 1: the device is the one that resource "multinet.dev/ens1f0" of the annotation k8s.v1.cni.cncf.io/resourceName stands for, not one that the definition names; spec.config line 1, column 1: resource "multinet.dev/ens1f0" is that of VFs which Multinet gives to pods itself, and no CNI plugin gets one, but this needs a CNI plugin: annotation k8s.v1.cni.cncf.io/resourceName may name the resource of a device plugin`},
+		"a NIC":     {`{"type": "host-device", "device": "eth1", "ipam": {"type": "whereabouts", "range": "10.0.0.0/24"}}`, nil, netattach.Native, ""},
 		"refused":   {"{", allowed, netattach.Refused, "spec.config line 1, column 2: spec.config is not JSON: unexpected end of JSON input"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -26,6 +26,8 @@ func CheckNetwork(network *v1alpha1.Network) error {
 		problems = append(problems, errors.New("spec.sriov is missing"))
 	case spec.Type == v1alpha1.NetworkTypeRackLocal && spec.RackLocal == nil:
 		problems = append(problems, errors.New("spec.rackLocal is missing"))
+	case spec.Type == v1alpha1.NetworkTypeHostDevice && spec.HostDevice == nil:
+		problems = append(problems, errors.New("spec.hostDevice is missing"))
 	case spec.Type == v1alpha1.NetworkTypeCNI && spec.CNI == nil:
 		problems = append(problems, errors.New("spec.cni is missing"))
 	}

@@ -126,6 +126,8 @@ func noUplink(network *v1alpha1.Network) string {
 			"sriov_numvfs of the NICs is set, by you or by vfs in the agents' configuration (ConfigMap multinet-agent)."
 	case network.Spec.CNI != nil:
 		return noPlugins(network)
+	case network.Spec.HostDevice != nil:
+		return "No node has a matching NIC; check spec.hostDevice.nic against `kubectl get resourceslices -o yaml`."
 	case key == "":
 		return "No node has a matching uplink; check spec.macvlan.uplink against `kubectl get resourceslices -o yaml`."
 	case rack != nil && rack.Overlay != nil:

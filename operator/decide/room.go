@@ -42,17 +42,17 @@ func (r room) nodes(network *v1alpha1.Network, class *v1alpha1.QoSClass) (nodes 
 // free are the nodes with a device for the Network that is fit for use and, if it is for one pod alone, not in use.
 func (r room) free(network *v1alpha1.Network) (nodes map[string]bool, why string) {
 	nodes = map[string]bool{}
-	devices, fit, tests := 0, 0, vfTests(network)
+	devices, fit, tests, whole := 0, 0, vfTests(network), takesWhole(network)
 	eachDevice(r.published, func(node string, slice resourcev1.ResourceSlice, device resourcev1.Device) {
 		if !matches(network, tests, device) {
 			return
 		}
-		if devices++; len(device.Taints) > 0 {
+		if devices++; tainted(network, device) {
 			return
 		}
 		fit++
 		_, used := r.booked[DeviceKey{slice.Spec.Pool.Name, device.Name}]
-		if shared := device.AllowMultipleAllocations != nil && *device.AllowMultipleAllocations; shared || !used {
+		if shared := device.AllowMultipleAllocations != nil && *device.AllowMultipleAllocations; shared && !whole || !used {
 			nodes[node] = true
 		}
 	})
@@ -62,7 +62,11 @@ func (r room) free(network *v1alpha1.Network) (nodes map[string]bool, why string
 	case fit == 0:
 		why = fmt.Sprintf("Network %q has devices %s, each of which is tainted", network.Name, r.where)
 	case len(nodes) == 0:
-		why = fmt.Sprintf("Network %q has %d virtual functions %s, all in use", network.Name, fit, r.where)
+		what := "virtual functions"
+		if whole {
+			what = "NICs"
+		}
+		why = fmt.Sprintf("Network %q has %d %s %s, all in use", network.Name, fit, what, r.where)
 	}
 	return nodes, why
 }

@@ -39,6 +39,9 @@ func matches(network *v1alpha1.Network, tests []attributeTest, device resourcev1
 	if len(uplink.Names) > 0 && !slices.Contains(uplink.Names, v1alpha1.InterfaceName(text(device, v1alpha1.DeviceAttributeInterface))) {
 		return false
 	}
+	if len(uplink.MACs) > 0 && !slices.Contains(uplink.MACs, text(device, v1alpha1.DeviceAttributeMAC)) {
+		return false
+	}
 	if uplink.Driver != "" && text(device, v1alpha1.DeviceAttributeDriver) != uplink.Driver {
 		return false
 	}

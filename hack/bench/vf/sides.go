@@ -98,7 +98,7 @@ func (b *bench) measure(side func(path string, i int) error, i int) (time.Durati
 	err = side(path, i)
 	took := time.Since(begin)
 	return took, errors.Join(err,
-		b.attacher.ReleaseVFs(context.Background(), path, []plan.Attachment{b.plan(i)}), kerneltest.RemoveNamespace(path))
+		b.attacher.GiveBack(context.Background(), path, []plan.Attachment{b.plan(i)}), kerneltest.RemoveNamespace(path))
 }
 
 func (b *bench) ours(path string, i int) error {

@@ -4,7 +4,6 @@ package kerneltest
 import (
 	"fmt"
 	"os"
-	"runtime"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -18,15 +17,14 @@ func CreateNamespace(path string) (*kernel.Namespace, error) {
 		return nil, err
 	}
 	created := make(chan error, 1)
-	go func() {
-		// Never unlocked: the runtime ends the thread, which is in the new namespace.
-		runtime.LockOSThread()
+	// The thread is in the new namespace, and ends.
+	go kernel.OffMainThread(func() {
 		err := unix.Unshare(unix.CLONE_NEWNET)
 		if err == nil {
 			err = unix.Mount("/proc/thread-self/ns/net", path, "", unix.MS_BIND, "")
 		}
 		created <- err
-	}()
+	})
 	if err := <-created; err != nil {
 		return nil, fmt.Errorf("create network namespace: %w", err)
 	}

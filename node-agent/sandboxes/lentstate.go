@@ -12,7 +12,7 @@ import (
 	"github.com/multinet-dev/multinet/node-agent/plan"
 )
 
-// owed is an attachment that was dropped and whose VF has not been seen to be clean since. It is out of the hook's reach, and
+// owed is an attachment that was dropped and whose VF or NIC has not been seen to be clean since. It is out of the hook's reach, and
 // stays in the ledger.
 type owed struct {
 	planned
@@ -49,21 +49,29 @@ func (s *state) pods() []plan.Pod {
 	return list
 }
 
-// owe takes over a dropped attachment if anything was done to a VF for it.
+// reason of an event about the device.
+func (o owed) reason(ofVF, ofNIC string) string {
+	if o.HostDevice != nil {
+		return ofNIC
+	}
+	return ofVF
+}
+
+// owe takes over a dropped attachment if anything was done to a device of the node for it.
 func (s *state) owe(p planned, pod plan.Pod, a plan.Attachment) {
-	if a.VF == nil || a.Before == nil {
+	if a.RecordedOn() == "" {
 		return
 	}
 	pod.Attachments = nil
 	s.owed[p] = owed{planned: p, Attachment: a, pod: pod}
 }
 
-// holderOf tells who but me has a VF, as a clause, and when it is worth asking again.
-func (s *state) holderOf(pciAddress string, me planned) (clause string, freed <-chan struct{}, taken bool) {
+// holderOf tells who but me has a VF or a NIC, or links on the latter, as a clause, and when it is worth asking again.
+func (s *state) holderOf(lent string, me planned) (clause string, freed <-chan struct{}, taken bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range s.owed {
-		if o.VF.PCIAddress != pciAddress {
+		if o.Lent() != lent {
 			continue
 		}
 		clause = fmt.Sprintf("is being taken back from pod %s/%s", o.pod.Namespace, o.pod.Name)
@@ -74,7 +82,7 @@ func (s *state) holderOf(pciAddress string, me planned) (clause string, freed <-
 	}
 	for _, pod := range s.plans {
 		for _, a := range pod.Attachments {
-			if a.VF != nil && a.VF.PCIAddress == pciAddress && (planned{pod.UID, a.Name}) != me {
+			if (a.Lent() == lent || a.Macvlan != nil && a.Device.Uplink == lent) && (planned{pod.UID, a.Name}) != me {
 				return fmt.Sprintf("is still that of pod %s/%s", pod.Namespace, pod.Name), s.freed, true
 			}
 		}
@@ -87,7 +95,9 @@ func (s *state) vfsInUse() (list []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range s.owed {
-		list = append(list, o.VF.PCIAddress)
+		if o.VF != nil {
+			list = append(list, o.Lent())
+		}
 	}
 	for _, pod := range s.plans {
 		for _, a := range pod.Attachments {
@@ -99,25 +109,44 @@ func (s *state) vfsInUse() (list []string) {
 	return list
 }
 
-// owes tells whether a VF has not come back from a pod.
-func (s *state) owes(pciAddress string) bool {
+// lentNICs are the NICs that pods have or that have not come back from them.
+func (s *state) lentNICs() (list []plan.Attachment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range s.owed {
-		if o.VF.PCIAddress == pciAddress {
+		if o.HostDevice != nil {
+			list = append(list, o.Attachment)
+		}
+	}
+	for _, pod := range s.plans {
+		for _, a := range pod.Attachments {
+			if a.HostDevice != nil && a.RecordedOn() != "" {
+				list = append(list, a)
+			}
+		}
+	}
+	return list
+}
+
+// owes tells whether a VF or a NIC has not come back from a pod.
+func (s *state) owes(lent string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range s.owed {
+		if o.Lent() == lent {
 			return true
 		}
 	}
 	return false
 }
 
-// freeLocked has those look again who wait for a VF.
+// freeLocked has those look again who wait for a device.
 func (s *state) freeLocked() {
 	close(s.freed)
 	s.freed = make(chan struct{})
 }
 
-// startRestoring returns the attachments whose VF is to be given back now, once.
+// startRestoring returns the attachments whose device is to be given back now, once.
 func (s *state) startRestoring(now time.Time) (list []owed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,7 +179,7 @@ func (s *state) paid(p planned) {
 	s.freeLocked()
 }
 
-// restores tells whether the attachment's VF is not known to be clean, nor to be dirty.
+// restores tells whether the attachment's device is not known to be clean, nor to be dirty.
 func (s *state) restores(podUID types.UID, name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,7 +199,7 @@ func (s *state) netns(podUID types.UID) string {
 	return ""
 }
 
-// owedBy are the attachments of a pod whose VFs are not back.
+// owedBy are the attachments of a pod whose devices are not back.
 func (s *state) owedBy(podUID types.UID) []plan.Attachment {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -203,44 +232,44 @@ func (s *state) recordWithout(p planned) plan.Pod {
 	return pod
 }
 
-// vfLocks has one lock for each VF, held by whoever works on it in the kernel.
-type vfLocks struct {
+// lentLocks has one lock for each VF or NIC, held by whoever works on it in the kernel.
+type lentLocks struct {
 	mu    sync.Mutex
 	locks map[string]chan struct{}
 }
 
-func (l *vfLocks) of(pciAddress string) chan struct{} {
+func (l *lentLocks) of(lent string) chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.locks[pciAddress] == nil {
-		l.locks[pciAddress] = make(chan struct{}, 1)
+	if l.locks[lent] == nil {
+		l.locks[lent] = make(chan struct{}, 1)
 	}
-	return l.locks[pciAddress]
+	return l.locks[lent]
 }
 
-// lock takes the locks of all VFs among the attachments, in the order of their addresses.
-func (l *vfLocks) lock(ctx context.Context, attachments ...plan.Attachment) (unlock func(), err error) {
-	var addresses []string
+// lock takes the locks of all devices that the attachments have, in the order of their names.
+func (l *lentLocks) lock(ctx context.Context, attachments ...plan.Attachment) (unlock func(), err error) {
+	var names []string
 	for _, a := range attachments {
-		if a.VF != nil {
-			addresses = append(addresses, a.VF.PCIAddress)
+		if a.Lent() != "" {
+			names = append(names, a.Lent())
 		}
 	}
-	slices.Sort(addresses)
+	slices.Sort(names)
 	var held []chan struct{}
 	unlock = func() {
 		for _, lock := range held {
 			<-lock
 		}
 	}
-	for _, address := range slices.Compact(addresses) {
-		lock := l.of(address)
+	for _, name := range slices.Compact(names) {
+		lock := l.of(name)
 		select {
 		case lock <- struct{}{}:
 			held = append(held, lock)
 		case <-ctx.Done():
 			unlock()
-			return nil, fmt.Errorf("other work on VF %s has not ended: %w", address, ctx.Err())
+			return nil, fmt.Errorf("other work on %s has not ended: %w", name, ctx.Err())
 		}
 	}
 	return unlock, nil

@@ -1,0 +1,83 @@
+package netattach
+
+import (
+	"net"
+	"strings"
+
+	"github.com/multinet-dev/multinet/apis/jsonpos"
+	"github.com/multinet-dev/multinet/apis/npwg"
+	"github.com/multinet-dev/multinet/apis/v1alpha1"
+)
+
+// sysDevices is where the kernel shows its devices.
+const sysDevices = "/sys/devices/"
+
+// readHostDevice knows a NIC by its name or its MAC, which nodes publish.
+func (t *translator) readHostDevice(f *jsonpos.Fields, spec *v1alpha1.NetworkSpec) {
+	spec.Type, spec.HostDevice = v1alpha1.NetworkTypeHostDevice, &v1alpha1.HostDeviceSpec{}
+	key, value := t.deviceKey(f)
+	pci, _ := f.Text("pciBusID")
+	switch {
+	case t.definition.ResourceName != "":
+		t.obstacle(f, "", "the device is the one that resource %q of the annotation %s stands for, not one that the definition names", t.definition.ResourceName, npwg.AnnotationResourceName)
+	case pci != "":
+		// The plugin asks it for its driver, and so may leave the device on the node, also where it finds the device by another key.
+		t.obstacle(f, "pciBusID", "whether this is a NIC or a virtual function, and which driver it has, is known on its node alone: name a NIC by device, and use plugin sriov for a virtual function")
+	case key == "device" && !interfaceName.MatchString(value):
+		t.obstacle(f, key, "%q cannot be the name of a NIC: at most 15 letters, digits, '.', '_' and '-'", value)
+	case key == "device":
+		spec.HostDevice.NIC.Names = []v1alpha1.InterfaceName{v1alpha1.InterfaceName(value)}
+	case key == "hwaddr":
+		t.readHWAddr(f, value, &spec.HostDevice.NIC)
+	case key == "kernelpath" && !strings.HasPrefix(value, sysDevices):
+		f.Refuse(key, "%q does not begin with %s", value, sysDevices)
+	case key == "kernelpath":
+		t.obstacle(f, key, "nodes do not publish where a NIC is below %s: name it by device or hwaddr", sysDevices)
+	case !hasDeviceID(f):
+		f.Refuse("", "names no device: the plugin needs device, hwaddr, kernelpath or pciBusID")
+	}
+	for _, key := range []string{"dpdkMode", "DPDKMode"} { // the plugin reads keys whatever their case
+		if f.Bool(key) {
+			t.obstacle(f, key, "leaves the device on the node, where a Network moves it into the pod")
+		}
+	}
+}
+
+// deviceKey is the key by which the plugin finds the device: the first one that has a value, in its order. pciBusID, which comes after
+// them, does more than that.
+func (t *translator) deviceKey(f *jsonpos.Fields) (first, value string) {
+	for _, key := range []string{"device", "hwaddr", "kernelpath"} {
+		text, _ := f.Text(key)
+		switch {
+		case text == "":
+		case first == "":
+			first, value = key, text
+		default:
+			t.note(f, key, "has no effect: the plugin finds the device by %s", first)
+		}
+	}
+	return first, value
+}
+
+// hasDeviceID tells whether the device is named as runtimes name it; readCommon says what becomes of that.
+func hasDeviceID(f *jsonpos.Fields) bool {
+	runtime, found := f.Object("runtimeConfig")
+	if !found {
+		return false
+	}
+	id, _ := runtime.Text("deviceID")
+	return id != ""
+}
+
+// readHWAddr writes the MAC as the kernel does.
+func (t *translator) readHWAddr(f *jsonpos.Fields, value string, nic *v1alpha1.UplinkSelector) {
+	mac, err := net.ParseMAC(value)
+	switch {
+	case err != nil:
+		f.Refuse("hwaddr", "%q is not a MAC", value)
+	case len(mac) != ethernetMAC:
+		t.obstacle(f, "hwaddr", "%s is not a MAC of Ethernet, and a Network has no other NICs", mac)
+	default:
+		nic.MACs = []string{mac.String()}
+	}
+}

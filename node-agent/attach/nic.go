@@ -1,0 +1,73 @@
+package attach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/multinet-dev/multinet/node-agent/kernel"
+	"github.com/multinet-dev/multinet/node-agent/plan"
+	"github.com/multinet-dev/multinet/node-agent/plumb"
+)
+
+// NICState is what the NIC of an attachment is now, on the node, and why it cannot be given to a pod, as a clause; "" where it can.
+func (a *Attacher) NICState(p plan.Attachment) (state plan.NICState, inUse string, err error) {
+	node, err := a.openNode()
+	if err == nil {
+		state, inUse, err = plumb.NICs{Node: node}.State(p.HostDevice.Interface)
+	}
+	if err != nil {
+		return plan.NICState{}, "", newError(p, StepNIC, err)
+	}
+	return state, inUse, nil
+}
+
+// releaseNIC takes a NIC for gone only where its hardware is: the kernel may bring it home late, or another namespace have it.
+func (a *Attacher) releaseNIC(ctx context.Context, nics plumb.NICs, p plan.Attachment, pod *kernel.Namespace) error {
+	if p.HostDevice.Before == nil {
+		return nil // Nothing was done to it.
+	}
+	err := nics.Release(ctx, p.HostDevice.Interface, *p.HostDevice.Before, pod)
+	if address := p.Device.PCIAddress; errors.Is(err, plumb.ErrNICGone) && address != "" {
+		if _, missing := os.Stat(a.sys.Path("bus/pci/devices/" + address)); missing == nil {
+			return &plumb.DirtyError{Device: p.LentName(), Reasons: []string{"it has not come back to the node"}}
+		}
+	}
+	return err
+}
+
+// nicSteps are the first half of attach for a NIC. A failure of this attach restores one that was not in the pod before it.
+func (r *run) nicSteps(p plan.Attachment, link *plumb.Link) []step {
+	nics, device := plumb.NICs{Node: r.node}, p.HostDevice
+	return []step{{StepNIC, func() error {
+		if needs, err := NeedsRecord(p); err != nil {
+			return err
+		} else if needs {
+			return errNotRecorded
+		}
+		inPod, err := nics.InPod(device.Interface, r.pod)
+		if err != nil {
+			return err
+		}
+		if !inPod {
+			r.undo.push("restore NIC "+device.Interface, func() error { return r.releaseNIC(context.WithoutCancel(r.ctx), nics, p, r.pod) })
+		}
+		*link, err = nics.Move(device.Interface, r.pod, p.Interface, net.HardwareAddr(p.MAC), p.MTU)
+		return err
+	}}}
+}
+
+// nicMismatch returns how the NIC in the pod differs, or "".
+func nicMismatch(p plan.Attachment, link plumb.Link) string {
+	switch {
+	case link.NIC != p.HostDevice.Interface:
+		return fmt.Sprintf("the interface is not NIC %s of the node", p.HostDevice.Interface)
+	case link.MAC.String() != p.MAC.String():
+		return fmt.Sprintf("the MAC is %s instead of %s", link.MAC, p.MAC)
+	case p.MTU != 0 && link.MTU != p.MTU:
+		return fmt.Sprintf("the MTU is %d instead of %d", link.MTU, p.MTU)
+	}
+	return ""
+}
