@@ -160,6 +160,9 @@ func (s *scene) keepsMAC(name string, n nic) {
 	}
 	pod, err := s.get(s.ctx, name)
 	s.must(err)
+	if out, err := s.InPod(s.ctx, pod, "cat", "/sys/class/net/net1/address"); err != nil || strings.TrimSpace(out) != n.MAC {
+		s.t.Errorf("net1 of %s: %v: %s", name, err, out)
+	}
 	list, err := netstatus.Decode(pod.Annotations[v1alpha1.AnnotationNetworkStatus])
 	if err != nil || len(list) != 2 || list[1].MAC != n.MAC || list[1].Interface != "net1" {
 		s.t.Errorf("network-status of %s: %v: %s", name, err, pod.Annotations[v1alpha1.AnnotationNetworkStatus])
