@@ -32,6 +32,9 @@ func (k *Keeper) planLent(ctx context.Context, pod plan.Pod, a plan.Attachment) 
 		return plan.Attachment{}, err
 	}
 	defer unlock()
+	if a.HostDevice != nil {
+		k.applyQoS() // Those who had links on the NIC are gone, and their queues must not go with it.
+	}
 	former, _ := k.state.attachment(me)
 	if former.RecordedOn() != "" && former.Lent() != a.Lent() {
 		return plan.Attachment{}, fmt.Errorf("the pod has %s already, and cannot have %s for the same interface", former.LentName(), a.LentName())

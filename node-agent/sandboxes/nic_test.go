@@ -138,8 +138,8 @@ func TestPrepareWaitsForTheNIC(t *testing.T) {
 				if err := <-prepared; err != nil {
 					t.Fatal(err)
 				}
-				if a := w.recorded("next"); len(a) != 1 || a[0].HostDevice.Before == nil {
-					t.Errorf("the ledger has %+v", a)
+				if a := w.recorded("next"); len(a) != 1 || a[0].HostDevice.Before == nil || len(w.seenNIC().mistakes) > 0 {
+					t.Errorf("the ledger has %+v, mistakes %v", a, w.seenNIC().mistakes)
 				}
 			})
 		})

@@ -2,6 +2,7 @@ package sandboxes
 
 import (
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -21,7 +22,8 @@ type fakeNIC struct {
 	inUse, stuck string
 	looked       int
 	// dirty is what the scheduler is told.
-	dirty string
+	dirty    string
+	mistakes []string
 }
 
 func nicState() plan.NICState {
@@ -36,6 +38,11 @@ func (w *world) NICState(a plan.Attachment) (plan.NICState, string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.nic.looked++
+	if slices.ContainsFunc(w.shaper.last(), func(other plan.Attachment) bool {
+		return other.Macvlan != nil && other.Device.Uplink == a.HostDevice.Interface
+	}) {
+		w.nic.mistakes = append(w.nic.mistakes, "queues of others are on the NIC")
+	}
 	if w.nic.in != "" || w.nic.gone || a.HostDevice.Interface != "eth1" {
 		return plan.NICState{}, "", fmt.Errorf("NIC %s is in %q", a.HostDevice.Interface, w.nic.in)
 	}

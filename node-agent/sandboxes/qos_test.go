@@ -31,6 +31,13 @@ func (s *fakeShaper) Apply(all []plan.Attachment, complete bool) (more bool) {
 	return more
 }
 
+// last is what was last applied.
+func (s *fakeShaper) last() []plan.Attachment {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.applied
+}
+
 func (s *fakeShaper) Report(a plan.Attachment) (r plan.QoSReport) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
