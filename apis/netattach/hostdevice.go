@@ -2,6 +2,8 @@ package netattach
 
 import (
 	"net"
+	"path"
+	"regexp"
 	"strings"
 
 	"github.com/multinet-dev/multinet/apis/jsonpos"
@@ -12,7 +14,10 @@ import (
 // sysDevices is where the kernel shows its devices.
 const sysDevices = "/sys/devices/"
 
-// readHostDevice knows a NIC by its name or its MAC, which nodes publish.
+// pciAddress is the pattern of UplinkSelector.pciAddresses.
+var pciAddress = regexp.MustCompile(`^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
+
+// readHostDevice knows a NIC by its name, its MAC or its PCI address, which nodes publish.
 func (t *translator) readHostDevice(f *jsonpos.Fields, spec *v1alpha1.NetworkSpec) {
 	spec.Type, spec.HostDevice = v1alpha1.NetworkTypeHostDevice, &v1alpha1.HostDeviceSpec{}
 	key, value := t.deviceKey(f)
@@ -20,9 +25,11 @@ func (t *translator) readHostDevice(f *jsonpos.Fields, spec *v1alpha1.NetworkSpe
 	switch {
 	case t.definition.ResourceName != "":
 		t.obstacle(f, "", "the device is the one that resource %q of the annotation %s stands for, not one that the definition names", t.definition.ResourceName, npwg.AnnotationResourceName)
-	case pci != "":
+	case pci != "" && (key != "" || !hasIPAM(f)):
 		// The plugin asks it for its driver, and so may leave the device on the node, also where it finds the device by another key.
-		t.obstacle(f, "pciBusID", "whether this is a NIC or a virtual function, and which driver it has, is known on its node alone: name a NIC by device, and use plugin sriov for a virtual function")
+		t.obstacle(f, "pciBusID", "the device may be one that a program drives (DPDK), which a Network does not give: with ipam, and without device, hwaddr and kernelpath, it is a NIC")
+	case pci != "":
+		t.readPCIAddress(f, strings.ToLower(pci), &spec.HostDevice.NIC)
 	case key == "device" && !interfaceName.MatchString(value):
 		t.obstacle(f, key, "%q cannot be the name of a NIC: at most 15 letters, digits, '.', '_' and '-'", value)
 	case key == "device":
@@ -31,8 +38,10 @@ func (t *translator) readHostDevice(f *jsonpos.Fields, spec *v1alpha1.NetworkSpe
 		t.readHWAddr(f, value, &spec.HostDevice.NIC)
 	case key == "kernelpath" && !strings.HasPrefix(value, sysDevices):
 		f.Refuse(key, "%q does not begin with %s", value, sysDevices)
+	case key == "kernelpath" && pciAddress.MatchString(path.Base(value)):
+		spec.HostDevice.NIC.PCIAddresses = []string{path.Base(value)}
 	case key == "kernelpath":
-		t.obstacle(f, key, "nodes do not publish where a NIC is below %s: name it by device or hwaddr", sysDevices)
+		t.obstacle(f, key, "does not end with a PCI address, and nodes publish no other place below %s: name the NIC by device or hwaddr", sysDevices)
 	case !hasDeviceID(f):
 		f.Refuse("", "names no device: the plugin needs device, hwaddr, kernelpath or pciBusID")
 	}
@@ -59,6 +68,15 @@ func (t *translator) deviceKey(f *jsonpos.Fields) (first, value string) {
 	return first, value
 }
 
+func hasIPAM(f *jsonpos.Fields) bool {
+	ipam, found := f.Object("ipam")
+	if !found {
+		return false
+	}
+	kind, _ := ipam.Text("type")
+	return kind != ""
+}
+
 // hasDeviceID tells whether the device is named as runtimes name it; readCommon says what becomes of that.
 func hasDeviceID(f *jsonpos.Fields) bool {
 	runtime, found := f.Object("runtimeConfig")
@@ -67,6 +85,15 @@ func hasDeviceID(f *jsonpos.Fields) bool {
 	}
 	id, _ := runtime.Text("deviceID")
 	return id != ""
+}
+
+// readPCIAddress writes the domain, without which the plugin finds no device either.
+func (t *translator) readPCIAddress(f *jsonpos.Fields, value string, nic *v1alpha1.UplinkSelector) {
+	if !pciAddress.MatchString(value) {
+		f.Refuse("pciBusID", "%q is not a PCI address with its domain, such as 0000:3b:00.1", value)
+		return
+	}
+	nic.PCIAddresses = []string{value}
 }
 
 // readHWAddr writes the MAC as the kernel does.

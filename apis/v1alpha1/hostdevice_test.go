@@ -8,6 +8,10 @@ func wholeNIC(more edits) edits {
 // wholeNICOrder makes the valid attachment the order for a NIC.
 func wholeNICOrder(more edits) edits { return wholeNIC(nil).with(edits{"spec.mac": nil}).with(more) }
 
+func byPCI(addresses ...any) edits {
+	return wholeNIC(edits{"spec.hostDevice": object{"nic": object{"pciAddresses": append(list{}, addresses...)}}})
+}
+
 func byMAC(macs ...any) edits {
 	return edits{"spec.hostDevice": object{"nic": object{"macs": append(list{}, macs...)}}}
 }
@@ -27,7 +31,10 @@ var hostDeviceCases = map[string]validationCase{
 	"whole NIC becomes macvlan":     {kind: "Network", edit: wholeNIC(nil), update: edits{"spec.type": "Macvlan", "spec.hostDevice": nil, "spec.macvlan": valid("Network").Object["spec"].(object)["macvlan"]}, want: "spec.type is immutable: create another Network"},
 	"whole NIC with class":          {kind: "Network", edit: wholeNIC(edits{"spec.qosClassName": "gold"}), want: hostDeviceNoClass},
 	"whole NIC with classes":        {kind: "Network", edit: wholeNIC(edits{"spec.allowedQoSClasses": list{"*"}}), want: hostDeviceNoClass},
-	"whole NIC, any":                {kind: "Network", edit: wholeNIC(edits{"spec.hostDevice": object{"nic": object{}}}), want: "a selector of NICs must set at least one of names, macs, driver, minLinkSpeed"},
+	"whole NIC, any":                {kind: "Network", edit: wholeNIC(edits{"spec.hostDevice": object{"nic": object{}}}), want: "a selector of NICs must set at least one of names, macs, pciAddresses, driver, minLinkSpeed"},
+	"whole NIC by PCI address":      {kind: "Network", edit: byPCI("0000:3b:00.1", "10000:01:10.7")},
+	"whole NIC, PCI of upper case":  {kind: "Network", edit: byPCI("0000:3B:00.1"), want: "spec.hostDevice.nic.pciAddresses[0]"},
+	"whole NIC, PCI without domain": {kind: "Network", edit: byPCI("3b:00.1"), want: "spec.hostDevice.nic.pciAddresses[0]"},
 	"whole NIC without selector":    {kind: "Network", edit: wholeNIC(edits{"spec.hostDevice": object{}}), want: "spec.hostDevice.nic: Required value"},
 	"whole NIC by MAC":              {kind: "Network", edit: wholeNIC(byMAC("aa:bb:cc:00:00:01", "aa:bb:cc:00:00:02"))},
 	"whole NIC by no MAC":           {kind: "Network", edit: wholeNIC(byMAC()), want: "spec.hostDevice.nic.macs in body should have at least 1 items"},

@@ -5,7 +5,8 @@ package v1alpha1
 // node's, with virtual functions, or under another link is refused when the pod is prepared.
 type HostDeviceSpec struct {
 	// nic selects the NICs of each node. Nodes without one are not offered to pods of this Network, and a pod waits until
-	// nothing else uses the NIC. The interface keeps the MAC of the NIC, unless the pod asks for another.
+	// nothing else uses the NIC. The interface keeps the MAC of the NIC, unless the pod asks for another. With pciAddresses a
+	// virtual function that has the address is a NIC, too: it is given as it is, without the settings that type SRIOV has.
 	// +required
 	NIC UplinkSelector `json:"nic"`
 }

@@ -180,7 +180,7 @@ type MacvlanSpec struct {
 }
 
 // UplinkSelector selects NICs that node agents publish. All set fields must match.
-// +kubebuilder:validation:XValidation:rule="has(self.names) || has(self.macs) || has(self.driver) || has(self.minLinkSpeed)",message="a selector of NICs must set at least one of names, macs, driver, minLinkSpeed"
+// +kubebuilder:validation:XValidation:rule="has(self.names) || has(self.macs) || has(self.pciAddresses) || has(self.driver) || has(self.minLinkSpeed)",message="a selector of NICs must set at least one of names, macs, pciAddresses, driver, minLinkSpeed"
 type UplinkSelector struct {
 	// names of the interface; one of them must match. NICs may be named differently on each node.
 	// +kubebuilder:validation:MinItems=1
@@ -196,6 +196,14 @@ type UplinkSelector struct {
 	// +listType=set
 	// +optional
 	MACs []string `json:"macs,omitempty"`
+
+	// pciAddresses of NICs, such as 0000:3b:00.1; one of them must match. Nodes that are built alike have a NIC at the same one.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:Pattern=`^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`
+	// +listType=set
+	// +optional
+	PCIAddresses []string `json:"pciAddresses,omitempty"`
 
 	// driver of the NIC's kernel device, for example mlx5_core.
 	// +kubebuilder:validation:MinLength=1

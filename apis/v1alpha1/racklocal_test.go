@@ -51,7 +51,7 @@ var rackLocalCases = map[string]validationCase{
 	"rack type without member":  {kind: "Network", edit: edits{"spec.type": "RackLocal", "spec.macvlan": nil}, want: "spec.rackLocal must be set exactly when spec.type is RackLocal"},
 	"rack member of other type": {kind: "Network", edit: edits{"spec.rackLocal": overlay}, want: "spec.rackLocal must be set exactly when spec.type is RackLocal"},
 	"rack with macvlan":         {kind: "Network", edit: edits{"spec.type": "RackLocal", "spec.rackLocal": overlay}, want: "spec.macvlan must be set exactly when spec.type is Macvlan"},
-	"rack uplink by nothing":    {kind: "Network", edit: rackLocal(object{"uplink": object{}}), want: "a selector of NICs must set at least one of names, macs, driver, minLinkSpeed"},
+	"rack uplink by nothing":    {kind: "Network", edit: rackLocal(object{"uplink": object{}}), want: "a selector of NICs must set at least one of names, macs, pciAddresses, driver, minLinkSpeed"},
 	"rack uplink changed":       {kind: "Network", edit: rackLocal(rackWired), update: rackLocal(object{"uplink": object{"driver": "mlx5_core"}})},
 	"rack path changed":         {kind: "Network", edit: rackLocal(rackWired), update: rackLocal(overlay), want: pathKept},
 	"rack path changed back":    {kind: "Network", edit: rackLocal(overlay), update: rackLocal(rackWired), want: pathKept},

@@ -132,7 +132,7 @@ var networkCases = map[string]validationCase{
 	"uplink by driver":               {kind: "Network", edit: macvlan("uplink", object{"driver": "mlx5_core"})},
 	"uplink by speed":                {kind: "Network", edit: macvlan("uplink", object{"minLinkSpeed": "25G"})},
 	"uplink by speed, number":        {kind: "Network", edit: macvlan("uplink", object{"minLinkSpeed": int64(1)})},
-	"uplink by nothing":              {kind: "Network", edit: macvlan("uplink", object{}), want: "a selector of NICs must set at least one of names, macs, driver, minLinkSpeed"},
+	"uplink by nothing":              {kind: "Network", edit: macvlan("uplink", object{}), want: "a selector of NICs must set at least one of names, macs, pciAddresses, driver, minLinkSpeed"},
 	"uplink by MAC":                  {kind: "Network", edit: macvlan("uplink", object{"macs": list{"aa:bb:cc:00:00:01"}})},
 	"uplink speed 0":                 {kind: "Network", edit: macvlan("uplink", object{"minLinkSpeed": "0"}), want: "minLinkSpeed must be greater than 0"},
 	"uplink name of 15":              {kind: "Network", edit: macvlan("uplink", object{"names": list{"abcdefghijklmno"}})},

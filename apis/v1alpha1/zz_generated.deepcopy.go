@@ -1282,6 +1282,11 @@ func (in *UplinkSelector) DeepCopyInto(out *UplinkSelector) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.PCIAddresses != nil {
+		in, out := &in.PCIAddresses, &out.PCIAddresses
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.MinLinkSpeed != nil {
 		in, out := &in.MinLinkSpeed, &out.MinLinkSpeed
 		x := (*in).DeepCopy()

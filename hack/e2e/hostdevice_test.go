@@ -75,7 +75,7 @@ func TestHostDevice(t *testing.T) {
 	s.offersBoth()
 
 	s.createOfMultus("next", "", "left-end")
-	if m := s.waitCondition("next", v1alpha1.PodConditionPlanned, corev1.ConditionFalse, v1alpha1.ReasonNoNode); !strings.Contains(m, "has 1 NICs on nodes that admit the pod, all in use") {
+	if m := s.waitCondition("next", v1alpha1.PodConditionPlanned, corev1.ConditionFalse, v1alpha1.ReasonNoNode); !strings.Contains(m, "has 1 NIC on nodes that admit the pod, and none is free") {
 		t.Errorf("the pod that waits is told: %s", m)
 	}
 	s.killAgent(nodeC)
@@ -99,7 +99,7 @@ func TestHostDevice(t *testing.T) {
 	s.createOfMultus("refused", "", "left-end")
 	s.waitAttachments(1, "the pod to be told that the node uses the NIC", func(a v1alpha1.PodNetworkAttachment) bool {
 		return slices.ContainsFunc(a.Status.Conditions, func(c metav1.Condition) bool {
-			return strings.Contains(c.Message, "take NIC: NIC nic7 is not clean: the node has address 192.0.2.7/24 on it")
+			return strings.Contains(c.Message, "take NIC: NIC nic7 is not free: the node has address 192.0.2.7/24 on it")
 		})
 	})
 	s.notReady("refused")

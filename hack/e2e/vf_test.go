@@ -37,7 +37,7 @@ func vfioNetwork(pf string, vlan int32) v1alpha1.NetworkSpec {
 
 // TestVirtualFunctions: pods that only select a network are placed where its VFs are, get one for themselves, reach each
 // other, outlive the agent, wait where their card has VFs left and no bandwidth, and leave the VFs as they found them. Then pods
-// with claims of their own do so.
+// with claims of their own do so, and one that has a VF as it is.
 func TestVirtualFunctions(t *testing.T) {
 	node := startVM(t)
 	s := newScene(t, node, nodeA)
@@ -47,6 +47,7 @@ func TestVirtualFunctions(t *testing.T) {
 	s.network("red", vfNetwork("pf0", 100))
 	s.network("blue", vfNetwork("pf1", 200))
 
+	whole := s.wholeVF(before)
 	s.network("green", vfioNetwork("pf1", 300))
 	s.network("amber", vfioNetwork("pf0", 500))
 	// The card has 1G, which its VFs share.
@@ -78,8 +79,11 @@ func TestVirtualFunctions(t *testing.T) {
 	drawn := s.createRandom()
 	// Whatever pods select, all that tells of their VFs tells of the same ones.
 	s.waitVFs(8*time.Minute, node, drawn...)
+	s.must(s.Create(s.ctx, s.vfPod("whole", "whole", 1)))
 	s.remove(false, drawn...)
-	s.waitGone(4*time.Minute, append(going, drawn...)...)
+	s.hasWhole(node, whole, "whole", before)
+	s.remove(false, "whole")
+	s.waitGone(4*time.Minute, append(going, append(drawn, "whole")...)...)
 	s.waitClean(node, before)
 }
 

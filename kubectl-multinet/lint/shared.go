@@ -36,7 +36,7 @@ func sameNIC(a, b *v1alpha1.NetworkSpec) bool {
 		return slices.Equal(a.SRIOV.Device.PFNames, b.SRIOV.Device.PFNames) && vlan(a.SRIOV) == vlan(b.SRIOV)
 	}
 	x, y := uplink(a), uplink(b)
-	return x != nil && y != nil && slices.Equal(x.Names, y.Names) && slices.Equal(x.MACs, y.MACs)
+	return x != nil && y != nil && slices.Equal(x.Names, y.Names) && slices.Equal(x.MACs, y.MACs) && slices.Equal(x.PCIAddresses, y.PCIAddresses)
 }
 
 // uplink is what selects the NIC that pods share, or have one after the other; nil where it is none of both.

@@ -108,6 +108,26 @@ func TestHostDevice(t *testing.T) {
 	w.wantHome()
 }
 
+// A sandbox that ended without a word left the NIC as it was in there; the next one of the pod gets it as the node had it.
+func TestHostDeviceFromFormerSandbox(t *testing.T) {
+	w := newNICWorld(t)
+	p := w.whole()
+	p.MTU = 0
+	former := w.pod()
+	w.attach(former, p)
+	kerneltest.SetDown(t, former, "net1")
+	kerneltest.SetMTU(t, former, "net1", 1300)
+	link, err := former.Handle().LinkByName("net1")
+	w.must(err)
+	w.must(former.Handle().LinkSetNsFd(link, w.node.FD()))
+	pod := w.pod()
+	if results := w.attach(pod, p); results[0].MTU != 1500 {
+		t.Errorf("results %+v", results)
+	}
+	w.must(w.attacher.Detach(t.Context(), pod.Path(), []plan.Attachment{p}))
+	w.wantHome()
+}
+
 // The pod may ask for another MAC; the NIC has its own again afterwards.
 func TestHostDeviceWithMAC(t *testing.T) {
 	w := newNICWorld(t)

@@ -75,6 +75,32 @@ func (w *vfWorld) wantClean() {
 	}
 }
 
+// A VF that is known by its PCI address alone is moved as it is: its PF is told nothing, and it has its own MAC.
+func TestSRIOVHostDevice(t *testing.T) {
+	w := newVFWorld(t, 6)
+	pod := w.pod()
+	empty := w.state(pod)
+	p := w.fast()
+	p.VF, p.Before, p.MAC, p.HostDevice = nil, nil, nil, &plan.HostDevice{}
+	p.Device = plan.Device{PCIAddress: w.address, PF: "pf"}
+	state, inUse, err := w.attacher.NICState(p)
+	w.must(err)
+	if inUse != "" || state.Interface != w.before.Interface || state.MAC.String() != w.before.MAC {
+		t.Fatalf("the VF is %+v, in use %q", state, inUse)
+	}
+	p = p.WithNICState(&state)
+	if results := w.attach(pod, p); results[0].MAC.String() != w.before.MAC || results[0].MTU != 1400 {
+		t.Errorf("results %+v", results)
+	}
+	w.check(pod, p)
+	if _, inUse, err := w.attacher.NICState(p); err != nil || inUse != "it has no interface on the node, since no driver has it or one that makes none" {
+		t.Errorf("while the pod has it: %q, %v", inUse, err)
+	}
+	w.must(w.attacher.Detach(t.Context(), pod.Path(), []plan.Attachment{p}))
+	w.wantState(pod, empty)
+	w.wantClean()
+}
+
 // A VF and a macvlan link are attached, checked, attached again, repaired and detached in one go.
 func TestSRIOVAttach(t *testing.T) {
 	w := newVFWorld(t, 0)

@@ -68,6 +68,8 @@ func (d *Devices) Select(s v1alpha1.UplinkSelector) (plan.Device, bool) {
 	return d.find(func(i inventory.Device) bool {
 		return i.Kind == v1alpha1.DeviceKindUplink &&
 			(len(s.Names) == 0 || slices.Contains(s.Names, v1alpha1.InterfaceName(i.Interface))) &&
+			(len(s.MACs) == 0 || slices.Contains(s.MACs, i.MAC)) &&
+			(len(s.PCIAddresses) == 0 || slices.Contains(s.PCIAddresses, i.PCIAddress)) &&
 			(s.Driver == "" || s.Driver == i.Driver) &&
 			(s.MinLinkSpeed == nil || s.MinLinkSpeed.Value() <= i.LinkSpeed)
 	})

@@ -125,7 +125,7 @@ func TestDevice(t *testing.T) {
 
 func TestDevices(t *testing.T) {
 	list := []inventory.Device{
-		{Name: "b", Kind: v1alpha1.DeviceKindUplink, Interface: "eth2", LinkSpeed: 1e9},
+		{Name: "b", Kind: v1alpha1.DeviceKindUplink, Interface: "eth2", LinkSpeed: 1e9, MAC: "aa:bb:cc:00:00:01", PCIAddress: "0000:3b:00.1"},
 		{Name: "a", Kind: v1alpha1.DeviceKindUplink, Interface: "eth1", Driver: "virtio_net", LinkSpeed: 10e9, Carrier: true},
 		{Name: "0", Kind: v1alpha1.DeviceKindOverlay, Interface: "eth0", LinkSpeed: 25e9, Carrier: true},
 	}
@@ -147,6 +147,9 @@ func TestDevices(t *testing.T) {
 		"by name":   {v1alpha1.UplinkSelector{Names: []v1alpha1.InterfaceName{"eth2"}}, "b"},
 		"by driver": {v1alpha1.UplinkSelector{Driver: "virtio_net"}, "a"},
 		"by speed":  {v1alpha1.UplinkSelector{MinLinkSpeed: &fast}, "a"},
+		"by MAC":    {v1alpha1.UplinkSelector{MACs: []string{"aa:bb:cc:00:00:02", "aa:bb:cc:00:00:01"}}, "b"},
+		"by PCI":    {v1alpha1.UplinkSelector{PCIAddresses: []string{"0000:3b:00.1"}}, "b"},
+		"no MAC":    {v1alpha1.UplinkSelector{MACs: []string{"aa:bb:cc:00:00:02"}}, ""},
 		"overlay":   {v1alpha1.UplinkSelector{Names: []v1alpha1.InterfaceName{"eth0"}}, ""},
 		"none":      {v1alpha1.UplinkSelector{Names: []v1alpha1.InterfaceName{"eth2"}, MinLinkSpeed: &fast}, ""},
 	} {

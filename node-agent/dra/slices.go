@@ -53,8 +53,14 @@ func device(i inventory.Device, topology map[string]string) resourceapi.Device {
 			v1alpha1.DeviceCapacityBandwidth: bandwidth(i.Promised), v1alpha1.DeviceCapacityIngress: bandwidth(i.Promised),
 		}
 	}
-	if i.Kind == v1alpha1.DeviceKindUplink {
+	switch i.Kind {
+	case v1alpha1.DeviceKindUplink:
 		d.Capacity[v1alpha1.DeviceCapacityLinks] = links()
+	case v1alpha1.DeviceKindVF:
+		// For claims that ask for all of a NIC, whichever it is. Nobody shares a VF.
+		d.Capacity = map[resourceapi.QualifiedName]resourceapi.DeviceCapacity{
+			v1alpha1.DeviceCapacityLinks: {Value: *resource.NewQuantity(v1alpha1.WholeUplink, resource.DecimalSI)},
+		}
 	}
 	if !i.Carrier {
 		d.Taints = []resourceapi.DeviceTaint{{Key: v1alpha1.DeviceTaintNoCarrier, Effect: resourceapi.DeviceTaintEffectNoSchedule}}

@@ -82,8 +82,8 @@ func TestAttributesFitIntoADevice(t *testing.T) {
 	}
 	d := device(inventory.Device{Name: "vf-a", Kind: v1alpha1.DeviceKindVF, PF: "eth1", Driver: "d", Vendor: "v", DeviceID: "i", PCIAddress: "a",
 		PCIeRoot: "r", NUMANode: &numa, LinkSpeed: 1, RDMADevice: "m"}, config.Topology(labels))
-	if n := len(d.Attributes) + len(d.Capacity); n != 31 || n > resourceapi.ResourceSliceMaxAttributesAndCapacitiesPerDevice {
-		t.Errorf("%d attributes and capacities, want 31 of at most %d", n, resourceapi.ResourceSliceMaxAttributesAndCapacitiesPerDevice)
+	if n := len(d.Attributes) + len(d.Capacity); n != 32 || n > resourceapi.ResourceSliceMaxAttributesAndCapacitiesPerDevice {
+		t.Errorf("%d attributes and capacities, want 32 of at most %d", n, resourceapi.ResourceSliceMaxAttributesAndCapacitiesPerDevice)
 	}
 }
 

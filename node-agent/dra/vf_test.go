@@ -21,11 +21,11 @@ func vfDevice(index int) inventory.Device {
 	}
 }
 
-// TestVirtualFunctionIsExclusive: one pod has it for itself, and Multus finds it by the two attributes that it looks for.
+// TestVirtualFunctionIsExclusive: one pod has it for itself, also one that asks for all of a NIC, and Multus finds it by the two attributes that it looks for.
 func TestVirtualFunctionIsExclusive(t *testing.T) {
 	got := device(vfDevice(3), nil)
-	if got.AllowMultipleAllocations != nil || len(got.Capacity) != 0 {
-		t.Errorf("a VF can be shared: %+v", got)
+	if links := got.Capacity["links"]; got.AllowMultipleAllocations != nil || len(got.Capacity) != 1 || links.Value.Value() != v1alpha1.WholeUplink {
+		t.Errorf("a VF can be shared, or is not one whole: %+v", got)
 	}
 	text := func(s string) resourceapi.DeviceAttribute { return resourceapi.DeviceAttribute{StringValue: &s} }
 	number := func(n int64) resourceapi.DeviceAttribute { return resourceapi.DeviceAttribute{IntValue: &n} }

@@ -67,7 +67,7 @@ func FromAttachment(pna *v1alpha1.PodNetworkAttachment, device Device, claim *Cl
 	default:
 		a.Macvlan, a.Overlay = b.path(spec)
 	}
-	b.check(a.VF != nil || device.Uplink != "", "device", device.Name, "has no interface on this node")
+	b.check(a.HasVF() || device.Uplink != "", "device", device.Name, "has no interface on this node")
 	if spec.RackLocal != nil {
 		a.Rack = spec.RackLocal.Rack
 	}

@@ -9,8 +9,8 @@ import (
 
 // HostDevice is a NIC of the node that the pod has for itself.
 type HostDevice struct {
-	// Interface is its name on the node.
-	Interface string `json:"interface"`
+	// Interface is its name on the node; that of a VF is known when it is written down what the VF is like.
+	Interface string `json:"interface,omitempty"`
 	// Before is what it was like, to be restored when the pod goes.
 	Before *NICState `json:"before,omitempty"`
 }
@@ -20,6 +20,12 @@ type HostDevice struct {
 type NICState struct {
 	// Boot is the boot ID of the kernel. After another boot the NIC is as the node has made it.
 	Boot string `json:"boot"`
+
+	Interface string `json:"interface"`
+	// Kind is that of virtual links, such as "bond", or "device"; Parent is the hardware behind it, such as "pci/0000:3b:00.1", empty for
+	// none. By both the NIC is told from links that a pod makes.
+	Kind   string `json:"kind"`
+	Parent string `json:"parent,omitempty"`
 
 	MAC           HardwareAddr `json:"mac"`
 	MTU           int          `json:"mtu"`
@@ -38,6 +44,7 @@ func (s NICState) Differences(now NICState) (clauses []string) {
 			clauses = append(clauses, fmt.Sprintf("%s is %s instead of %s", name, printed(is), printed(was)))
 		}
 	}
+	differ("interface", s.Interface, now.Interface)
 	differ("mac", s.MAC.String(), now.MAC.String())
 	differ("mtu", s.MTU, now.MTU)
 	differ("txqueuelen", s.TxQueueLength, now.TxQueueLength)
@@ -69,16 +76,24 @@ func (a Attachment) Lent() string {
 	switch {
 	case a.VF != nil:
 		return a.VF.PCIAddress
+	case a.HostDevice != nil && a.HasVF():
+		return a.Device.PCIAddress
 	case a.HostDevice != nil:
 		return a.HostDevice.Interface
 	}
 	return ""
 }
 
+// HasVF tells whether the attachment has a VF for itself, with the settings of a Network or as it is.
+func (a Attachment) HasVF() bool { return a.VF != nil || a.HostDevice != nil && a.Device.PF != "" }
+
 // LentName is Lent for people.
 func (a Attachment) LentName() string {
-	if a.VF != nil {
+	switch {
+	case a.VF != nil:
 		return fmt.Sprintf("VF %d of PF %s (%s)", a.VF.Index, a.VF.PF, a.VF.PCIAddress)
+	case a.HasVF():
+		return fmt.Sprintf("VF %d of PF %s (%s)", a.Device.VFIndex, a.Device.PF, a.Device.PCIAddress)
 	}
 	return "NIC " + a.Lent()
 }
@@ -108,7 +123,11 @@ func (a Attachment) WithRecordOf(former Attachment) Attachment {
 func (a Attachment) WithNICState(before *NICState) Attachment {
 	device := *a.HostDevice
 	device.Before, a.HostDevice = before, &device
-	if before != nil && len(a.MAC) == 0 {
+	if before == nil {
+		return a
+	}
+	device.Interface = before.Interface
+	if len(a.MAC) == 0 {
 		a.MAC = before.MAC
 	}
 	return a

@@ -28,7 +28,7 @@ func TestHostDevicePlan(t *testing.T) {
 		t.Errorf("lent %q, %q, recorded on %q", got.Lent(), got.LentName(), got.RecordedOn())
 	}
 	own := HardwareAddr{2, 0, 0, 0, 9, 1}
-	recorded := got.WithNICState(&NICState{Boot: "this", MAC: own})
+	recorded := got.WithNICState(&NICState{Boot: "this", Interface: "eth1", MAC: own})
 	if recorded.MAC.String() != own.String() || recorded.RecordedOn() != "this" || got.HostDevice.Before != nil {
 		t.Errorf("recorded %+v, and before it %+v", recorded, got)
 	}
@@ -56,8 +56,17 @@ func TestHostDeviceRefused(t *testing.T) {
 			t.Errorf("error %v, want one of %s", err, field)
 		}
 	}
-	if _, err := FromAttachment(nicOrder(), vfDevice(), nil); err == nil {
-		t.Error("a VF is a NIC")
+}
+
+// A VF is known by its PCI address until it is written down which interface it has.
+func TestHostDeviceThatIsAVF(t *testing.T) {
+	got, err := FromAttachment(nicOrder(), vfDevice(), nil)
+	if err != nil || !got.HasVF() || got.Lent() != "0000:01:10.0" || got.LentName() != "VF 3 of PF ens9 (0000:01:10.0)" || got.HostDevice.Interface != "" {
+		t.Fatalf("planned %+v, %v", got, err)
+	}
+	got = got.WithNICState(&NICState{Boot: "this", Interface: "ens9v3", MAC: HardwareAddr{2, 0, 0, 0, 9, 3}})
+	if got.HostDevice.Interface != "ens9v3" || got.Lent() != "0000:01:10.0" || got.RecordedOn() != "this" {
+		t.Errorf("recorded %+v", got)
 	}
 }
 

@@ -33,27 +33,47 @@ type NICs struct {
 // State reads a NIC on the node, and InUse tells, as a clause, what of the node needs it; "" for nothing. The error is
 // ErrUplinkMissing or one of the kernel.
 func (h NICs) State(nic string) (state plan.NICState, inUse string, err error) {
-	attrs, err := h.onNode(nic)
-	if err == nil && attrs == nil {
-		err = fmt.Errorf("NIC %s: %w", nic, ErrUplinkMissing)
+	link, err := h.Node.Handle().LinkByName(nic)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		err = ErrUplinkMissing
 	}
 	if err != nil {
+		return plan.NICState{}, "", fmt.Errorf("NIC %s: %w", nic, err)
+	}
+	if state, err = nicState(link); err != nil {
 		return plan.NICState{}, "", err
 	}
-	if state, err = nicState(attrs); err != nil {
-		return plan.NICState{}, "", err
-	}
-	inUse, err = h.inUse(attrs)
+	inUse, err = h.inUse(link.Attrs())
 	return state, inUse, err
 }
 
-func nicState(attrs *netlink.LinkAttrs) (plan.NICState, error) {
+// At returns the name that a NIC or VF has on the node, by its PCI address, and "" where it has no interface there.
+func (h NICs) At(pciAddress string) (nic string, err error) {
+	attrs, err := interfaceIn(h.Node, pciAddress)
+	if err != nil || attrs == nil {
+		return "", err
+	}
+	return attrs.Name, nil
+}
+
+func nicState(link netlink.Link) (plan.NICState, error) {
 	boot, err := kernel.BootID()
+	attrs := link.Attrs()
 	return plan.NICState{
-		Boot: boot, MAC: plan.HardwareAddr(slices.Clone(attrs.HardwareAddr)), MTU: attrs.MTU, TxQueueLength: attrs.TxQLen, Alias: attrs.Alias, Up: isUp(attrs),
+		Boot: boot, Interface: attrs.Name, Kind: link.Type(), Parent: parentOf(link),
+		MAC: plan.HardwareAddr(slices.Clone(attrs.HardwareAddr)), MTU: attrs.MTU, TxQueueLength: attrs.TxQLen, Alias: attrs.Alias, Up: isUp(attrs),
 		Promiscuous: attrs.RawFlags&unix.IFF_PROMISC != 0, AllMulticast: attrs.RawFlags&unix.IFF_ALLMULTI != 0,
 		XDP: attrs.Xdp != nil && attrs.Xdp.Attached,
 	}, err
+}
+
+// parentOf is the hardware behind a link, such as "pci/0000:3b:00.1", which Linux tells since 5.14; "" where there is none.
+func parentOf(link netlink.Link) string {
+	attrs := link.Attrs()
+	if attrs.ParentDev == "" {
+		return ""
+	}
+	return attrs.ParentDevBus + "/" + attrs.ParentDev
 }
 
 // inUse looks for what would be cut off. Links on the NIC in other namespaces cannot be seen from here; they live on.
@@ -84,29 +104,30 @@ func (h NICs) inUse(nic *netlink.LinkAttrs) (string, error) {
 }
 
 // InPod tells whether the pod has the NIC.
-func (h NICs) InPod(nic string, pod *kernel.Namespace) (bool, error) {
+func (h NICs) InPod(device plan.HostDevice, pod *kernel.Namespace) (bool, error) {
 	links, err := h.links(pod)
-	return marked(nic, links) != nil, err
+	return inPod(device, links) != nil, err
 }
 
 // Move puts a NIC into the pod under a name, with a MAC, down, with our mark. With mtu 0 it keeps the MTU that it has. One that is
-// in the pod already is made right there, and left up where it is right.
+// in the pod already is made right there, and left up where it is right. What it was before must be known.
 //
 // The error is ErrNameTaken, ErrNICGone, or one of the kernel.
-func (h NICs) Move(nic string, pod *kernel.Namespace, name string, mac net.HardwareAddr, mtu int) (Link, error) {
-	if taken, found, err := FindLink(pod, name); err != nil {
-		return Link{}, err
-	} else if found && taken.NIC != nic {
-		return Link{}, ErrNameTaken
-	}
-	attrs, inPod, err := h.locate(nic, pod)
+func (h NICs) Move(device plan.HostDevice, pod *kernel.Namespace, name string, mac net.HardwareAddr, mtu int) (Link, error) {
+	nic := device.Interface
+	found, inPod, err := h.locate(device, pod)
 	if err != nil {
 		return Link{}, err
 	}
-	if attrs == nil {
+	if found == nil {
 		return Link{}, fmt.Errorf("NIC %s: %w", nic, ErrNICGone)
 	}
-	if err := h.settle(nic, attrs, inPod, pod, name, mac, mtu); err != nil {
+	if taken, is, err := FindLink(pod, name); err != nil {
+		return Link{}, err
+	} else if is && (!inPod || taken.Index != found.Attrs().Index) {
+		return Link{}, ErrNameTaken
+	}
+	if err := h.settle(nic, found.Attrs(), inPod, pod, name, mac, mtu); err != nil {
 		return Link{}, err
 	}
 	link, err := foundLink(pod, name)
@@ -137,8 +158,12 @@ func (h NICs) settle(nic string, attrs *netlink.LinkAttrs, inPod bool, pod *kern
 		}
 	}
 	if inPod {
-		if attrs.Name == name && (mtu == 0 || attrs.MTU == mtu) && attrs.HardwareAddr.String() == mac.String() {
+		right := attrs.Name == name && (mtu == 0 || attrs.MTU == mtu) && attrs.HardwareAddr.String() == mac.String()
+		if right && attrs.Alias == mark {
 			return nil
+		}
+		if right {
+			return pod.Handle().LinkSetAlias(byIndex(attrs.Index), mark)
 		}
 		if err := pod.Handle().LinkSetDown(byIndex(attrs.Index)); err != nil {
 			return fmt.Errorf("NIC %s: set %s down: %w", nic, attrs.Name, err)
@@ -175,45 +200,48 @@ func explainNIC(nic, name string, mtu int, err error) error {
 
 // Release makes a NIC what it was before, wherever it is: in the pod, whose namespace may be nil where it is gone, or on the node under
 // the name that it had in the pod or another, where the kernel puts hardware when a namespace ends. It reads everything back, and only
-// then takes the mark away: a NIC of the name without a mark was not moved, or is another one.
+// then takes the mark away: a NIC that has its name and no mark was not moved, or is another one.
 //
 // After another boot there is nothing to be made again. The error is ErrNICGone, a *DirtyError, or one with which the NIC could not
 // even be looked at.
-func (h NICs) Release(ctx context.Context, nic string, before plan.NICState, pod *kernel.Namespace) error {
+func (h NICs) Release(ctx context.Context, device plan.HostDevice, pod *kernel.Namespace) error {
+	nic, before := device.Interface, *device.Before
 	if boot, err := kernel.BootID(); err != nil || boot != before.Boot {
 		return err
 	}
-	attrs, inPod, err := h.locate(nic, pod)
-	if err == nil && attrs == nil && pod == nil {
-		attrs, err = h.awaitHome(ctx, nic)
+	found, inPod, err := h.locate(device, pod)
+	if err == nil && found == nil && pod == nil {
+		found, err = h.awaitHome(ctx, device)
 	}
 	if err != nil {
 		return err
 	}
-	if attrs == nil {
+	if found == nil {
 		return fmt.Errorf("NIC %s: %w", nic, ErrNICGone)
 	}
-	if _, marked := plan.MarkedNIC(attrs.Alias); !marked {
+	attrs := found.Attrs()
+	if _, marked := plan.MarkedNIC(attrs.Alias); !inPod && !marked && attrs.Name == nic {
 		return nil
 	}
 	if inPod {
 		err := h.checkpoint("home")
 		if err == nil {
-			err = moveLink(pod, attrs.Index, h.Node, nic, attrs.Alias, 0)
+			err = moveLink(pod, attrs.Index, h.Node, nic, plan.NICMark(nic), 0)
 		}
 		if err != nil {
 			return &DirtyError{Device: "NIC " + nic, Reasons: []string{"it is in the pod"}, Err: fmt.Errorf("move it back to the node: %w", err)}
 		}
-		if attrs, err = h.onNode(nic); err != nil || attrs == nil {
+		if found, err = h.onNode(device); err != nil || found == nil {
 			return errors.Join(err, fmt.Errorf("NIC %s vanished when it came back to the node", nic))
 		}
 	}
-	return h.restore(nic, before, attrs)
+	return h.restore(device, found)
 }
 
 // restore makes a NIC on the node what it was. It tries everything. The link comes up when the rest is right.
-func (h NICs) restore(nic string, before plan.NICState, attrs *netlink.LinkAttrs) error {
-	now, err := nicState(attrs)
+func (h NICs) restore(device plan.HostDevice, found netlink.Link) error {
+	nic, before, attrs := device.Interface, *device.Before, found.Attrs()
+	now, err := nicState(found)
 	if err != nil {
 		return err
 	}
@@ -232,7 +260,7 @@ func (h NICs) restore(nic string, before plan.NICState, attrs *netlink.LinkAttrs
 		}
 	}
 	now.Alias = before.Alias
-	changed := attrs.Name != nic || len(before.Differences(now)) > 0
+	changed := len(before.Differences(now)) > 0
 	restore("link", changed && now.Up, func() error { return handle.LinkSetDown(target) })
 	restore("name", attrs.Name != nic, func() error { return handle.LinkSetName(target, nic) })
 	restore("MTU", now.MTU != before.MTU, func() error { return handle.LinkSetMTU(target, before.MTU) })
@@ -242,13 +270,10 @@ func (h NICs) restore(nic string, before plan.NICState, attrs *netlink.LinkAttrs
 	restore("XDP program", now.XDP && !before.XDP, func() error { return h.Node.Do(func() error { return netlink.LinkSetXdpFd(target, -1) }) })
 	restore("MAC", now.MAC.String() != before.MAC.String(), func() error { return handle.LinkSetHardwareAddr(target, net.HardwareAddr(before.MAC)) })
 	restore("link", changed && before.Up, func() error { return handle.LinkSetUp(target) })
-	if attrs, err = h.onNode(nic); err != nil {
-		return errors.Join(append(failed, err)...)
+	if found, err = handle.LinkByIndex(attrs.Index); err != nil {
+		return errors.Join(append(failed, fmt.Errorf("NIC %s: look at it again: %w", nic, err))...)
 	}
-	if attrs == nil || attrs.Name != nic {
-		return &DirtyError{Device: "NIC " + nic, Reasons: []string{"it does not have its name"}, Err: errors.Join(failed...)}
-	}
-	if now, err = nicState(attrs); err != nil {
+	if now, err = nicState(found); err != nil {
 		return err
 	}
 	now.Alias = before.Alias
@@ -265,22 +290,22 @@ func (h NICs) restore(nic string, before plan.NICState, attrs *netlink.LinkAttrs
 }
 
 // locate finds a NIC in the pod or on the node; nil where it is in neither.
-func (h NICs) locate(nic string, pod *kernel.Namespace) (attrs *netlink.LinkAttrs, inPod bool, err error) {
+func (h NICs) locate(device plan.HostDevice, pod *kernel.Namespace) (found netlink.Link, isInPod bool, err error) {
 	if pod != nil {
 		links, err := h.links(pod)
 		if err != nil {
 			return nil, false, err
 		}
-		if attrs := marked(nic, links); attrs != nil {
-			return attrs, true, nil
+		if found := inPod(device, links); found != nil {
+			return found, true, nil
 		}
 	}
-	attrs, err = h.onNode(nic)
-	return attrs, false, err
+	found, err = h.onNode(device)
+	return found, false, err
 }
 
 // awaitHome waits for the kernel, which ends a namespace some time after nobody has it any more.
-func (h NICs) awaitHome(ctx context.Context, nic string) (*netlink.LinkAttrs, error) {
+func (h NICs) awaitHome(ctx context.Context, device plan.HostDevice) (netlink.Link, error) {
 	limit := h.Settle
 	if limit == 0 {
 		limit = 10 * time.Second
@@ -290,12 +315,12 @@ func (h NICs) awaitHome(ctx context.Context, nic string) (*netlink.LinkAttrs, er
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if attrs, err := h.onNode(nic); err != nil || attrs != nil {
-			return attrs, err
+		if found, err := h.onNode(device); err != nil || found != nil {
+			return found, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("NIC %s has not come back to the node: %w", nic, ctx.Err())
+			return nil, fmt.Errorf("NIC %s has not come back to the node: %w", device.Interface, ctx.Err())
 		case <-end.C:
 			return nil, nil
 		case <-tick.C:
@@ -303,21 +328,12 @@ func (h NICs) awaitHome(ctx context.Context, nic string) (*netlink.LinkAttrs, er
 	}
 }
 
-// onNode finds a NIC by its mark before it looks for the name, which another interface may have got meanwhile.
-func (h NICs) onNode(nic string) (*netlink.LinkAttrs, error) {
+func (h NICs) onNode(device plan.HostDevice) (netlink.Link, error) {
 	links, err := h.links(h.Node)
 	if err != nil {
 		return nil, err
 	}
-	if attrs := marked(nic, links); attrs != nil {
-		return attrs, nil
-	}
-	for _, link := range links {
-		if link.Attrs().Name == nic {
-			return link.Attrs(), nil
-		}
-	}
-	return nil, nil
+	return onNode(device, links), nil
 }
 
 func (h NICs) links(ns *kernel.Namespace) ([]netlink.Link, error) {
@@ -328,10 +344,48 @@ func (h NICs) links(ns *kernel.Namespace) ([]netlink.Link, error) {
 	return links, nil
 }
 
-func marked(nic string, links []netlink.Link) *netlink.LinkAttrs {
+// inPod finds a NIC among the links of a pod. A pod with NET_ADMIN can take the mark away, or put it on a link that it has made: what
+// is behind the NIC it cannot, and where nothing is, the link is at least of the kind that the NIC is of.
+func inPod(device plan.HostDevice, links []netlink.Link) netlink.Link {
+	candidates := like(device, links)
+	if device.Before.Parent != "" && len(candidates) == 1 {
+		return candidates[0]
+	}
+	return withMark(device.Interface, candidates)
+}
+
+// onNode finds a NIC among the links of the node: by its mark before its name, which another interface may have got meanwhile, and
+// hardware without either that came home from a pod which took the mark away.
+func onNode(device plan.HostDevice, links []netlink.Link) netlink.Link {
+	candidates := like(device, links)
+	if found := withMark(device.Interface, candidates); found != nil {
+		return found
+	}
+	for _, link := range candidates {
+		if link.Attrs().Name == device.Interface {
+			return link
+		}
+	}
+	if device.Before.Parent != "" && len(candidates) == 1 {
+		return candidates[0]
+	}
+	return nil
+}
+
+// like are the links that may be the NIC. Cards with several ports at one PCI address have several with one parent.
+func like(device plan.HostDevice, links []netlink.Link) (candidates []netlink.Link) {
+	for _, link := range links {
+		if link.Type() == device.Before.Kind && parentOf(link) == device.Before.Parent {
+			candidates = append(candidates, link)
+		}
+	}
+	return candidates
+}
+
+func withMark(nic string, links []netlink.Link) netlink.Link {
 	for _, link := range links {
 		if name, is := plan.MarkedNIC(link.Attrs().Alias); is && name == nic {
-			return link.Attrs()
+			return link
 		}
 	}
 	return nil

@@ -67,6 +67,12 @@ func (l *lender) wantHome() {
 	}
 }
 
+// device is the NIC as the ledger has it.
+func (l *lender) device() plan.HostDevice {
+	before := l.before
+	return plan.HostDevice{Interface: "eth1", Before: &before}
+}
+
 var asked = net.HardwareAddr{0x02, 0, 0, 0, 0, 0x77}
 
 // change is what a pod may do to its NIC.
@@ -91,7 +97,7 @@ func TestNIC(t *testing.T) {
 		mac net.HardwareAddr
 		mtu int
 	}{{own, 0}, {asked, 1400}} {
-		link, err := l.Move("eth1", pod, "net1", want.mac, want.mtu)
+		link, err := l.Move(l.device(), pod, "net1", want.mac, want.mtu)
 		l.must(err)
 		mtu := max(want.mtu, 0)
 		if want.mtu == 0 {
@@ -104,18 +110,18 @@ func TestNIC(t *testing.T) {
 			t.Errorf("on the node it is still: %v", err)
 		}
 		l.must(SetUp(pod, link.Index))
-		if again, err := l.Move("eth1", pod, "net1", want.mac, want.mtu); err != nil || !again.Up || again.Index != link.Index {
+		if again, err := l.Move(l.device(), pod, "net1", want.mac, want.mtu); err != nil || !again.Up || again.Index != link.Index {
 			t.Errorf("the second time the pod has %+v, %v", again, err)
 		}
 		l.change(pod, "net1")
-		repaired, err := l.Move("eth1", pod, "net1", want.mac, mtu)
+		repaired, err := l.Move(l.device(), pod, "net1", want.mac, mtu)
 		if err != nil || repaired.Name != "net1" || repaired.MTU != mtu || repaired.Up {
 			t.Errorf("after the pod's changes: %+v, %v", repaired, err)
 		}
 		l.change(pod, "net1")
-		l.must(l.Release(t.Context(), "eth1", l.before, pod))
+		l.must(l.Release(t.Context(), l.device(), pod))
 		l.wantHome()
-		l.must(l.Release(t.Context(), "eth1", l.before, pod))
+		l.must(l.Release(t.Context(), l.device(), pod))
 		l.wantHome()
 	}
 }
@@ -124,13 +130,13 @@ func TestNIC(t *testing.T) {
 func TestNICUnderAnotherName(t *testing.T) {
 	l := newLender(t)
 	pod := kerneltest.Namespace(t, "pod")
-	_, err := l.Move("eth1", pod, "net1", asked, 0)
+	_, err := l.Move(l.device(), pod, "net1", asked, 0)
 	l.must(err)
 	l.must(moveLink(pod, l.link(pod, "net1").Attrs().Index, l.Node, "dev7", plan.NICMark("eth1"), 0))
-	if _, inUse, err := l.State("eth1"); err != nil || inUse != "it has the mark of a pod's, as NIC eth1" {
+	if _, inUse, err := l.State("dev7"); err != nil || inUse != "it has the mark of a pod's, as NIC eth1" {
 		t.Errorf("before it is released: %q, %v", inUse, err)
 	}
-	l.must(l.Release(t.Context(), "eth1", l.before, nil))
+	l.must(l.Release(t.Context(), l.device(), nil))
 	l.wantHome()
 }
 
@@ -138,23 +144,81 @@ func TestNICUnderAnotherName(t *testing.T) {
 func TestNICGone(t *testing.T) {
 	l := newLender(t)
 	pod := kerneltest.Namespace(t, "pod")
-	_, err := l.Move("eth1", pod, "net1", asked, 0)
+	_, err := l.Move(l.device(), pod, "net1", asked, 0)
 	l.must(err)
 	kerneltest.Remove(t, pod, "net1")
 	for _, where := range []*kernel.Namespace{pod, nil} {
-		if err := l.Release(t.Context(), "eth1", l.before, where); !errors.Is(err, ErrNICGone) {
+		if err := l.Release(t.Context(), l.device(), where); !errors.Is(err, ErrNICGone) {
 			t.Errorf("released: %v", err)
 		}
 	}
-	if _, err := l.Move("eth1", pod, "net1", asked, 0); !errors.Is(err, ErrNICGone) {
+	if _, err := l.Move(l.device(), pod, "net1", asked, 0); !errors.Is(err, ErrNICGone) {
 		t.Errorf("moved: %v", err)
 	}
 	kerneltest.Cable(t, l.Node, "eth1", l.machine, "far2")
 	other := kerneltest.MAC(t, l.Node, "eth1").String()
-	l.must(l.Release(t.Context(), "eth1", l.before, nil))
+	l.must(l.Release(t.Context(), l.device(), nil))
 	if now := l.state(); now.MAC.String() != other || now.Alias != "" {
 		t.Errorf("another interface of the name was changed: %+v", now)
 	}
+}
+
+// A link that a pod has made does not become one of the node by our mark, where it is of another kind or the NIC has hardware.
+func TestNICMarkOnAnotherLink(t *testing.T) {
+	l := newLender(t)
+	pod := kerneltest.Namespace(t, "pod")
+	kerneltest.Cable(t, pod, "one", pod, "two")
+	kerneltest.Macvlan(t, pod, "one", pod, "forged")
+	l.must(pod.Handle().LinkSetAlias(l.link(pod, "forged"), plan.NICMark("eth1")))
+	l.must(l.Release(t.Context(), l.device(), pod))
+	l.wantHome()
+	hardware := l.device()
+	hardware.Before.Kind, hardware.Before.Parent = "macvlan", "pci/0000:3b:00.1"
+	l.must(l.Node.Handle().LinkSetName(l.link(l.Node, "eth1"), "eth9"))
+	if err := l.Release(t.Context(), hardware, pod); !errors.Is(err, ErrNICGone) {
+		t.Errorf("released: %v", err)
+	}
+	if _, found, err := FindLink(l.Node, "eth1"); found || err != nil {
+		t.Errorf("the node has a link of the pod's: %v, %v", found, err)
+	}
+}
+
+// Hardware is found without its mark, which a pod can take away; what is no hardware is not.
+func TestNICWithoutMark(t *testing.T) {
+	l := newLender(t)
+	link := l.link(l.Node, "eth1")
+	device := l.device()
+	device.Before.Parent = "pci/0000:3b:00.1"
+	links := []netlink.Link{&netlink.Veth{LinkAttrs: *link.Attrs()}}
+	if inPod(device, links) != nil || onNode(device, links) != nil {
+		t.Error("a link without hardware is taken for one with it")
+	}
+	links[0].Attrs().ParentDevBus, links[0].Attrs().ParentDev, links[0].Attrs().Name, links[0].Attrs().Alias = "pci", "0000:3b:00.1", "mine", ""
+	if inPod(device, links) == nil || onNode(device, links) == nil {
+		t.Error("hardware without its mark is not found")
+	}
+	other := netlink.NewLinkAttrs()
+	other.Name, other.ParentDevBus, other.ParentDev = "port2", "pci", "0000:3b:00.1"
+	links = append(links, &netlink.Veth{LinkAttrs: other})
+	if inPod(device, links) != nil || onNode(device, links) != nil {
+		t.Error("one of two ports without a mark is taken for the NIC")
+	}
+	links[1].Attrs().Alias = plan.NICMark("eth1")
+	if found := inPod(device, links); found == nil || found.Attrs().Name != "port2" {
+		t.Errorf("of two ports with one mark it is %v", found)
+	}
+	pod := kerneltest.Namespace(t, "pod")
+	moved, err := l.Move(l.device(), pod, "net1", asked, 0)
+	l.must(err)
+	l.must(SetUp(pod, moved.Index))
+	handle := pod.Handle()
+	l.must(handle.LinkSetAlias(l.link(pod, "net1"), plan.NICMark("eth2")))
+	if _, err := l.Move(l.device(), pod, "net1", asked, 0); !errors.Is(err, ErrNICGone) {
+		t.Errorf("a veth whose mark is gone: %v", err)
+	}
+	l.must(handle.LinkSetAlias(l.link(pod, "net1"), plan.NICMark("eth1")))
+	l.must(l.Release(t.Context(), l.device(), pod))
+	l.wantHome()
 }
 
 // What was written down before another boot is of another NIC.
@@ -162,7 +226,7 @@ func TestNICOfAnotherBoot(t *testing.T) {
 	l := newLender(t)
 	before := l.before
 	before.Boot, before.MTU = "another", 1400
-	l.must(l.Release(t.Context(), "eth1", before, nil))
+	l.must(l.Release(t.Context(), plan.HostDevice{Interface: "eth1", Before: &before}, nil))
 	l.wantHome()
 }
 
@@ -190,13 +254,13 @@ func TestNICRefused(t *testing.T) {
 	l := newLender(t)
 	pod := kerneltest.Namespace(t, "pod")
 	kerneltest.Cable(t, pod, "net1", l.machine, "far2")
-	if _, err := l.Move("eth1", pod, "net1", asked, 0); !errors.Is(err, ErrNameTaken) {
+	if _, err := l.Move(l.device(), pod, "net1", asked, 0); !errors.Is(err, ErrNameTaken) {
 		t.Errorf("name taken: %v", err)
 	}
-	if _, err := l.Move("eth1", pod, "net2", asked, 70000); err == nil || !strings.Contains(err.Error(), "NIC eth1: move it into the pod as net2: its driver does not take MTU 70000") {
+	if _, err := l.Move(l.device(), pod, "net2", asked, 70000); err == nil || !strings.Contains(err.Error(), "NIC eth1: move it into the pod as net2: its driver does not take MTU 70000") {
 		t.Errorf("MTU too large: %v", err)
 	}
-	l.must(l.Release(t.Context(), "eth1", l.before, pod))
+	l.must(l.Release(t.Context(), l.device(), pod))
 	l.wantHome()
 	if _, _, err := l.State("eth9"); !errors.Is(err, ErrUplinkMissing) {
 		t.Errorf("no such NIC: %v", err)
@@ -216,20 +280,20 @@ func TestNICKilledAtEveryChange(t *testing.T) {
 	for attaching := range 4 {
 		for releasing := range 12 {
 			var changes, released []string
-			_, err := killAt(attaching, &changes).Move("eth1", pod, "net1", asked, 1400)
+			_, err := killAt(attaching, &changes).Move(l.device(), pod, "net1", asked, 1400)
 			if err != nil && !errors.Is(err, errKilled) {
 				t.Fatalf("attach, killed at %q: %v", changes, err)
 			}
 			if err == nil {
 				l.change(pod, "net1")
 			}
-			err = killAt(releasing, &released).Release(t.Context(), "eth1", l.before, pod)
+			err = killAt(releasing, &released).Release(t.Context(), l.device(), pod)
 			if errors.Is(err, errKilled) {
 				killed++
 			} else if err != nil {
 				t.Fatalf("release, killed at %q: %v", released, err)
 			}
-			l.must(l.Release(t.Context(), "eth1", l.before, pod))
+			l.must(l.Release(t.Context(), l.device(), pod))
 			l.wantHome()
 		}
 	}
@@ -269,17 +333,22 @@ func TestSRIOVNICOfEndedNamespace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	link, err := nics.Move(pf, pod, "net1", asked, 1400)
+	device := plan.HostDevice{Interface: pf, Before: &before}
+	link, err := nics.Move(device, pod, "net1", asked, 1400)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := SetUp(pod, link.Index); err != nil {
 		t.Fatal(err)
 	}
+	// A pod can do this.
+	if err := pod.Handle().LinkSetAlias(byIndex(link.Index), ""); err != nil {
+		t.Fatal(err)
+	}
 	if err := errors.Join(pod.Close(), kerneltest.RemoveNamespace(path)); err != nil {
 		t.Fatal(err)
 	}
-	if err := nics.Release(t.Context(), pf, before, nil); err != nil {
+	if err := nics.Release(t.Context(), device, nil); err != nil {
 		t.Fatal(err)
 	}
 	now, inUse, err := nics.State(pf)

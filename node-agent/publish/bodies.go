@@ -193,6 +193,10 @@ func device(i Interface) v1alpha1.AttachedDevice {
 			device.VFIOGroup = d.IOMMUGroup
 		}
 	}
+	if i.Plan.HostDevice != nil && i.Plan.HasVF() {
+		index := int32(d.VFIndex) //nolint:gosec // A PF has 65535 VFs at most.
+		device.Kind, device.PF, device.VFIndex = v1alpha1.DeviceKindVF, d.PF, &index
+	}
 	return device
 }
 

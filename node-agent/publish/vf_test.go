@@ -75,6 +75,17 @@ func TestOneDeviceEverywhere(t *testing.T) {
 	}
 }
 
+func TestVFThatIsGivenAsItIs(t *testing.T) {
+	r := vfReport(func(*plan.VF) {})
+	a := &r.Interfaces[0].Plan
+	a.VF, a.HostDevice = nil, &plan.HostDevice{Interface: "ens9v3"}
+	index := int32(3)
+	want := v1alpha1.AttachedDevice{Kind: v1alpha1.DeviceKindVF, Name: "vf-0000-01-10-3", PCIAddress: "0000:01:10.3", Driver: "igb", PF: "ens9", VFIndex: &index}
+	if diff := cmp.Diff(want, device(r.Interfaces[0])); diff != "" {
+		t.Errorf("status.device (-want +got):\n%s", diff)
+	}
+}
+
 func TestUplinkHasNoDeviceInfo(t *testing.T) {
 	written, err := annotations(attachedReport(), "default")
 	if err != nil {

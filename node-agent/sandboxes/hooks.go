@@ -273,10 +273,10 @@ func (k *Keeper) releaseAddresses(ctx context.Context, e *entry, attachments []p
 	return k.Path.ReleaseAddresses(ctx, e.NetNS, attachments)
 }
 
-// returnNICs takes NICs out of a sandbox before its namespace ends: those that are no hardware would end with it. One that does not
-// come back is tried again with the links.
+// returnNICs takes NICs that are no hardware out of a sandbox before its namespace ends, and they with it. Drivers of others may take
+// longer than a hook has, and the kernel brings those home by itself. One that does not come back is tried again with the links.
 func (k *Keeper) returnNICs(ctx context.Context, e *entry, attachments []plan.Attachment) {
-	nics := slices.DeleteFunc(slices.Clone(attachments), func(a plan.Attachment) bool { return a.HostDevice == nil })
+	nics := slices.DeleteFunc(slices.Clone(attachments), func(a plan.Attachment) bool { return a.HostDevice == nil || a.Device.Driver != "" })
 	if len(nics) == 0 {
 		return
 	}

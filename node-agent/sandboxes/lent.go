@@ -20,7 +20,11 @@ const (
 	settleLent = 4 * time.Second
 )
 
-var errUnclean = errors.New("is not clean")
+// errUnclean is of VFs, errNotFree of NICs; both may pass.
+var (
+	errUnclean = errors.New("is not clean")
+	errNotFree = errors.New("is not free")
+)
 
 // planLent plans an attachment that has a VF or a NIC for itself, and configures the VF unless a sandbox may have it. It waits until
 // the pod that had the device before has given it back. What the device is like is in the ledger before anything is done to it, and
@@ -45,7 +49,7 @@ func (k *Keeper) planLent(ctx context.Context, pod plan.Pod, a plan.Attachment) 
 		a.VF.QoS = former.VF.QoS // with what came of it
 	}
 	a, err = k.storeLent(pod, a, held)
-	for begin := time.Now(); errors.Is(err, errUnclean) && time.Since(begin) < settleLent; a, err = k.storeLent(pod, a, held) {
+	for begin := time.Now(); (errors.Is(err, errUnclean) || errors.Is(err, errNotFree)) && time.Since(begin) < settleLent; a, err = k.storeLent(pod, a, held) {
 		select {
 		case <-ctx.Done():
 			return plan.Attachment{}, err
@@ -95,18 +99,18 @@ func (k *Keeper) recorded(a plan.Attachment, held bool) (plan.Attachment, error)
 	if err != nil || !needs {
 		return a, err
 	}
-	with, reason := a, ""
+	with, reason, trouble := a, "", errUnclean
 	if a.HostDevice != nil {
 		var now plan.NICState
 		now, reason, err = k.Path.NICState(a)
-		with = a.WithNICState(&now)
+		with, trouble = a.WithNICState(&now), errNotFree
 	} else {
 		var now plan.VFState
 		now, err = k.Path.VFState(a)
 		with.Before, reason = &now, unclean(now)
 	}
-	if err == nil && reason != "" && !held {
-		err = fmt.Errorf("%s %w: %s", a.LentName(), errUnclean, reason)
+	if err == nil && reason != "" && (!held || a.HostDevice != nil) {
+		err = fmt.Errorf("%s %w: %s", a.LentName(), trouble, reason)
 	}
 	if err != nil {
 		return a, err

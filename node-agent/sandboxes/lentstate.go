@@ -95,32 +95,32 @@ func (s *state) vfsInUse() (list []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range s.owed {
-		if o.VF != nil {
+		if o.HasVF() {
 			list = append(list, o.Lent())
 		}
 	}
 	for _, pod := range s.plans {
 		for _, a := range pod.Attachments {
-			if a.VF != nil {
-				list = append(list, a.VF.PCIAddress)
+			if a.HasVF() {
+				list = append(list, a.Lent())
 			}
 		}
 	}
 	return list
 }
 
-// lentNICs are the NICs that pods have or that have not come back from them.
+// lentNICs are the NICs that pods have or that have not come back from them, without VFs, of which their PFs tell.
 func (s *state) lentNICs() (list []plan.Attachment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range s.owed {
-		if o.HostDevice != nil {
+		if o.HostDevice != nil && !o.HasVF() {
 			list = append(list, o.Attachment)
 		}
 	}
 	for _, pod := range s.plans {
 		for _, a := range pod.Attachments {
-			if a.HostDevice != nil && a.RecordedOn() != "" {
+			if a.HostDevice != nil && !a.HasVF() && a.RecordedOn() != "" {
 				list = append(list, a)
 			}
 		}

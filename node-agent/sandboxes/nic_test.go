@@ -78,6 +78,35 @@ func TestLifeOfNIC(t *testing.T) {
 	})
 }
 
+// A driver may take longer than a hook has.
+func TestNICOfHardwareComesBackAfterTheHook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.set(func() { w.nic.driver = "mlx5_core" })
+		w.keeper.Synchronize(nil)
+		w.order(nicOrder())
+		if err := w.keeper.Prepare(t.Context(), nicRequest()); err != nil {
+			t.Fatal(err)
+		}
+		w.namespace(box.NetNS)
+		if err := w.keeper.RunSandbox(t.Context(), nicBox()); err != nil {
+			t.Fatal(err)
+		}
+		w.order(nicDeleted())
+		w.set(func() { w.nic.takes = 5 * time.Second })
+		begin := time.Now()
+		w.keeper.StopSandbox(t.Context(), nicBox())
+		if took := time.Since(begin); took > 0 || w.seenNIC().in == "" {
+			t.Errorf("the hook took %s, the NIC is %+v", took, w.seenNIC())
+		}
+		time.Sleep(11 * time.Second) // with the links, and once more to see that it is as it was
+		synctest.Wait()
+		if nic := w.seenNIC(); nic.in != "" || len(w.ledger) != 0 || len(w.releases()) != 1 {
+			t.Errorf("the NIC is %+v, left %+v, released %v", nic, w.ledger, w.releases())
+		}
+	})
+}
+
 // A NIC that was planned and not taken, as of a pod that never started, is given back too.
 func TestNICThatWasNotTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -97,7 +126,7 @@ func TestNICInUse(t *testing.T) {
 		w.keeper.Synchronize(nil)
 		w.set(func() { w.nic.inUse = "interface eth1.5 of the node is on it" })
 		w.order(nicOrder())
-		want := `network "whole" interface net1: take NIC: NIC eth1 is not clean: interface eth1.5 of the node is on it`
+		want := `network "whole" interface net1: take NIC: NIC eth1 is not free: interface eth1.5 of the node is on it`
 		if err := w.keeper.Prepare(t.Context(), nicRequest()); err == nil || err.Error() != want {
 			t.Fatalf("error %v, want %s", err, want)
 		}
@@ -210,6 +239,45 @@ func TestNICAfterMachineStarts(t *testing.T) {
 		synctest.Wait()
 		if before := w.recorded(box.PodUID)[0].HostDevice.Before; before.Boot != nicState().Boot || before.MTU != 1500 {
 			t.Errorf("the ledger has %+v", before)
+		}
+	})
+}
+
+// A VF that a pod has as it is is no other pod's with settings, and does not look like one that somebody has left.
+func TestVFAsItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.keeper.Synchronize(nil)
+		w.order(nicOrder())
+		r := nicRequest()
+		r.Claim.Device = vfDevice.Name
+		if err := w.keeper.Prepare(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		w.namespace(box.NetNS)
+		if err := w.keeper.RunSandbox(t.Context(), nicBox()); err != nil {
+			t.Fatal(err)
+		}
+		if a := w.recorded(box.PodUID)[0]; a.HostDevice.Interface != "ens9v3" || a.VF != nil || w.lentNICs() != nil {
+			t.Errorf("the ledger has %+v, lent %v", a, w.lentNICs())
+		}
+		w.set(func() { w.vf.state.Interface = "" })
+		w.keeper.Inspect()
+		synctest.Wait()
+		if vf := w.seen(); vf.dirty != "" || len(vf.told) > 0 {
+			t.Errorf("told %q, %q", vf.dirty, vf.told)
+		}
+		if err := w.keeper.ChangeVFs(func(inUse []string) error {
+			if diff := cmp.Diff([]string{vfDevice.PCIAddress}, inUse); diff != "" {
+				t.Errorf("in use: %s", diff)
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+		w.order(nextOrder())
+		if err := w.keeper.Prepare(t.Context(), nextRequest()); err == nil || !strings.Contains(err.Error(), "VF 3 of PF ens9 (0000:01:10.0) is still that of pod ns/p") {
+			t.Errorf("error %v", err)
 		}
 	})
 }

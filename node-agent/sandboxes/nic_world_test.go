@@ -3,6 +3,7 @@ package sandboxes
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -18,9 +19,13 @@ type fakeNIC struct {
 	// in is the namespace that has it, "" for that of the node; gone tells that none has.
 	in   string
 	gone bool
+	// driver of its hardware, "" for none.
+	driver string
 	// inUse keeps it from pods, stuck from being what it was.
 	inUse, stuck string
-	looked       int
+	// takes makes its return slow.
+	takes  time.Duration
+	looked int
 	// dirty is what the scheduler is told.
 	dirty    string
 	mistakes []string
@@ -31,12 +36,17 @@ func nicState() plan.NICState {
 	if err != nil {
 		panic(err)
 	}
-	return plan.NICState{Boot: boot, MAC: plan.HardwareAddr{2, 0, 0, 0, 9, 1}, MTU: 1500, Up: true}
+	return plan.NICState{Boot: boot, Interface: "eth1", MAC: plan.HardwareAddr{2, 0, 0, 0, 9, 1}, MTU: 1500, Up: true}
 }
 
 func (w *world) NICState(a plan.Attachment) (plan.NICState, string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if a.HasVF() {
+		state := nicState()
+		state.Interface = w.vf.state.Interface
+		return state, "", nil
+	}
 	w.nic.looked++
 	if slices.ContainsFunc(w.shaper.last(), func(other plan.Attachment) bool {
 		return other.Macvlan != nil && other.Device.Uplink == a.HostDevice.Interface
@@ -47,6 +57,13 @@ func (w *world) NICState(a plan.Attachment) (plan.NICState, string, error) {
 		return plan.NICState{}, "", fmt.Errorf("NIC %s is in %q", a.HostDevice.Interface, w.nic.in)
 	}
 	return nicState(), w.nic.inUse, nil
+}
+
+// awaitNIC takes what a driver does.
+func (w *world) awaitNIC(attachments []plan.Attachment) {
+	if slices.ContainsFunc(attachments, func(a plan.Attachment) bool { return a.HostDevice != nil }) {
+		<-time.After(w.seenNIC().takes)
+	}
 }
 
 // giveBackNIC is called with the lock held.

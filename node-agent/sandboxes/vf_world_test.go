@@ -108,6 +108,7 @@ func (w *world) QualifyVF(a plan.Attachment) (outcome plan.VFOutcome, err error)
 
 func (w *world) GiveBack(_ context.Context, _ string, attachments []plan.Attachment) error {
 	if attachments[0].HostDevice != nil {
+		w.awaitNIC(attachments)
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		return w.giveBackNIC(attachments[0])

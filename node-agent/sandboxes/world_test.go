@@ -340,6 +340,7 @@ func (w *world) Guard(_ context.Context, netns string, attachments []plan.Attach
 }
 func (w *world) ReleaseAddresses(context.Context, string, []plan.Attachment) error { return nil }
 func (w *world) RemoveLinks(_ context.Context, netns string, attachments []plan.Attachment) error {
+	w.awaitNIC(attachments)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.removeError != nil {
@@ -402,7 +403,7 @@ func (w *world) Forget(types.UID) {}
 
 type devices struct{ *world }
 
-func (devices) Device(name string) (plan.Device, bool) {
+func (d devices) Device(name string) (plan.Device, bool) {
 	if name == overlayDevice.Name {
 		return overlayDevice, true
 	}
@@ -412,7 +413,9 @@ func (devices) Device(name string) (plan.Device, bool) {
 	if name == v1alpha1.CNIDeviceName {
 		return plan.Device{Name: name}, true
 	}
-	return plan.Device{Name: name, Uplink: "eth1"}, name == "uplink-eth1"
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return plan.Device{Name: name, Uplink: "eth1", Driver: d.nic.driver}, name == "uplink-eth1"
 }
 func (d devices) Select(v1alpha1.UplinkSelector) (plan.Device, bool) {
 	d.mu.Lock()

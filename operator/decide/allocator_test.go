@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/dynamic-resource-allocation/cel"
+	"k8s.io/dynamic-resource-allocation/deviceattribute"
 	"k8s.io/dynamic-resource-allocation/structured"
 	"sigs.k8s.io/yaml"
 
@@ -104,6 +106,7 @@ func newDevice(kind v1alpha1.DeviceKind, name, nic string) resourcev1.Device {
 	}}
 	if kind == v1alpha1.DeviceKindVF {
 		d.Attributes[v1alpha1.DeviceAttributePF] = resourcev1.DeviceAttribute{StringValue: &nic}
+		d.Capacity = map[resourcev1.QualifiedName]resourcev1.DeviceCapacity{v1alpha1.DeviceCapacityLinks: {Value: *resource.NewQuantity(v1alpha1.WholeUplink, resource.DecimalSI)}}
 		return d
 	}
 	d.AllowMultipleAllocations = ptr(true)
@@ -119,6 +122,13 @@ func newDevice(kind v1alpha1.DeviceKind, name, nic string) resourcev1.Device {
 		d.Capacity[v1alpha1.DeviceCapacityLinks] = resourcev1.DeviceCapacity{Value: *resource.NewQuantity(v1alpha1.WholeUplink, resource.DecimalSI),
 			RequestPolicy: &resourcev1.CapacityRequestPolicy{Default: &one, ValidRange: &resourcev1.CapacityRequestPolicyRange{Min: &one}}}
 	}
+	return d
+}
+
+// at gives a device a PCI address.
+func at(d resourcev1.Device, pciAddress string) resourcev1.Device {
+	d.Attributes = maps.Clone(d.Attributes)
+	d.Attributes[deviceattribute.StandardDeviceAttributePCIBusID] = resourcev1.DeviceAttribute{StringValue: &pciAddress}
 	return d
 }
 
@@ -198,7 +208,9 @@ func TestUplinkAsAWhole(t *testing.T) {
 		alone(n)
 		n.Spec.Macvlan.VLAN = ptr(int32(100))
 	})
-	whole := network("whole", wholeNIC)
+	whole, addressed := network("whole", wholeNIC), network("addressed", wholeNIC, func(n *v1alpha1.Network) {
+		n.Spec.HostDevice.NIC = v1alpha1.UplinkSelector{PCIAddresses: []string{"0000:3b:00.0", "0000:3b:00.1"}}
+	})
 	four := qosClass("four", "4G", "")
 	one, two := newDevice("Uplink", "uplink-eth1", "eth1"), newDevice("Uplink", "uplink-eth2", "eth2")
 	vf, dirty := newDevice("VF", "vf0", "eth1"), withTaint(one)
@@ -214,9 +226,11 @@ func TestUplinkAsAWhole(t *testing.T) {
 		devices []resourcev1.Device
 		asks    []ask
 	}{
-		"first":              {[]resourcev1.Device{one}, []ask{{claimDevices(owner, nil), onOne}, {plain, nil}, {claimDevices(owner, nil), nil}, {claimDevices(storage, four), nil}}},
-		"beside another":     {[]resourcev1.Device{one}, []ask{{plain, onOne}, {claimDevices(owner, nil), nil}, {plain, onOne}}},
-		"with a guarantee":   {[]resourcev1.Device{one}, []ask{{claimDevices(owner, four), onOne}, {plain, nil}}},
+		"first":            {[]resourcev1.Device{one}, []ask{{claimDevices(owner, nil), onOne}, {plain, nil}, {claimDevices(owner, nil), nil}, {claimDevices(storage, four), nil}}},
+		"beside another":   {[]resourcev1.Device{one}, []ask{{plain, onOne}, {claimDevices(owner, nil), nil}, {plain, onOne}}},
+		"with a guarantee": {[]resourcev1.Device{one}, []ask{{claimDevices(owner, four), onOne}, {plain, nil}}},
+		"a PCI address": {[]resourcev1.Device{one, at(two, "0000:3b:00.1"), at(vf, "0000:3b:00.1")}, []ask{
+			{claimDevices(addressed, nil), onTwo}, {claimDevices(addressed, nil), []string{"nic=vf0"}}, {claimDevices(addressed, nil), nil}, {claimDevices(fast, nil), nil}}},
 		"a NIC that is down": {[]resourcev1.Device{withTaint(one)}, []ask{{plain, nil}, {claimDevices(owner, nil), nil}, {claimDevices(whole, nil), onOne}}},
 		"a NIC, dirty":       {[]resourcev1.Device{dirty}, []ask{{claimDevices(whole, nil), nil}}},
 		"a NIC, first":       {[]resourcev1.Device{one}, []ask{{claimDevices(whole, nil), onOne}, {plain, nil}, {claimDevices(whole, nil), nil}, {claimDevices(owner, nil), nil}}},
@@ -229,7 +243,7 @@ func TestUplinkAsAWhole(t *testing.T) {
 		"functions of the uplink": {[]resourcev1.Device{one, vf}, []ask{{claimDevices(owner, nil), onOne}, {claimDevices(fast, four), nil}, {claimDevices(fast, nil), []string{"nic=vf0"}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStockScheduler(t, c.devices, storage, owner, fast, tagged, whole)
+			s := newStockScheduler(t, c.devices, storage, owner, fast, tagged, whole, addressed)
 			for i, a := range c.asks {
 				if diff := cmp.Diff(a.want, s.allocate(a.claim)); diff != "" {
 					t.Errorf("claim %d: %s", i, diff)

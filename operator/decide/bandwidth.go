@@ -129,7 +129,7 @@ func NICs(network *v1alpha1.Network, published []resourcev1.ResourceSlice, booke
 	})
 	eachDevice(published, func(node string, slice resourcev1.ResourceSlice, device resourcev1.Device) {
 		iface := text(device, v1alpha1.DeviceAttributeInterface)
-		if len(device.Capacity) == 0 || !carriers[name{node, iface}] {
+		if _, offers := device.Capacity[v1alpha1.DeviceCapacityBandwidth]; !offers || !carriers[name{node, iface}] {
 			return
 		}
 		total := func(capacity resourcev1.QualifiedName) int64 { q := device.Capacity[capacity].Value; return q.Value() }

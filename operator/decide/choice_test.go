@@ -226,7 +226,7 @@ func TestChoice(t *testing.T) {
 		"the cheapest": {offers: offer(cheap, fast), got: cheap, want: "It is the cheapest of those that were offered."},
 		"all that can be short": {offers: append(offer(cheap, rack, vf), append([]Offer{{"past", nil}}, offer(fast)...)...), class: four, got: fast, slices: []resourcev1.ResourceSlice{here, there}, booked: booked,
 			want: `The scheduler could not give a cheaper one on node "a": Network "cheap" with QoSClass "four" guarantees 4G egress; nodes with a NIC for it that admit the pod: 1, with as much left: 0. ` +
-				`The most is left on node a (eth1): 1G of 10G egress, 10G of 10G ingress; Network "rack" has no device on node "a"; Network "vf" has 2 virtual functions on node "a", all in use; Network "past" is gone.`},
+				`The most is left on node a (eth1): 1G of 10G egress, 10G of 10G ingress; Network "rack" has no device on node "a"; Network "vf" has 2 virtual functions on node "a", and none is free; Network "past" is gone.`},
 		"without a carrier": {offers: offer(cheap, fast), got: fast, slices: []resourcev1.ResourceSlice{published("a", withTaint(newDevice("Uplink", "uplink-eth1", "eth1"))), there},
 			want: `The scheduler could not give a cheaper one on node "a": Network "cheap" has devices on node "a", each of which is tainted.`},
 		"has come since": {offers: offer(cheap, fast, vf), class: four, got: fast, slices: []resourcev1.ResourceSlice{here, there},
@@ -274,7 +274,7 @@ func TestShortOfClass(t *testing.T) {
 		"short everywhere": {[]Planned{select4(four, rack, fast, cheap)}, full, []string{`none of the Networks that have QoSClass "four" has a place for the pod, the cheapest first: ` +
 			`Network "rack" has no device on nodes that admit the pod; Network "fast" with QoSClass "four" guarantees 4G egress`, `on node a (eth1): 2G of 10G egress`, `; Network "cheap" with QoSClass`,
 			`on node b (eth1): 3G of 10G`, "The pod starts when one has"}},
-		"no function left": {[]Planned{select4(best, rack, fast)}, inUse, []string{`Network "rack" has no device`, `Network "fast" has 1 virtual functions on nodes that admit the pod, all in use`}},
+		"no function left": {[]Planned{select4(best, rack, fast)}, inUse, []string{`Network "rack" has no device`, `Network "fast" has 1 virtual function on nodes that admit the pod, and none is free`}},
 		"four times on two nodes": {[]Planned{select4(four, fast, cheap), select4(four, cheap), select4(four, cheap)}, nil,
 			[]string{`none of the Networks`, "with as much left beside what else the pod asks for: 0"}},
 		"where nothing else is": {[]Planned{{Network: cheap, QoS: qosClass("nine", "9G", "")}, select4(four, fast)}, map[DeviceKey]Rates{{"a", "uplink-eth1"}: {2e9, 0}},

@@ -9,6 +9,7 @@ import (
 	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/dynamic-resource-allocation/deviceattribute"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
@@ -45,9 +46,14 @@ func deviceExpression(network *v1alpha1.Network) string {
 	has := func(name, condition string) string {
 		return fmt.Sprintf("%q in %s && %s[%q] %s", name, attributes, attributes, name, condition)
 	}
+	kinds := kindsOf(network)
+	kind := "== " + strconv.Quote(string(kinds[0]))
+	if len(kinds) > 1 {
+		kind = "in " + list(kinds)
+	}
 	terms := []string{
 		fmt.Sprintf("device.driver == %q", v1alpha1.DriverName),
-		has(v1alpha1.DeviceAttributeKind, "== "+strconv.Quote(string(kindOf(network)))),
+		has(v1alpha1.DeviceAttributeKind, kind),
 	}
 	if key := TopologyKey(network); key != "" {
 		// An unknown domain is an empty map.
@@ -56,18 +62,15 @@ func deviceExpression(network *v1alpha1.Network) string {
 	}
 	uplink := uplinkOf(network)
 	if len(uplink.Names) > 0 {
-		var names []string
-		for _, n := range uplink.Names {
-			names = append(names, strconv.Quote(string(n)))
-		}
-		terms = append(terms, has(v1alpha1.DeviceAttributeInterface, "in ["+strings.Join(names, ", ")+"]"))
+		terms = append(terms, has(v1alpha1.DeviceAttributeInterface, "in "+list(uplink.Names)))
 	}
 	if len(uplink.MACs) > 0 {
-		var macs []string
-		for _, mac := range uplink.MACs {
-			macs = append(macs, strconv.Quote(mac))
-		}
-		terms = append(terms, has(v1alpha1.DeviceAttributeMAC, "in ["+strings.Join(macs, ", ")+"]"))
+		terms = append(terms, has(v1alpha1.DeviceAttributeMAC, "in "+list(uplink.MACs)))
+	}
+	if len(uplink.PCIAddresses) > 0 {
+		domain, name, _ := strings.Cut(string(deviceattribute.StandardDeviceAttributePCIBusID), "/")
+		attribute := fmt.Sprintf("device.attributes[%q]", domain)
+		terms = append(terms, fmt.Sprintf("%q in %s && %s[%q] in %s", name, attribute, attribute, name, list(uplink.PCIAddresses)))
 	}
 	if uplink.Driver != "" {
 		terms = append(terms, has(v1alpha1.DeviceAttributeDriver, "== "+strconv.Quote(uplink.Driver)))
@@ -77,6 +80,24 @@ func deviceExpression(network *v1alpha1.Network) string {
 	}
 	terms = append(terms, pluginTerms(network)...)
 	return strings.Join(append(terms, vfTerms(network)...), " && ")
+}
+
+// list is one of CEL.
+func list[T ~string](values []T) string {
+	quoted := make([]string, 0, len(values))
+	for _, v := range values {
+		quoted = append(quoted, strconv.Quote(string(v)))
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// kindsOf are the kinds of devices that carry the Network. Who names a NIC by its PCI address need not know whether it is a VF.
+func kindsOf(network *v1alpha1.Network) []v1alpha1.DeviceKind {
+	kinds := []v1alpha1.DeviceKind{kindOf(network)}
+	if h := network.Spec.HostDevice; h != nil && len(h.NIC.PCIAddresses) > 0 {
+		kinds = append(kinds, v1alpha1.DeviceKindVF)
+	}
+	return kinds
 }
 
 // kindOf is the kind of device that carries the Network.

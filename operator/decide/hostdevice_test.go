@@ -18,8 +18,9 @@ func TestNICSelection(t *testing.T) {
 	for name, c := range map[string]struct {
 		nic  v1alpha1.UplinkSelector
 		kind v1alpha1.DeviceKind
-		// mac of the device, "" for none.
+		// mac and pci of the device, "" for none.
 		mac  string
+		pci  string
 		want bool
 	}{
 		"by name":                          {nic: v1alpha1.UplinkSelector{Names: []v1alpha1.InterfaceName{"eth1"}}, kind: "Uplink", want: true},
@@ -27,6 +28,9 @@ func TestNICSelection(t *testing.T) {
 		"by MAC":                           {nic: v1alpha1.UplinkSelector{MACs: []string{other, mac}}, kind: "Uplink", mac: mac, want: true},
 		"by another MAC":                   {nic: v1alpha1.UplinkSelector{MACs: []string{other}}, kind: "Uplink", mac: mac},
 		"by MAC, one without":              {nic: v1alpha1.UplinkSelector{MACs: []string{mac}}, kind: "Uplink"},
+		"by PCI address":                   {nic: v1alpha1.UplinkSelector{PCIAddresses: []string{"0000:3b:00.0", "0000:3b:00.1"}}, kind: "Uplink", pci: "0000:3b:00.1", want: true},
+		"by another PCI address":           {nic: v1alpha1.UplinkSelector{PCIAddresses: []string{"0000:3b:00.0"}}, kind: "Uplink", pci: "0000:3b:00.1"},
+		"by PCI address, one without":      {nic: v1alpha1.UplinkSelector{PCIAddresses: []string{"0000:3b:00.0"}}, kind: "Uplink"},
 		"by name and another MAC":          {nic: v1alpha1.UplinkSelector{Names: []v1alpha1.InterfaceName{"eth1"}, MACs: []string{other}}, kind: "Uplink", mac: mac},
 		"by MAC, what has bandwidth alone": {nic: v1alpha1.UplinkSelector{MACs: []string{mac}}, kind: "NIC", mac: mac},
 	} {
@@ -34,6 +38,9 @@ func TestNICSelection(t *testing.T) {
 			device := newDevice(c.kind, "d", "eth1")
 			if c.mac != "" {
 				device.Attributes[v1alpha1.DeviceAttributeMAC] = resourcev1.DeviceAttribute{StringValue: &c.mac}
+			}
+			if c.pci != "" {
+				device = at(device, c.pci)
 			}
 			selecting := func(n *v1alpha1.Network) { n.Spec.Macvlan.Uplink = c.nic }
 			wantDevice(t, network("whole", selecting, wholeNIC), device, c.want)

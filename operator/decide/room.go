@@ -62,11 +62,14 @@ func (r room) free(network *v1alpha1.Network) (nodes map[string]bool, why string
 	case fit == 0:
 		why = fmt.Sprintf("Network %q has devices %s, each of which is tainted", network.Name, r.where)
 	case len(nodes) == 0:
-		what := "virtual functions"
+		what := "virtual function"
 		if whole {
-			what = "NICs"
+			what = "NIC"
 		}
-		why = fmt.Sprintf("Network %q has %d %s %s, all in use", network.Name, fit, what, r.where)
+		if fit > 1 {
+			what += "s"
+		}
+		why = fmt.Sprintf("Network %q has %d %s %s, and none is free", network.Name, fit, what, r.where)
 	}
 	return nodes, why
 }

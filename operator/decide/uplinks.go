@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	resourcev1 "k8s.io/api/resource/v1"
+	"k8s.io/dynamic-resource-allocation/deviceattribute"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
@@ -29,7 +31,8 @@ func MatchingNodes(network *v1alpha1.Network, slices []resourcev1.ResourceSlice)
 
 // matches is deviceExpression in Go, with the vfTests of the Network.
 func matches(network *v1alpha1.Network, tests []attributeTest, device resourcev1.Device) bool {
-	if text(device, v1alpha1.DeviceAttributeKind) != string(kindOf(network)) || !hasTopology(network, device) {
+	kind := v1alpha1.DeviceKind(text(device, v1alpha1.DeviceAttributeKind))
+	if !slices.Contains(kindsOf(network), kind) || !hasTopology(network, device) {
 		return false
 	}
 	if !matchesVF(network, tests, device) || !matchesPlugins(network, device) {
@@ -40,6 +43,9 @@ func matches(network *v1alpha1.Network, tests []attributeTest, device resourcev1
 		return false
 	}
 	if len(uplink.MACs) > 0 && !slices.Contains(uplink.MACs, text(device, v1alpha1.DeviceAttributeMAC)) {
+		return false
+	}
+	if len(uplink.PCIAddresses) > 0 && !slices.Contains(uplink.PCIAddresses, pciAddress(device)) {
 		return false
 	}
 	if uplink.Driver != "" && text(device, v1alpha1.DeviceAttributeDriver) != uplink.Driver {
@@ -64,6 +70,14 @@ func hasTopology(network *v1alpha1.Network, device resourcev1.Device) bool {
 
 func text(device resourcev1.Device, name string) string {
 	if a, ok := attribute(device, v1alpha1.DriverName, name); ok && a.StringValue != nil {
+		return *a.StringValue
+	}
+	return ""
+}
+
+func pciAddress(device resourcev1.Device) string {
+	domain, name, _ := strings.Cut(string(deviceattribute.StandardDeviceAttributePCIBusID), "/")
+	if a, ok := attribute(device, domain, name); ok && a.StringValue != nil {
 		return *a.StringValue
 	}
 	return ""
