@@ -140,6 +140,8 @@ func TestColumns(t *testing.T) {
 		switch name {
 		case "networks":
 			edits{"status.nodes": int64(2), "status.attachments": int64(7), "status.rackSummary": "r1, r2", "status.bandwidthSummary": "1G/2G out, 0/2G in"}.apply(t, o)
+		case "podnetworkattachments":
+			edits{"status.mac": "02:00:00:00:00:07"}.apply(t, o)
 		case "qosclasses":
 			edits{"status.attachments": int64(7), "status.current": int64(5), "status.enforced": int64(4), "status.restart": int64(2)}.apply(t, o)
 		}
@@ -159,7 +161,7 @@ func TestColumns(t *testing.T) {
 		"addressclaims": {[]string{"Name", "Pod", "Network", "Address", "Address-2", "Reserved", "MAC", "Reason", "Age"},
 			[]any{"p-net1", "p", "storage", "10.20.0.9", "fd00:20::9", "False", "02:00:00:00:00:09", "NetworkNotFound"}},
 		"podnetworkattachments": {[]string{"Name", "Pod", "Network", "Interface", "Address", "Address-2", "Node", "Rack", "Ready", "MAC", "Uplink", "Reason", "QoS", "QoS-Enforced", "Age"},
-			[]any{"p-0123456789", "p", "storage", "net1", "10.20.0.5/24", nil, "n1", "r1", "True", "02:00:00:00:00:01", nil, "Ready", "gold", "False"}},
+			[]any{"p-0123456789", "p", "storage", "net1", "10.20.0.5/24", nil, "n1", "r1", "True", "02:00:00:00:00:07", nil, "Ready", "gold", "False"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			table := s.table(t, name, objects[name].GetNamespace())
