@@ -59,10 +59,10 @@ func interfaceOf(random *rand.Rand, k int) string {
 	return string(name)
 }
 
-// createRandom creates random pods and returns their names.
+// createRandom creates random pods, which leave one VF of each card to another, and returns their names.
 func (s *scene) createRandom() (names []string) {
 	s.t.Helper()
-	pods := drawPods(s.random(), vfsPerCard)
+	pods := drawPods(s.random(), vfsPerCard-1)
 	s.t.Logf("drawn are %+v", pods)
 	for _, p := range pods {
 		names = append(names, p.name)

@@ -77,9 +77,9 @@ func TestVirtualFunctions(t *testing.T) {
 	s.remove(false, "right", "program", "late")
 	going := append([]string{"left", "refused", "right", "program", "late"}, s.ownClaims(node, claimed)...)
 	drawn := s.createRandom()
+	s.must(s.Create(s.ctx, s.vfPod("whole", "whole", 1)))
 	// Whatever pods select, all that tells of their VFs tells of the same ones.
 	s.waitVFs(8*time.Minute, node, drawn...)
-	s.must(s.Create(s.ctx, s.vfPod("whole", "whole", 1)))
 	s.remove(false, drawn...)
 	s.hasWhole(node, whole, "whole", before)
 	s.remove(false, "whole")
