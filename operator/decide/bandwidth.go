@@ -121,7 +121,7 @@ func (n NIC) free() Rates { return n.Total.minus(n.Booked) }
 // NICs are those that a Network's pods may get bandwidth from, by node and interface. Those without a carrier are left out.
 func NICs(network *v1alpha1.Network, published []resourcev1.ResourceSlice, booked map[DeviceKey]Rates) (nics []NIC) {
 	type name struct{ node, nic string }
-	carriers, tests := map[name]bool{}, vfTests(network)
+	carriers, tests := map[name]bool{}, deviceTests(network)
 	eachDevice(published, func(node string, _ resourcev1.ResourceSlice, device resourcev1.Device) {
 		if !tainted(network, device) && matches(network, tests, device) {
 			carriers[name{node, text(device, v1alpha1.DeviceAttributeNIC)}] = true

@@ -9,7 +9,6 @@ import (
 	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/dynamic-resource-allocation/deviceattribute"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 )
@@ -39,56 +38,21 @@ func DeviceClass(network *v1alpha1.Network) *resourcev1.DeviceClass {
 	}
 }
 
-// deviceExpression tests every attribute for presence first: an expression that fails on one device makes the
-// scheduler give up on the whole pod.
+// deviceExpression is what the scheduler tests a device by; matches is the same in Go.
 func deviceExpression(network *v1alpha1.Network) string {
-	attributes := fmt.Sprintf("device.attributes[%q]", v1alpha1.DriverName)
-	has := func(name, condition string) string {
-		return fmt.Sprintf("%q in %s && %s[%q] %s", name, attributes, attributes, name, condition)
-	}
 	kinds := kindsOf(network)
-	kind := "== " + strconv.Quote(string(kinds[0]))
+	kind := attributeTest{domain: v1alpha1.DriverName, name: v1alpha1.DeviceAttributeKind, condition: "== " + strconv.Quote(string(kinds[0]))}
 	if len(kinds) > 1 {
-		kind = "in " + list(kinds)
+		kind.condition = "in " + list(kinds)
 	}
-	terms := []string{
-		fmt.Sprintf("device.driver == %q", v1alpha1.DriverName),
-		has(v1alpha1.DeviceAttributeKind, kind),
-	}
+	terms := []string{fmt.Sprintf("device.driver == %q", v1alpha1.DriverName), kind.term()}
 	if key := TopologyKey(network); key != "" {
 		// An unknown domain is an empty map.
 		domain, name := v1alpha1.TopologyAttribute(key)
 		terms = append(terms, fmt.Sprintf("%q in device.attributes[%q]", name, domain))
 	}
-	uplink := uplinkOf(network)
-	if len(uplink.Names) > 0 {
-		terms = append(terms, has(v1alpha1.DeviceAttributeInterface, "in "+list(uplink.Names)))
-	}
-	if len(uplink.MACs) > 0 {
-		terms = append(terms, has(v1alpha1.DeviceAttributeMAC, "in "+list(uplink.MACs)))
-	}
-	if len(uplink.PCIAddresses) > 0 {
-		domain, name, _ := strings.Cut(string(deviceattribute.StandardDeviceAttributePCIBusID), "/")
-		attribute := fmt.Sprintf("device.attributes[%q]", domain)
-		terms = append(terms, fmt.Sprintf("%q in %s && %s[%q] in %s", name, attribute, attribute, name, list(uplink.PCIAddresses)))
-	}
-	if uplink.Driver != "" {
-		terms = append(terms, has(v1alpha1.DeviceAttributeDriver, "== "+strconv.Quote(uplink.Driver)))
-	}
-	if uplink.MinLinkSpeed != nil {
-		terms = append(terms, has(v1alpha1.DeviceAttributeLinkSpeed, fmt.Sprintf(">= %d", uplink.MinLinkSpeed.Value())))
-	}
 	terms = append(terms, pluginTerms(network)...)
-	return strings.Join(append(terms, vfTerms(network)...), " && ")
-}
-
-// list is one of CEL.
-func list[T ~string](values []T) string {
-	quoted := make([]string, 0, len(values))
-	for _, v := range values {
-		quoted = append(quoted, strconv.Quote(string(v)))
-	}
-	return "[" + strings.Join(quoted, ", ") + "]"
+	return strings.Join(append(terms, testTerms(network)...), " && ")
 }
 
 // kindsOf are the kinds of devices that carry the Network. Who names a NIC by its PCI address need not know whether it is a VF.

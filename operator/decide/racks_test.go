@@ -130,7 +130,7 @@ func TestRackMatches(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := matches(c.network, vfTests(c.network), c.device); got != c.want {
+			if got := matches(c.network, deviceTests(c.network), c.device); got != c.want {
 				t.Errorf("matches: %v", got)
 			}
 		})

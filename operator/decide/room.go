@@ -42,7 +42,7 @@ func (r room) nodes(network *v1alpha1.Network, class *v1alpha1.QoSClass) (nodes 
 // free are the nodes with a device for the Network that is fit for use and, if it is for one pod alone, not in use.
 func (r room) free(network *v1alpha1.Network) (nodes map[string]bool, why string) {
 	nodes = map[string]bool{}
-	devices, fit, tests, whole := 0, 0, vfTests(network), takesWhole(network)
+	devices, fit, tests, whole := 0, 0, deviceTests(network), takesWhole(network)
 	eachDevice(r.published, func(node string, slice resourcev1.ResourceSlice, device resourcev1.Device) {
 		if !matches(network, tests, device) {
 			return

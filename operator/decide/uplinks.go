@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	resourcev1 "k8s.io/api/resource/v1"
@@ -14,7 +15,7 @@ import (
 
 // MatchingNodes returns the names of the nodes whose slices have a device that DeviceClass would select.
 func MatchingNodes(network *v1alpha1.Network, slices []resourcev1.ResourceSlice) map[string]bool {
-	nodes, tests := map[string]bool{}, vfTests(network)
+	nodes, tests := map[string]bool{}, deviceTests(network)
 	for _, slice := range slices {
 		if slice.Spec.Driver != v1alpha1.DriverName || slice.Spec.NodeName == nil || nodes[*slice.Spec.NodeName] {
 			continue
@@ -29,33 +30,34 @@ func MatchingNodes(network *v1alpha1.Network, slices []resourcev1.ResourceSlice)
 	return nodes
 }
 
-// matches is deviceExpression in Go, with the vfTests of the Network.
+// matches is deviceExpression in Go, with the deviceTests of the Network.
 func matches(network *v1alpha1.Network, tests []attributeTest, device resourcev1.Device) bool {
 	kind := v1alpha1.DeviceKind(text(device, v1alpha1.DeviceAttributeKind))
-	if !slices.Contains(kindsOf(network), kind) || !hasTopology(network, device) {
-		return false
-	}
-	if !matchesVF(network, tests, device) || !matchesPlugins(network, device) {
-		return false
-	}
+	return slices.Contains(kindsOf(network), kind) && hasTopology(network, device) && matchesPlugins(network, device) && matchesTests(network, tests, device)
+}
+
+// uplinkTests are those of a selector of NICs; none where the Network has none.
+func uplinkTests(network *v1alpha1.Network) (tests []attributeTest) {
 	uplink := uplinkOf(network)
-	if len(uplink.Names) > 0 && !slices.Contains(uplink.Names, v1alpha1.InterfaceName(text(device, v1alpha1.DeviceAttributeInterface))) {
-		return false
+	if len(uplink.Names) > 0 {
+		tests = append(tests, isText(v1alpha1.DeviceAttributeInterface, uplink.Names...))
 	}
-	if len(uplink.MACs) > 0 && !slices.Contains(uplink.MACs, text(device, v1alpha1.DeviceAttributeMAC)) {
-		return false
+	if len(uplink.MACs) > 0 {
+		tests = append(tests, isText(v1alpha1.DeviceAttributeMAC, uplink.MACs...))
 	}
-	if len(uplink.PCIAddresses) > 0 && !slices.Contains(uplink.PCIAddresses, pciAddress(device)) {
-		return false
+	if len(uplink.PCIAddresses) > 0 {
+		domain, name, _ := strings.Cut(string(deviceattribute.StandardDeviceAttributePCIBusID), "/")
+		tests = append(tests, isTextOf(domain, name, uplink.PCIAddresses))
 	}
-	if uplink.Driver != "" && text(device, v1alpha1.DeviceAttributeDriver) != uplink.Driver {
-		return false
+	if uplink.Driver != "" {
+		driver := isText(v1alpha1.DeviceAttributeDriver, uplink.Driver)
+		driver.condition = "== " + strconv.Quote(uplink.Driver)
+		tests = append(tests, driver)
 	}
-	if uplink.MinLinkSpeed == nil {
-		return true
+	if uplink.MinLinkSpeed != nil {
+		tests = append(tests, isAtLeast(v1alpha1.DeviceAttributeLinkSpeed, uplink.MinLinkSpeed))
 	}
-	speed, found := attribute(device, v1alpha1.DriverName, v1alpha1.DeviceAttributeLinkSpeed)
-	return found && speed.IntValue != nil && *speed.IntValue >= uplink.MinLinkSpeed.Value()
+	return tests
 }
 
 func hasTopology(network *v1alpha1.Network, device resourcev1.Device) bool {
@@ -70,14 +72,6 @@ func hasTopology(network *v1alpha1.Network, device resourcev1.Device) bool {
 
 func text(device resourcev1.Device, name string) string {
 	if a, ok := attribute(device, v1alpha1.DriverName, name); ok && a.StringValue != nil {
-		return *a.StringValue
-	}
-	return ""
-}
-
-func pciAddress(device resourcev1.Device) string {
-	domain, name, _ := strings.Cut(string(deviceattribute.StandardDeviceAttributePCIBusID), "/")
-	if a, ok := attribute(device, domain, name); ok && a.StringValue != nil {
 		return *a.StringValue
 	}
 	return ""

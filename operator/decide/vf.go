@@ -26,17 +26,32 @@ type attributeTest struct {
 	holds     func(resourcev1.DeviceAttribute) bool
 }
 
-func isText(name string, values ...string) attributeTest {
-	var quoted []string
-	for _, v := range values {
-		quoted = append(quoted, strconv.Quote(v))
-	}
+func isText[T ~string](name string, values ...T) attributeTest {
+	return isTextOf(v1alpha1.DriverName, name, values)
+}
+
+func isTextOf[T ~string](domain, name string, values []T) attributeTest {
 	return attributeTest{
-		domain: v1alpha1.DriverName, name: name, condition: "in [" + strings.Join(quoted, ", ") + "]",
+		domain: domain, name: name, condition: "in " + list(values),
 		holds: func(a resourcev1.DeviceAttribute) bool {
-			return a.StringValue != nil && slices.Contains(values, *a.StringValue)
+			return a.StringValue != nil && slices.Contains(values, T(*a.StringValue))
 		},
 	}
+}
+
+// list is one of CEL.
+func list[T ~string](values []T) string {
+	quoted := make([]string, 0, len(values))
+	for _, v := range values {
+		quoted = append(quoted, strconv.Quote(string(v)))
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// term tests for presence first: an expression that fails on one device makes the scheduler give up on the whole pod.
+func (t attributeTest) term() string {
+	attributes := fmt.Sprintf("device.attributes[%q]", t.domain)
+	return fmt.Sprintf("%q in %s && %s[%q] %s", t.name, attributes, attributes, t.name, t.condition)
 }
 
 func isNumber(domain, name, operator string, value int64, holds func(int64) bool) attributeTest {
@@ -58,11 +73,7 @@ func vfTests(network *v1alpha1.Network) (tests []attributeTest) {
 	}
 	device := &network.Spec.SRIOV.Device
 	if len(device.PFNames) > 0 {
-		var names []string
-		for _, n := range device.PFNames {
-			names = append(names, string(n))
-		}
-		tests = append(tests, isText(v1alpha1.DeviceAttributePF, names...))
+		tests = append(tests, isText(v1alpha1.DeviceAttributePF, device.PFNames...))
 	}
 	for name, value := range map[string]string{
 		v1alpha1.DeviceAttributeVendor: device.Vendor, v1alpha1.DeviceAttributeDevice: device.Device, v1alpha1.DeviceAttributeDriver: device.Driver,
@@ -84,11 +95,15 @@ func vfTests(network *v1alpha1.Network) (tests []attributeTest) {
 	return tests
 }
 
-// vfTerms are the terms of the DeviceClass's expression.
-func vfTerms(network *v1alpha1.Network) (terms []string) {
-	for _, t := range vfTests(network) {
-		attributes := fmt.Sprintf("device.attributes[%q]", t.domain)
-		terms = append(terms, fmt.Sprintf("%q in %s && %s[%q] %s", t.name, attributes, attributes, t.name, t.condition))
+// deviceTests are those of what the Network selects devices by, but for an expression.
+func deviceTests(network *v1alpha1.Network) []attributeTest {
+	return append(uplinkTests(network), vfTests(network)...)
+}
+
+// testTerms are the terms of the DeviceClass's expression.
+func testTerms(network *v1alpha1.Network) (terms []string) {
+	for _, t := range deviceTests(network) {
+		terms = append(terms, t.term())
 	}
 	if sriov := network.Spec.SRIOV; sriov != nil && sriov.Device.Expression != "" {
 		terms = append(terms, "("+sriov.Device.Expression+")")
@@ -96,8 +111,8 @@ func vfTerms(network *v1alpha1.Network) (terms []string) {
 	return terms
 }
 
-// matchesVF is vfTerms in Go.
-func matchesVF(network *v1alpha1.Network, tests []attributeTest, device resourcev1.Device) bool {
+// matchesTests is testTerms in Go.
+func matchesTests(network *v1alpha1.Network, tests []attributeTest, device resourcev1.Device) bool {
 	for _, t := range tests {
 		if a, found := attribute(device, t.domain, t.name); !found || !t.holds(a) {
 			return false

@@ -74,7 +74,7 @@ func TestVFSelection(t *testing.T) {
 // wantDevice tells whether a device is one of the Network's, as the operator counts it and as the scheduler evaluates its DeviceClass.
 func wantDevice(t *testing.T, network *v1alpha1.Network, device resourcev1.Device, want bool) {
 	t.Helper()
-	if got := matches(network, vfTests(network), device); got != want {
+	if got := matches(network, deviceTests(network), device); got != want {
 		t.Errorf("counted %v, want %v", got, want)
 	}
 	expression := DeviceClass(network).Spec.Selectors[0].CEL.Expression
