@@ -25,7 +25,7 @@ func (t *translator) readHostDevice(f *jsonpos.Fields, spec *v1alpha1.NetworkSpe
 	switch {
 	case t.definition.ResourceName != "":
 		t.obstacle(f, "", "the device is the one that resource %q of the annotation %s stands for, not one that the definition names", t.definition.ResourceName, npwg.AnnotationResourceName)
-	case pci != "" && (key != "" || !hasIPAM(f)):
+	case pci != "" && (key != "" || textIn(f, "ipam", "type") == ""):
 		// The plugin asks it for its driver, and so may leave the device on the node, also where it finds the device by another key.
 		t.obstacle(f, "pciBusID", "the device may be one that a program drives (DPDK), which a Network does not give: with ipam, and without device, hwaddr and kernelpath, it is a NIC")
 	case pci != "":
@@ -42,7 +42,7 @@ func (t *translator) readHostDevice(f *jsonpos.Fields, spec *v1alpha1.NetworkSpe
 		spec.HostDevice.NIC.PCIAddresses = []string{path.Base(value)}
 	case key == "kernelpath":
 		t.obstacle(f, key, "does not end with a PCI address, and nodes publish no other place below %s: name the NIC by device or hwaddr", sysDevices)
-	case !hasDeviceID(f):
+	case textIn(f, "runtimeConfig", "deviceID") == "": // of one that a runtime names readCommon says what becomes
 		f.Refuse("", "names no device: the plugin needs device, hwaddr, kernelpath or pciBusID")
 	}
 	for _, key := range []string{"dpdkMode", "DPDKMode"} { // the plugin reads keys whatever their case
@@ -68,23 +68,14 @@ func (t *translator) deviceKey(f *jsonpos.Fields) (first, value string) {
 	return first, value
 }
 
-func hasIPAM(f *jsonpos.Fields) bool {
-	ipam, found := f.Object("ipam")
+// textIn is the text of a key in an object, "" where one of the two is not there.
+func textIn(f *jsonpos.Fields, object, key string) string {
+	fields, found := f.Object(object)
 	if !found {
-		return false
+		return ""
 	}
-	kind, _ := ipam.Text("type")
-	return kind != ""
-}
-
-// hasDeviceID tells whether the device is named as runtimes name it; readCommon says what becomes of that.
-func hasDeviceID(f *jsonpos.Fields) bool {
-	runtime, found := f.Object("runtimeConfig")
-	if !found {
-		return false
-	}
-	id, _ := runtime.Text("deviceID")
-	return id != ""
+	text, _ := fields.Text(key)
+	return text
 }
 
 // readPCIAddress writes the domain, without which the plugin finds no device either.

@@ -78,12 +78,9 @@ func (s snapshot) check(p plan.Attachment, on plumb.Uplink) error {
 		return errors.New("the interface is missing")
 	}
 	mismatch := ""
-	switch {
-	case p.VF != nil:
-		mismatch = vfMismatch(p, link)
-	case p.HostDevice != nil:
-		mismatch = nicMismatch(p, link)
-	default:
+	if p.Lent() != "" {
+		mismatch = lentMismatch(p, link)
+	} else {
 		mismatch = wantedLink(p, on).Mismatch(link)
 	}
 	if mismatch != "" {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 
@@ -73,17 +72,4 @@ func (r *run) nicSteps(p plan.Attachment, link *plumb.Link) []step {
 		*link, err = nics.Move(*device, r.pod, p.Interface, net.HardwareAddr(p.MAC), mtu)
 		return err
 	}}}
-}
-
-// nicMismatch returns how the NIC in the pod differs, or "".
-func nicMismatch(p plan.Attachment, link plumb.Link) string {
-	switch {
-	case link.NIC != p.HostDevice.Interface:
-		return fmt.Sprintf("the interface is not NIC %s of the node", p.HostDevice.Interface)
-	case link.MAC.String() != p.MAC.String():
-		return fmt.Sprintf("the MAC is %s instead of %s", link.MAC, p.MAC)
-	case p.MTU != 0 && link.MTU != p.MTU:
-		return fmt.Sprintf("the MTU is %d instead of %d", link.MTU, p.MTU)
-	}
-	return ""
 }

@@ -210,11 +210,13 @@ func (r *run) vfSteps(p plan.Attachment, link *plumb.Link) []step {
 	}})
 }
 
-// vfMismatch returns how the interface of a VF in the pod differs, or "".
-func vfMismatch(p plan.Attachment, link plumb.Link) string {
+// lentMismatch returns how the interface of a VF or NIC in the pod differs, or "".
+func lentMismatch(p plan.Attachment, link plumb.Link) string {
 	switch {
-	case !link.OurVF || link.PCIAddress != p.VF.PCIAddress:
+	case p.VF != nil && (!link.OurVF || link.PCIAddress != p.VF.PCIAddress):
 		return fmt.Sprintf("the interface is not the VF %s", p.VF.PCIAddress)
+	case p.HostDevice != nil && link.NIC != p.HostDevice.Interface:
+		return fmt.Sprintf("the interface is not NIC %s of the node", p.HostDevice.Interface)
 	case link.MAC.String() != p.MAC.String():
 		return fmt.Sprintf("the MAC is %s instead of %s", link.MAC, p.MAC)
 	case p.MTU != 0 && link.MTU != p.MTU:

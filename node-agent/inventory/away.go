@@ -1,7 +1,6 @@
 package inventory
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
@@ -25,7 +24,7 @@ func away(config Config, a plan.Attachment) Device {
 	d, before := a.Device, a.HostDevice.Before
 	device := Device{
 		Name: d.Name, Kind: v1alpha1.DeviceKindUplink, Interface: d.Uplink, Driver: d.Driver, Vendor: d.Vendor,
-		PCIAddress: d.PCIAddress, PCIeRoot: d.PCIeRoot, LinkSpeed: d.LinkSpeed, Bandwidth: d.LinkSpeed,
+		PCIAddress: d.PCIAddress, PCIeRoot: d.PCIeRoot, LinkSpeed: d.LinkSpeed,
 		Carrier: true, MAC: before.MAC.String(), MTU: before.MTU,
 	}
 	if d.NUMANode != nil {
@@ -33,10 +32,6 @@ func away(config Config, a plan.Attachment) Device {
 		device.NUMANode = &node
 	}
 	entry, _, _ := config.match(d.Uplink)
-	if entry.Bandwidth != nil {
-		device.Bandwidth = entry.Bandwidth.Value()
-	}
-	device.Promised = entry.promised(device.Bandwidth)
-	device.LinkSpeed = cmp.Or(device.LinkSpeed, device.Bandwidth)
+	device.offer(entry)
 	return device
 }

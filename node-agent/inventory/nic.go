@@ -103,15 +103,20 @@ func (n nic) link(device *Device, entry UplinkConfig) (err error) {
 	}
 	device.Carrier = n.text("carrier") == "1"
 	device.LinkSpeed = n.speed()
-	device.Bandwidth = device.LinkSpeed
-	if entry.Bandwidth != nil {
-		device.Bandwidth = entry.Bandwidth.Value()
-	}
-	device.Promised = entry.promised(device.Bandwidth)
-	if device.LinkSpeed == 0 {
-		device.LinkSpeed = device.Bandwidth
-	}
+	device.offer(entry)
 	return nil
+}
+
+// offer fills in what depends on the speed and on the configuration.
+func (d *Device) offer(entry UplinkConfig) {
+	d.Bandwidth = d.LinkSpeed
+	if entry.Bandwidth != nil {
+		d.Bandwidth = entry.Bandwidth.Value()
+	}
+	d.Promised = entry.promised(d.Bandwidth)
+	if d.LinkSpeed == 0 {
+		d.LinkSpeed = d.Bandwidth
+	}
 }
 
 // speed is what the driver says in Mbit/s; -1, nothing or an error stand for unknown, the last while the link is down.

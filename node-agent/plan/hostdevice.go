@@ -39,11 +39,7 @@ type NICState struct {
 
 // Differences returns one clause for each attribute of now that is not as it was in s.
 func (s NICState) Differences(now NICState) (clauses []string) {
-	differ := func(name string, was, is any) {
-		if was != is {
-			clauses = append(clauses, fmt.Sprintf("%s is %s instead of %s", name, printed(is), printed(was)))
-		}
-	}
+	differ := differences(&clauses)
 	differ("interface", s.Interface, now.Interface)
 	differ("mac", s.MAC.String(), now.MAC.String())
 	differ("mtu", s.MTU, now.MTU)

@@ -77,11 +77,7 @@ const NoMAC = "00:00:00:00:00:00"
 
 // Differences returns one clause for each attribute of now that is not as it was in s.
 func (s VFState) Differences(now VFState) (clauses []string) {
-	differ := func(name string, was, is any) {
-		if was != is {
-			clauses = append(clauses, fmt.Sprintf("%s is %s instead of %s", name, printed(is), printed(was)))
-		}
-	}
+	differ := differences(&clauses)
 	differ("driver", s.Driver, now.Driver)
 	differ("driver_override", s.DriverOverride, now.DriverOverride)
 	// Their names change when the driver is bound anew.
@@ -104,6 +100,15 @@ func (s VFState) Differences(now VFState) (clauses []string) {
 	differ("minTxRate", s.MinTxRate, now.MinTxRate)
 	differ("maxTxRate", s.MaxTxRate, now.MaxTxRate)
 	return clauses
+}
+
+// differences returns a function that adds a clause for an attribute that is not as it was.
+func differences(clauses *[]string) func(name string, was, is any) {
+	return func(name string, was, is any) {
+		if was != is {
+			*clauses = append(*clauses, fmt.Sprintf("%s is %s instead of %s", name, printed(is), printed(was)))
+		}
+	}
 }
 
 // effectiveAdminMAC takes a PF that has been told no MAC for one that knows the MAC which the VF has chosen: drivers go

@@ -183,19 +183,17 @@ func device(i Interface) v1alpha1.AttachedDevice {
 	if cni := i.Plan.CNI; cni != nil && cni.Device != nil {
 		device.ResourceName, device.DeviceID = cni.Device.Resource, cni.Device.ID
 	}
+	if i.Plan.HasVF() {
+		index := int32(d.VFIndex) //nolint:gosec // A PF has 65535 VFs at most.
+		device.Kind, device.PF, device.VFIndex = v1alpha1.DeviceKindVF, d.PF, &index
+	}
 	if vf := i.Plan.VF; vf != nil {
-		index := int32(vf.Index) //nolint:gosec // A PF has 65535 VFs at most.
-		device.Kind, device.PF, device.VFIndex = v1alpha1.DeviceKindVF, vf.PF, &index
 		if vf.RDMA {
 			device.RDMADevice = d.RDMADevice
 		}
 		if vf.VFIO {
 			device.VFIOGroup = d.IOMMUGroup
 		}
-	}
-	if i.Plan.HostDevice != nil && i.Plan.HasVF() {
-		index := int32(d.VFIndex) //nolint:gosec // A PF has 65535 VFs at most.
-		device.Kind, device.PF, device.VFIndex = v1alpha1.DeviceKindVF, d.PF, &index
 	}
 	return device
 }

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/node-agent/attach"
 	"github.com/multinet-dev/multinet/node-agent/kernel"
@@ -95,18 +93,9 @@ func nicOrder() *v1alpha1.PodNetworkAttachment {
 	return pna
 }
 
-func nicDeleted() *v1alpha1.PodNetworkAttachment {
-	pna := nicOrder()
-	pna.DeletionTimestamp = &metav1.Time{}
-	return pna
-}
+func nicDeleted() *v1alpha1.PodNetworkAttachment { return deleted(nicOrder()) }
 
-// nextNICOrder is that of another pod, to which the scheduler gave the NIC.
-func nextNICOrder() *v1alpha1.PodNetworkAttachment {
-	pna := nicOrder()
-	pna.Name, pna.UID, pna.Spec.Pod, pna.Spec.PodClaimName = "b", "order-b", v1alpha1.PodReference{Name: "q", UID: "next"}, "multinet-next-0"
-	return pna
-}
+func nextNICOrder() *v1alpha1.PodNetworkAttachment { return ofNextPod(nicOrder()) }
 
 func nicRequest() Request {
 	r := request
@@ -114,11 +103,7 @@ func nicRequest() Request {
 	return r
 }
 
-func nextNICRequest() Request {
-	r := nicRequest()
-	r.PodName, r.PodUID, r.PodClaimName = "q", "next", "multinet-next-0"
-	return r
-}
+func nextNICRequest() Request { return requestOfNextPod(nicRequest()) }
 
 func nicBox() Sandbox {
 	b := box

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/multinet-dev/multinet/apis/v1alpha1"
 	"github.com/multinet-dev/multinet/node-agent/attach"
 	"github.com/multinet-dev/multinet/node-agent/kernel"
@@ -151,18 +149,9 @@ func vfOrder() *v1alpha1.PodNetworkAttachment {
 	return pna
 }
 
-func vfDeleted() *v1alpha1.PodNetworkAttachment {
-	pna := vfOrder()
-	pna.DeletionTimestamp = &metav1.Time{}
-	return pna
-}
+func vfDeleted() *v1alpha1.PodNetworkAttachment { return deleted(vfOrder()) }
 
-// nextOrder is that of another pod, to which the scheduler gave the VF.
-func nextOrder() *v1alpha1.PodNetworkAttachment {
-	pna := vfOrder()
-	pna.Name, pna.UID, pna.Spec.Pod, pna.Spec.PodClaimName = "b", "order-b", v1alpha1.PodReference{Name: "q", UID: "next"}, "multinet-next-0"
-	return pna
-}
+func nextOrder() *v1alpha1.PodNetworkAttachment { return ofNextPod(vfOrder()) }
 
 func vfRequest() Request {
 	r := request
@@ -170,11 +159,7 @@ func vfRequest() Request {
 	return r
 }
 
-func nextRequest() Request {
-	r := vfRequest()
-	r.PodName, r.PodUID, r.PodClaimName = "q", "next", "multinet-next-0"
-	return r
-}
+func nextRequest() Request { return requestOfNextPod(vfRequest()) }
 
 func vfBox() Sandbox {
 	b := box

@@ -455,10 +455,22 @@ func attachmentOrder() *v1alpha1.PodNetworkAttachment {
 	}
 }
 
-func deletedOrder() *v1alpha1.PodNetworkAttachment {
-	pna := attachmentOrder()
+func deletedOrder() *v1alpha1.PodNetworkAttachment { return deleted(attachmentOrder()) }
+
+func deleted(pna *v1alpha1.PodNetworkAttachment) *v1alpha1.PodNetworkAttachment {
 	pna.DeletionTimestamp = &metav1.Time{}
 	return pna
+}
+
+// ofNextPod is the order of another pod, to which the scheduler gave the same device, and requestOfNextPod its claim's request.
+func ofNextPod(pna *v1alpha1.PodNetworkAttachment) *v1alpha1.PodNetworkAttachment {
+	pna.Name, pna.UID, pna.Spec.Pod, pna.Spec.PodClaimName = "b", "order-b", v1alpha1.PodReference{Name: "q", UID: "next"}, "multinet-next-0"
+	return pna
+}
+
+func requestOfNextPod(r Request) Request {
+	r.PodName, r.PodUID, r.PodClaimName = "q", "next", "multinet-next-0"
+	return r
 }
 
 var (
